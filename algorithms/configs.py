@@ -1,0 +1,139 @@
+"""What can be set about methods, models, data and episodes. No torch: ``--help`` reads this."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SecondOrder = Literal["auto", "unrolled", "recursion"]
+BatchNormMode = Literal["transductive", "inductive"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TaskConfig(Section):
+    """The shape of an episode. Training may use another shape than the test (as ProtoNet does)."""
+
+    ways: int = Field(5, ge=1)
+    """classes per test episode (N)"""
+    shots: int = Field(1, ge=1)
+    """labelled examples per class in a test episode (K)"""
+    queries: int = Field(15, ge=1)
+    """examples to predict per class in a test episode"""
+    train_ways: int = Field(5, ge=1)
+    """classes per training episode; as `ways` unless set"""
+    train_shots: int = Field(1, ge=1)
+    """labelled examples per class in training; as `shots` unless set"""
+    train_queries: int = Field(15, ge=1)
+    """examples to predict per class in training; as `queries` unless set"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_as_test(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fallback = {f"train_{k}": values[k] for k in ("ways", "shots", "queries") if k in values}
+        return fallback | values
+
+
+class DataConfig(Section):
+    """Where the classes come from, and how they are split."""
+
+    name: Literal["glyphs", "omniglot", "sinusoid"] = "glyphs"
+    """data set"""
+    root: str | None = None
+    """folder with the raw data (Omniglot's zips or folders)"""
+    cache: str | None = None
+    """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
+    split: Literal["alphabet", "vinyals", "random"] = "alphabet"
+    """how classes are divided into train, val and test (`metaray data list` explains)"""
+    split_seed: int = Field(0, ge=0)
+    """seed of the `random` split"""
+    rotations: Literal["none", "train", "all"] = "none"
+    """quarter turns of a class as further classes: in training only, in all splits, or nowhere"""
+    image_size: int = Field(28, ge=8, le=512)
+    """pixels per side after resizing"""
+    num_classes: int = Field(2000, ge=3, le=100_000)
+    """glyphs only: characters to draw"""
+    download: bool = False
+    """fetch missing data (omniglot, through torchvision)"""
+
+
+class ModelConfig(Section):
+    """The network that is meta-trained."""
+
+    name: Literal["conv4", "conv4_strided", "mlp"] = "conv4_strided"
+    """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space"""
+    width: int = Field(64, ge=1)
+    """channels of a conv4, units of an mlp layer"""
+    depth: int = Field(2, ge=1)
+    """hidden layers of an mlp"""
+
+
+class _Adapting(Section):
+    inner_steps: int = Field(1, ge=0)
+    """inner gradient steps in training"""
+    eval_inner_steps: int = Field(3, ge=0)
+    """inner gradient steps in validation and test"""
+    inner_lr: float = Field(0.4, gt=0)
+    """inner step size, for a loss that is the mean over the support set"""
+
+
+class MAMLConfig(_Adapting):
+    """MAML (Finn et al. 2017): differentiate through the inner gradient steps."""
+
+    name: Literal["maml"] = "maml"
+    second_order: SecondOrder = "auto"
+    """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
+
+
+class FOMAMLConfig(_Adapting):
+    """First-order MAML (Finn et al. 2017): the query gradient at the adapted weights."""
+
+    name: Literal["fomaml"] = "fomaml"
+
+
+class ANILConfig(_Adapting):
+    """ANIL (Raghu et al. 2020): MAML whose inner loop adapts the head only."""
+
+    name: Literal["anil"] = "anil"
+    inner_steps: int = Field(5, ge=0)
+    eval_inner_steps: int = Field(10, ge=0)
+    inner_lr: float = Field(0.1, gt=0)
+    second_order: SecondOrder = "auto"
+    """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
+
+
+class ReptileConfig(Section):
+    """Reptile (Nichol et al. 2018): move towards the weights that ordinary training reaches."""
+
+    name: Literal["reptile"] = "reptile"
+    inner_lr: float = Field(1e-3, gt=0)
+    """inner step size"""
+    inner_optimizer: Literal["adam", "sgd"] = "adam"
+    """adam has beta1 = 0, and its second moment is carried from task to task"""
+    inner_steps: int = Field(5, ge=1)
+    """inner mini-batch steps in training"""
+    inner_batch: int = Field(10, ge=1)
+    """examples per inner mini-batch in training"""
+    eval_inner_steps: int = Field(50, ge=0)
+    """inner mini-batch steps in validation and test"""
+    eval_inner_batch: int = Field(5, ge=1)
+    """examples per inner mini-batch in validation and test"""
+
+
+class ProtoNetConfig(Section):
+    """Prototypical networks (Snell et al. 2017): nearest class mean in embedding space."""
+
+    name: Literal["protonet"] = "protonet"
+
+
+MethodConfig = Annotated[
+    MAMLConfig | FOMAMLConfig | ANILConfig | ReptileConfig | ProtoNetConfig,
+    Field(discriminator="name"),
+]

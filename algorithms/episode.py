@@ -1,0 +1,68 @@
+"""The few-shot episode: what every method is trained and tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeShape:
+    """N-way K-shot with Q queries per class; for regression ``ways`` is 1."""
+
+    ways: int
+    shots: int
+    queries: int
+
+    @property
+    def support_size(self) -> int:
+        """Labelled examples in an episode: N * K."""
+        return self.ways * self.shots
+
+    @property
+    def query_size(self) -> int:
+        """Examples to predict in an episode: N * Q."""
+        return self.ways * self.queries
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """All that determines one episode: the same spec gives the same episode on any machine."""
+
+    split: Split
+    index: int
+    seed: int
+    shape: EpisodeShape
+
+
+class Episode(NamedTuple):
+    """One episode, or T of them when every tensor has a leading task axis.
+
+    Classification: ``x`` is float in [0, 1], ``y`` is int64 in 0..ways-1.
+    Regression: ``x`` and ``y`` are float, ``[size, 1]``.
+    """
+
+    support_x: Tensor  # [N*K, *input_shape]
+    support_y: Tensor  # [N*K] or [N*K, 1]
+    query_x: Tensor  # [N*Q, *input_shape]
+    query_y: Tensor  # [N*Q] or [N*Q, 1]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Episode:
+        """Move to ``device``; floating tensors become ``dtype``, class labels stay int64."""
+        return Episode(
+            *(
+                t.to(device, dtype) if t.is_floating_point() else t.to(device)
+                for t in self
+            )
+        )
+
+    @staticmethod
+    def stack(episodes: Sequence[Episode]) -> Episode:
+        """Join episodes of one shape along a new leading task axis."""
+        return Episode(*(torch.stack(tensors) for tensors in zip(*episodes, strict=True)))

@@ -1,0 +1,1 @@
+"""Data sets, their splits by class, and the sampling of episodes from them."""

@@ -1,0 +1,35 @@
+"""What an episode is sampled from."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+
+_SPLIT_CODE: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
+
+
+class EpisodeSource(Protocol):
+    """A family of tasks. ``sample`` is a pure function of the spec: no state, no global seed."""
+
+    @property
+    def kind(self) -> Literal["classification", "regression"]:
+        """What the labels are."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without batch axis: ``(C, H, W)`` for images."""
+
+    def check(self, split: Split, shape: EpisodeShape) -> None:
+        """Raise InputError when ``split`` cannot serve episodes of ``shape``."""
+
+    def sample(self, spec: TaskSpec) -> Episode:
+        """The episode of ``spec``, the same on any machine."""
+
+
+def episode_rng(spec: TaskSpec) -> np.random.Generator:
+    """The random stream of one episode, independent of every other episode's."""
+    key = (_SPLIT_CODE[spec.split], spec.index)
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
