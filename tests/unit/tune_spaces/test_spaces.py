@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any, get_args
+
+import pytest
+
+from metaray.algorithms.configs import MethodConfig
+from metaray.platform.config import RunConfig
+from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.space import Choice, Float, Int
+
+PAPER: dict[str, dict[str, float]] = {
+    "maml": {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32},
+    "fomaml": {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32},
+    "anil": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_lr": 1e-3},
+    "reptile": {"method.inner_lr": 1e-3, "method.inner_batch": 10, "task.train_shots": 10},
+    "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
+}
+ENDS = [
+    pytest.param(method, path, value, id=f"{method}-{path}-{value}")
+    for method, space in SPACES.items()
+    for path, dimension in space.items()
+    for value in dimension.ends
+]
+
+
+def configured(method: str, path: str, value: Any) -> RunConfig:
+    section, field = path.split(".")
+    settings: dict[str, dict[str, Any]] = {"method": {"name": method}}
+    settings.setdefault(section, {})[field] = value
+    return RunConfig.model_validate(settings)
+
+
+def test_every_method_has_a_space() -> None:
+    union, _discriminator = get_args(MethodConfig)
+    assert set(SPACES) == {config().name for config in get_args(union)}
+
+
+@pytest.mark.parametrize(("method", "path", "value"), ENDS)
+def test_a_run_accepts_the_ends_of_each_range(method: str, path: str, value: Any) -> None:
+    config = configured(method, path, value)
+    assert reduce(getattr, path.split("."), config) == value
+
+
+def test_a_path_that_no_run_has_is_caught() -> None:
+    with pytest.raises(ValueError, match="inner_rate"):
+        configured("maml", "method.inner_rate", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "value"),
+    [(method, path, value) for method, paper in PAPER.items() for path, value in paper.items()],
+)
+def test_the_value_of_the_paper_is_within_reach(method: str, path: str, value: float) -> None:
+    dimension = SPACES[method][path]
+    if isinstance(dimension, Choice):
+        assert value in dimension.options
+    else:
+        assert dimension.low <= value <= dimension.high
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Float(1.0, 0.1), "1.0 to 0.1"),
+        (lambda: Int(3, 3), "3 to 3"),
+        (lambda: Float(0.0, 1.0, log=True), "above zero, got 0.0"),
+        (lambda: Choice((5,)), "two or more"),
+        (lambda: Choice((5, 5)), "different"),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_refused(make: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        make()
