@@ -75,16 +75,18 @@ class ModelConfig(Section):
     """hidden layers of an mlp"""
 
 
-class _Adapting(Section):
+class _GradientBased(Section):
     inner_steps: int = Field(1, ge=0)
     """inner gradient steps in training"""
     eval_inner_steps: int = Field(3, ge=0)
     """inner gradient steps in validation and test"""
     inner_lr: float = Field(0.4, gt=0)
     """inner step size, for a loss that is the mean over the support set"""
+    train_batch_norm: BatchNormMode = "transductive"
+    """statistics for the query set in training: its own, or those of the support set"""
 
 
-class MAMLConfig(_Adapting):
+class MAMLConfig(_GradientBased):
     """MAML (Finn et al. 2017): differentiate through the inner gradient steps."""
 
     name: Literal["maml"] = "maml"
@@ -92,13 +94,13 @@ class MAMLConfig(_Adapting):
     """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
 
 
-class FOMAMLConfig(_Adapting):
+class FOMAMLConfig(_GradientBased):
     """First-order MAML (Finn et al. 2017): the query gradient at the adapted weights."""
 
     name: Literal["fomaml"] = "fomaml"
 
 
-class ANILConfig(_Adapting):
+class ANILConfig(_GradientBased):
     """ANIL (Raghu et al. 2020): MAML whose inner loop adapts the head only."""
 
     name: Literal["anil"] = "anil"

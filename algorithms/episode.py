@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Split = Literal["train", "val", "test"]
+from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeShape:
-    """N-way K-shot with Q queries per class; for regression ``ways`` is 1."""
-
-    ways: int
-    shots: int
-    queries: int
-
-    @property
-    def support_size(self) -> int:
-        """Labelled examples in an episode: N * K."""
-        return self.ways * self.shots
-
-    @property
-    def query_size(self) -> int:
-        """Examples to predict in an episode: N * Q."""
-        return self.ways * self.queries
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskSpec:
-    """All that determines one episode: the same spec gives the same episode on any machine."""
-
-    split: Split
-    index: int
-    seed: int
-    shape: EpisodeShape
+__all__ = ["Episode", "EpisodeShape", "Split", "TaskSpec"]
 
 
 class Episode(NamedTuple):

@@ -1,0 +1,104 @@
+"""What every method is to the rest of metaray: a set of pure functions of its state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.head import init_head
+from metaray.algorithms.parameters import Tensors
+
+
+class State(NamedTuple):
+    """All that meta-training changes."""
+
+    params: Tensors
+    """meta-parameters, moved by the outer optimizer"""
+    buffers: Tensors
+    """running statistics: after each outer step, the mean of what the tasks left in them"""
+
+
+class TaskGradient(NamedTuple):
+    """What one task contributes to an outer step."""
+
+    gradient: Tensors
+    """named and shaped as the parameters"""
+    buffers: Tensors
+    """named and shaped as the buffers: their values after this task"""
+    figures: Tensors
+    """scalars: ``loss`` and, for classification, ``accuracy`` on the query set"""
+
+
+class Algorithm(ABC):
+    """A meta-learning method. Nothing here mutates its arguments or keeps anything between calls.
+
+    Functions take one task; the caller batches them with ``torch.func.vmap``.
+    """
+
+    def __init__(self, backbone: Backbone, kind: Kind, num_outputs: int) -> None:
+        self.backbone = backbone
+        self.kind = kind
+        self.num_outputs = num_outputs
+
+    def init(self, seed: int) -> State:
+        """A fresh state in float32 on the CPU, the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        params, stats = self.backbone.init(generator)
+        params |= init_head(generator, self.backbone.feature_dim, self.num_outputs)
+        return State(params, self.init_buffers(params, stats))
+
+    @property
+    def reported_steps(self) -> tuple[int, ...]:
+        """The inner steps after which ``adapt`` gives a result; the last one is the method's."""
+        return (0,)
+
+    def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
+        """What is carried beside the parameters; nothing by default."""
+        return {}
+
+    @abstractmethod
+    def adapt(
+        self,
+        state: State,
+        support_x: Tensor,
+        support_y: Tensor,
+        ways: int,
+        batch_norm: BatchNormMode,
+    ) -> list[Any]:
+        """Learn from a support set. One result for each of ``reported_steps``."""
+
+    @abstractmethod
+    def predict(self, adapted: Any, x: Tensor) -> Tensor:
+        """Outputs ``[B, num_outputs]`` for ``x`` ``[B, *input_shape]``."""
+
+    @abstractmethod
+    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
+        """The meta-gradient of one training episode."""
+
+    def predict_by_step(
+        self, state: State, episode: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        """Outputs for the query set, ``[len(reported_steps), B, num_outputs]``."""
+        adapted = self.adapt(state, episode.support_x, episode.support_y, ways, batch_norm)
+        return torch.stack([self.predict(one, episode.query_x) for one in adapted])
+
+
+def curve_steps(num_steps: int) -> tuple[int, ...]:
+    """The steps at which an adaptation curve is drawn: all up to 10, then 1-2-5 and the last.
+
+    >>> curve_steps(3)
+    (0, 1, 2, 3)
+    >>> curve_steps(50)
+    (0, 1, 2, 5, 10, 20, 50)
+    """
+    if num_steps <= 10:
+        return tuple(range(num_steps + 1))
+    marks = [m * 10**e for e in range(len(str(num_steps))) for m in (1, 2, 5)]
+    return (0, *(m for m in marks if m < num_steps), num_steps)

@@ -1,0 +1,108 @@
+"""ANIL: almost no inner loop.
+
+Raghu, Raghu, Bengio & Vinyals, "Rapid Learning or Feature Reuse? Towards Understanding the
+Effectiveness of MAML", ICLR 2020 (arXiv 1909.09157). MAML whose inner loop updates the head only;
+the body moves in the outer loop alone.
+
+The body does not change under adaptation, so its features are computed once: the inner loop runs
+on features, and the meta-gradient with respect to them is pulled back through the body. That is
+exactly MAML with an inner step size of zero in the body.
+
+Deviation: none from the equations; losses are means over the examples, as in ``maml``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.func import vjp
+
+from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
+from metaray.algorithms.configs import ANILConfig, BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.inner_loop import descend, meta_gradient
+from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.maml import second_order_form
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.head import HEAD, apply_head
+from metaray.algorithms.parameters import Tensors
+
+
+class AdaptedHead(NamedTuple):
+    """The unchanged body with an adapted head."""
+
+    params: Tensors
+    stats: Tensors | None
+    """statistics to normalise by; None: those of the batch that is predicted"""
+
+
+class ANIL(Algorithm):
+    """The inner loop on the features of a body that it leaves alone."""
+
+    def __init__(
+        self, backbone: Backbone, kind: Kind, num_outputs: int, config: ANILConfig
+    ) -> None:
+        super().__init__(backbone, kind, num_outputs)
+        self.config = config
+        self.form = second_order_form(config.second_order, config.inner_steps)
+        self._rates = {name: config.inner_lr for name in HEAD}
+
+    @property
+    def reported_steps(self) -> tuple[int, ...]:
+        """Up to ``eval_inner_steps``."""
+        return curve_steps(self.config.eval_inner_steps)
+
+    def adapt(
+        self,
+        state: State,
+        support_x: Tensor,
+        support_y: Tensor,
+        ways: int,
+        batch_norm: BatchNormMode,
+    ) -> list[Any]:
+        """The body with the head after each of ``reported_steps``."""
+        features, seen = self.backbone.apply(state.params, support_x, None)
+        trajectory = descend(
+            lambda head: loss_of(self.kind, apply_head(head, features), support_y),
+            {name: state.params[name] for name in HEAD},
+            self._rates,
+            self.config.eval_inner_steps,
+        )
+        stats = None if batch_norm == "transductive" else seen
+        return [AdaptedHead(state.params | trajectory[k], stats) for k in self.reported_steps]
+
+    def predict(self, adapted: AdaptedHead, x: Tensor) -> Tensor:
+        """Outputs of the adapted network."""
+        features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
+        return apply_head(adapted.params, features)
+
+    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
+        """The exact meta-gradient: of the head through the inner loop, of the body through both."""
+
+        def embed(body: Tensors) -> Tensors:
+            support, seen = self.backbone.apply(body, episode.support_x, None)
+            stats = None if self.config.train_batch_norm == "transductive" else seen
+            query, _ = self.backbone.apply(body, episode.query_x, stats)
+            return {"support": support, "query": query}
+
+        def support_loss(params: Tensors) -> Tensor:
+            return loss_of(self.kind, apply_head(params, params["support"]), episode.support_y)
+
+        def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:
+            outputs = apply_head(params, params["query"])
+            figures = figures_of(self.kind, outputs, episode.query_y)
+            return figures["loss"], figures
+
+        body = {name: p for name, p in state.params.items() if name not in HEAD}
+        features, pull_back = vjp(embed, body)
+        start = features | {name: state.params[name] for name in HEAD}
+        gradient, figures = meta_gradient(
+            self.form, support_loss, query_loss, start, self._rates, self.config.inner_steps
+        )
+        (body_gradient,) = pull_back({name: gradient[name] for name in features})
+        return TaskGradient(
+            {name: (gradient if name in HEAD else body_gradient)[name] for name in state.params},
+            state.buffers,
+            figures,
+        )

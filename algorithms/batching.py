@@ -1,0 +1,33 @@
+"""Many tasks at once: the pure one-task functions under ``vmap``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.func import vmap
+
+from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+
+
+def batched_task_gradients(
+    algorithm: Algorithm, state: State, episodes: Episode, ways: int
+) -> TaskGradient:
+    """``task_gradient`` of T stacked episodes; every tensor has a leading task axis."""
+
+    def one(*tensors: Tensor) -> tuple[dict[str, Tensor], ...]:
+        return tuple(algorithm.task_gradient(state, Episode(*tensors), ways))
+
+    return TaskGradient(*vmap(one)(*episodes))
+
+
+def batched_predictions(
+    algorithm: Algorithm, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+) -> Tensor:
+    """Query outputs of T stacked episodes: ``[T, len(reported_steps), B, num_outputs]``."""
+
+    def one(*tensors: Tensor) -> Tensor:
+        return algorithm.predict_by_step(state, Episode(*tensors), ways, batch_norm)
+
+    outputs: Tensor = vmap(one)(*episodes)
+    return outputs

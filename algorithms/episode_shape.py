@@ -1,0 +1,37 @@
+"""The shape of an episode, and what determines one. No torch: configs read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeShape:
+    """N-way K-shot with Q queries per class; for regression ``ways`` is 1."""
+
+    ways: int
+    shots: int
+    queries: int
+
+    @property
+    def support_size(self) -> int:
+        """Labelled examples in an episode: N * K."""
+        return self.ways * self.shots
+
+    @property
+    def query_size(self) -> int:
+        """Examples to predict in an episode: N * Q."""
+        return self.ways * self.queries
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """All that determines one episode: the same spec gives the same episode on any machine."""
+
+    split: Split
+    index: int
+    seed: int
+    shape: EpisodeShape

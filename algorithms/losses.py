@@ -1,0 +1,25 @@
+"""Losses and the figures that go with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from metaray.algorithms.parameters import Tensors
+
+Kind = Literal["classification", "regression"]
+
+
+def loss_of(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy of logits ``[B, N]``, or mean squared error of outputs ``[B, 1]``."""
+    return F.cross_entropy(outputs, y) if kind == "classification" else F.mse_loss(outputs, y)
+
+
+def figures_of(kind: Kind, outputs: Tensor, y: Tensor) -> Tensors:
+    """``loss``, and for classification ``accuracy``: scalars over the batch."""
+    figures = {"loss": loss_of(kind, outputs, y)}
+    if kind == "classification":
+        figures["accuracy"] = (outputs.argmax(-1) == y).to(outputs.dtype).mean()
+    return figures
