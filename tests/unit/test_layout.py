@@ -1,0 +1,241 @@
+"""The rules of docs/architecture.md that a machine can hold."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / ".src" / "metaray"
+FOLDERS = ("platform", "algorithms", "tune_spaces", "cluster")
+
+MAY_IMPORT = {
+    "platform": ("metaray.algorithms", "metaray.tune_spaces", "metaray.cluster"),
+    "tune_spaces": ("metaray.algorithms.configs",),
+    "algorithms": (),
+    "cluster": (),
+}
+NEVER_IN_ALGORITHMS = {"ray", "optuna", "typer", "rich"}
+NEVER_FOR_HELP = {"torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib"}
+
+# Written so that this file does not hold what it forbids.
+MACHINE_PATH = re.compile(r"(?<![\w.~}])/(root|work|home)/")
+INDEX_HOST = re.compile(
+    "|".join(
+        name + re.escape("." + domain)
+        for name, domain in (
+            ("pypi", "org"),
+            ("pythonhosted", "org"),
+            ("download.pytorch", "org"),
+            ("registry.npmjs", "org"),
+            ("deb.debian", "org"),
+            ("conda.anaconda", "org"),
+        )
+    )
+)
+
+
+def modules(folder: str) -> dict[str, Path]:
+    """Each module below a folder of the repository, by its dotted name."""
+    root = REPOSITORY / folder
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(source: str, package: str) -> Iterator[str]:
+    """Dotted names that a module of ``package`` imports, wherever in the file it does so.
+
+    ``from a import b`` counts as ``a.b``: b may be a module.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = [*above, node.module or ""] if node.level else [node.module or ""]
+            yield from (".".join([*filter(None, base), alias.name]) for alias in node.names)
+
+
+def imported_by(folder: str) -> Iterator[tuple[str, str]]:
+    """Pairs of a module and a name that it imports."""
+    for name, path in modules(folder).items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for target in imports(path.read_text(encoding="utf-8"), f"metaray.{package}"):
+            yield name, target
+
+
+def within(name: str, roots: tuple[str, ...]) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+def repository_texts() -> Iterator[tuple[str, str]]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in sorted(filter(None, listed.stdout.split("\0"))):
+        path = REPOSITORY / name
+        if path.is_file():
+            content = path.read_bytes()
+            if b"\0" not in content:
+                yield name, content.decode("utf-8", errors="replace")
+
+
+def run_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_top_folder_has_code_and_no_init(folder: str) -> None:
+    """With one, ``import platform`` from the repository root would find ours."""
+    assert (REPOSITORY / folder).is_dir()
+    assert not (REPOSITORY / folder / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_package_links_to_the_folder(folder: str) -> None:
+    staged = subprocess.run(
+        ["git", "ls-files", "--stage", f".src/metaray/{folder}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert staged.stdout.startswith("120000 "), f"not committed as a symbolic link: {staged.stdout}"
+    assert (PACKAGE / folder).readlink() == Path("..", "..", folder)
+    assert (PACKAGE / folder).resolve() == REPOSITORY / folder
+
+
+def test_the_package_holds_nothing_but_links() -> None:
+    assert {path.name for path in PACKAGE.iterdir()} - {"__pycache__"} == {
+        "__init__.py",
+        "py.typed",
+        *FOLDERS,
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_module_is_named_like_a_standard_one(folder: str) -> None:
+    clashes = [
+        name
+        for name in modules(folder)
+        if not sys.stdlib_module_names.isdisjoint(name.split(".")[1:])
+    ]
+    assert clashes == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_point_one_way(folder: str) -> None:
+    allowed = (f"metaray.{folder}", "metaray.__version__", *MAY_IMPORT[folder])
+    wrong = [
+        f"{name} imports {target}"
+        for name, target in imported_by(folder)
+        if target.startswith("metaray.") and not within(target, allowed)
+    ]
+    assert wrong == []
+
+
+def test_algorithms_know_no_cluster_and_no_terminal() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, target in imported_by("algorithms")
+        if target.split(".")[0] in NEVER_IN_ALGORITHMS
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks"])
+def test_our_modules_are_imported_by_their_full_name(folder: str) -> None:
+    """``algorithms.maml`` and ``metaray.algorithms.maml`` would be two module objects."""
+    of_platform = {".".join(name.split(".")[:2]) for name in modules("platform")}
+    wrong = [
+        f"{name} imports {target}"
+        for name, target in imported_by(folder)
+        if within(target, ("algorithms", "tune_spaces", "cluster", *of_platform))
+    ]
+    assert wrong == []
+
+
+def test_the_reader_of_imports_sees_every_form() -> None:
+    source = """
+import ray.util as u, os
+from metaray.algorithms import configs
+from . import sibling
+from ..reduce import total
+def late():
+    from ...cluster.submit import submit
+"""
+    assert list(imports(source, "metaray.platform.jobs")) == [
+        "ray.util",
+        "os",
+        "metaray.algorithms.configs",
+        "metaray.platform.jobs.sibling",
+        "metaray.platform.reduce.total",
+        "metaray.cluster.submit.submit",
+    ]
+
+
+def test_every_folder_is_read() -> None:
+    assert {"algorithms.configs", "algorithms.models"} <= modules("algorithms").keys()
+    assert ("tune_spaces.registry", "metaray.tune_spaces.maml") in set(imported_by("tune_spaces"))
+
+
+def test_the_standard_platform_module_wins_in_the_repository_root() -> None:
+    code = "import platform; print(platform.__file__); platform.system(); import uuid"
+    done = run_python("-c", code, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parent == Path(sysconfig.get_path("stdlib"))
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    """``metaray --help`` is to answer at once."""
+    code = (
+        "import sys; sys.argv = ['metaray', '--help'];"
+        "from metaray.platform.cli.main import run; run()"
+    )
+    done = run_python("-X", "importtime", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "train" in done.stdout
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "metaray" in loaded
+    assert loaded.isdisjoint(NEVER_FOR_HELP), loaded & NEVER_FOR_HELP
+
+
+@pytest.mark.parametrize("forbidden", [MACHINE_PATH, INDEX_HOST], ids=["path", "index"])
+def test_no_file_depends_on_one_machine(forbidden: re.Pattern[str]) -> None:
+    found = [
+        f"{name}: {hit.group()}"
+        for name, text in repository_texts()
+        if (hit := forbidden.search(text)) is not None
+    ]
+    assert found == []
+
+
+def test_the_patterns_find_what_they_forbid() -> None:
+    for folder in ("root", "work", "home"):
+        assert MACHINE_PATH.search(f'cache = "/{folder}/somebody"')
+    assert not MACHINE_PATH.search("see ../work/notes and ~/home/x and docs/root/page")
+    assert INDEX_HOST.search("https://" + "pypi" + ".org/simple")
+    assert not INDEX_HOST.search("https://arxiv.org/abs/1703.03400")
