@@ -1,0 +1,107 @@
+"""Writing a prepared data set: class by class, and so that no reader ever sees half of it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
+from metaray.algorithms.tasks.store import METADATA_KEY, StoreHeader
+
+
+def write_store(
+    path: str | os.PathLike[str],
+    classes: Iterable[ImageClass],
+    *,
+    name: str,
+    parameters: dict[str, str | int],
+) -> None:
+    """Write ``classes`` as they come, one at a time in memory; ``path`` appears whole or not.
+
+    All images have one shape. InputError when there is nothing to write or nowhere to write it.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Arrow puts the schema first, but the hash is known last: hence a draft and a copy.
+        with _replacing(path) as final, _scratch(path) as draft:
+            header, schema = _write_draft(draft, classes, name, parameters)
+            metadata = {METADATA_KEY: header.model_dump_json().encode()}
+            with pa.memory_map(str(draft), "r") as source:
+                reader = pa.ipc.open_file(source)
+                with pa.ipc.new_file(str(final), schema.with_metadata(metadata)) as writer:
+                    for c in range(reader.num_record_batches):
+                        writer.write_batch(reader.get_batch(c))
+    except OSError as error:
+        raise InputError(
+            f"cannot write the prepared data set {path}: {error}; "
+            "free some space or choose another folder with data.cache"
+        ) from error
+
+
+def _write_draft(
+    draft: Path, classes: Iterable[ImageClass], name: str, parameters: dict[str, str | int]
+) -> tuple[StoreHeader, Any]:
+    remaining = iter(classes)
+    first = next(remaining, None)
+    if first is None:
+        raise InputError(f"data set {name} has no classes: there is nothing to prepare")
+    shape = first.images.shape[1:]
+    content = ContentHash(shape)
+    schema = pa.schema([("image", pa.binary(int(np.prod(shape)))), ("class_id", pa.int32())])
+    with pa.ipc.new_file(str(draft), schema) as writer:
+        for class_id, item in enumerate(_chain(first, remaining)):
+            content.add(item)
+            writer.write_batch(_record_batch(item.images, class_id, schema))
+    header = StoreHeader(
+        name=name,
+        image_shape=shape,
+        class_names=tuple(content.names),
+        class_groups=tuple(content.groups),
+        parameters=parameters,
+        shared_images=content.shared_images,
+        sha256=content.sha256,
+    )
+    return header, schema
+
+
+def _chain(first: ImageClass, rest: Iterator[ImageClass]) -> Iterator[ImageClass]:
+    yield first
+    yield from rest
+
+
+def _record_batch(images: Images, class_id: int, schema: Any) -> Any:
+    n = len(images)
+    data = pa.py_buffer(np.ascontiguousarray(images).tobytes())
+    column = pa.Array.from_buffers(schema.field("image").type, n, [None, data])
+    ids = pa.array(np.full(n, class_id, dtype=np.int32))
+    return pa.record_batch([column, ids], schema=schema)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A path for a temporary file beside ``path``, gone afterwards."""
+    # Not tempfile: its files can be read by their owner only, and a cache may be shared.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` when the block ends well."""
+    with _scratch(path) as temporary:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
