@@ -1,0 +1,163 @@
+"""Omniglot (Lake et al. 2015): 1623 characters of 50 alphabets, 20 drawings each.
+
+Reads the published layout, ``<set>/<alphabet>/<character>/<drawing>.png`` with the sets
+``images_background`` and ``images_evaluation``, from the two zips or from extracted folders; where
+both lie side by side the zip is read. Drawings are 105 x 105, black ink on white. They are resized
+with Pillow's Lanczos filter, as the authors of MAML did, and inverted, so that ink is 255.
+
+In the published data one drawing occurs twice (Braille/character01, drawings 3 and 19), within
+one character; no two characters share a drawing, at 105 or at 28 pixels.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+
+VERSION = 1
+"""changes whenever the pixels do, so that a cached set is never taken for a newer one"""
+
+SETS = ("images_background", "images_evaluation")
+_TORCHVISION_FOLDER = "omniglot-py"
+_WHERE_FROM = "https://github.com/brendenlake/omniglot, folder python"
+
+
+@dataclass
+class Character:
+    """One class: where its drawings are."""
+
+    set_name: str
+    name: str  # alphabet/character
+    files: FileTree
+    drawings: list[str] = field(default_factory=list)
+
+    def load(self, image_size: int) -> ImageClass:
+        """Decode all drawings, in the order of their names: uint8 ``[n, 1, size, size]``."""
+        if not self.drawings:
+            raise InputError(
+                f"Omniglot character {self.set_name}/{self.name} has no drawings: "
+                f"fetch {self.set_name}.zip again ({_WHERE_FROM})"
+            )
+        images = [self._decode(drawing, image_size) for drawing in self.drawings]
+        alphabet = self.name.split("/")[0]
+        group = f"{self.set_name.removeprefix('images_')}/{alphabet}"
+        return ImageClass(self.name, group, np.stack(images))
+
+    def _decode(self, drawing: str, image_size: int) -> Images:
+        data = self.files.read(drawing)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                grey = image.convert("L").resize((image_size,) * 2, Image.Resampling.LANCZOS)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow: all three, by the damage
+            raise InputError(
+                f"{self.set_name}/{drawing} is not an image that can be decoded ({error}): "
+                f"fetch {self.set_name}.zip again ({_WHERE_FROM})"
+            ) from error
+        return 255 - np.asarray(grey)[None]
+
+
+@contextmanager
+def open_characters(root: Path) -> Iterator[list[Character]]:
+    """The characters below ``root``: the background set first, each set sorted by name.
+
+    InputError when ``root`` does not hold both sets; damage to a drawing shows on loading it.
+    """
+    with ExitStack() as stack:
+        trees = {name: _open_tree(path) for name, path in _find_sets(root).items()}
+        for tree in trees.values():
+            stack.callback(tree.close)
+        yield [character for name in SETS for character in _scan(name, trees[name])]
+
+
+def identity(root: Path) -> str:
+    """What tells one Omniglot on disk from another, without reading it and without times.
+
+    The sizes of the zips; of folders, the alphabets and how many characters each has.
+    """
+    return "; ".join(_set_identity(path) for path in _find_sets(root).values())
+
+
+def download(root: Path) -> None:
+    """Fetch both zips into ``root/omniglot-py`` through torchvision, which checks their hash."""
+    from torchvision.datasets import Omniglot
+
+    try:
+        for background in (True, False):
+            Omniglot(str(root), background=background, download=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Omniglot could not be downloaded ({error}): {_add(root)}") from error
+
+
+def is_present(root: Path) -> bool:
+    """Whether ``root`` holds any part of Omniglot."""
+    return any(_set_path(base, name) for base in _bases(root) for name in SETS)
+
+
+def _bases(root: Path) -> tuple[Path, Path]:
+    return root, root / _TORCHVISION_FOLDER
+
+
+def _set_path(base: Path, set_name: str) -> Path | None:
+    candidates = (base / f"{set_name}.zip", base / set_name)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def _find_sets(root: Path) -> dict[str, Path]:
+    if not root.is_dir():
+        raise InputError(f"no folder {root} with Omniglot: {_add(root)}")
+    for base in _bases(root):
+        found = {name: path for name in SETS if (path := _set_path(base, name)) is not None}
+        if len(found) == len(SETS):
+            return found
+        if found:
+            missing = next(name for name in SETS if name not in found)
+            raise InputError(f"{base} holds half of Omniglot, {missing} is missing: {_add(root)}")
+    others = ", ".join(sorted(p.name for p in root.iterdir())[:5]) or "nothing"
+    raise InputError(f"{root} does not hold Omniglot (found: {others}): {_add(root)}")
+
+
+def _add(root: Path) -> str:
+    return (
+        f"put images_background.zip and images_evaluation.zip from {_WHERE_FROM} into {root}, "
+        "or point data.root at them, or set data.download = true"
+    )
+
+
+def _open_tree(path: Path) -> FileTree:
+    return FolderTree(path) if path.is_dir() else ZipTree(path, path.stem)
+
+
+def _scan(set_name: str, files: FileTree) -> list[Character]:
+    """Characters in sorted order; names are sorted, so drawings come in order as well."""
+    characters: dict[tuple[str, str], Character] = {}
+    for name in files.names():
+        parts = name.split("/")  # of a character's own folder, the third is empty
+        if len(parts) != 3 or any(part.startswith(".") for part in parts):
+            continue
+        key = (parts[0], parts[1])
+        entry = characters.setdefault(key, Character(set_name, "/".join(key), files))
+        if parts[2].endswith(".png"):
+            entry.drawings.append(name)
+    if not characters:
+        raise InputError(
+            f"{set_name} has no <alphabet>/<character> folders: "
+            f"it is not Omniglot's, fetch it again ({_WHERE_FROM})"
+        )
+    return [characters[key] for key in sorted(characters)]
+
+
+def _set_identity(path: Path) -> str:
+    if path.is_file():
+        return f"{path.name} {path.stat().st_size}"
+    alphabets = sorted(p for p in path.iterdir() if p.is_dir())
+    return " ".join([path.name, *(f"{a.name}:{sum(1 for _ in a.iterdir())}" for a in alphabets)])
