@@ -1,0 +1,137 @@
+"""Few-shot classification episodes from a prepared image data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import Images
+from metaray.algorithms.tasks.source import episode_rng
+from metaray.algorithms.tasks.splits import Splits
+from metaray.algorithms.tasks.store import ImageStore
+
+Rotations = Literal["none", "train", "all"]
+
+
+class _Way(NamedTuple):
+    """One class of an episode: a stored class, seen at a number of quarter turns."""
+
+    class_id: int
+    turns: int
+
+
+@dataclass(frozen=True)
+class ImageEpisodes:
+    """Episodes over an ImageStore. With rotations a class counts as four, one per quarter turn.
+
+    The turn belongs to the class, so it is the same for its support and its query images, and all
+    four stay in the split of the class they come from. Two turns of one character may meet in an
+    episode, as two classes.
+    """
+
+    store: ImageStore
+    splits: Splits
+    rotations: Rotations = "none"
+
+    def __post_init__(self) -> None:
+        _, height, width = self.input_shape
+        if self.rotations != "none" and height != width:
+            raise InputError(
+                f"rotations by quarter turns need square images, got {height} x {width}: "
+                "set data.rotations = none"
+            )
+
+    @property
+    def kind(self) -> Literal["classification"]:
+        """Labels are classes."""
+        return "classification"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+        return self.store.header.image_shape
+
+    def check(self, split: Split, shape: EpisodeShape) -> None:
+        """Raise InputError when ``split`` has too few classes, or a class too few images."""
+        classes = self.splits[split]
+        available = len(classes) * self._turns(split)
+        if available < shape.ways:
+            raise InputError(
+                f"the {split} split of {self.store.header.name} has {available} classes, fewer "
+                f"than the {shape.ways} ways of an episode: lower the ways or use more classes"
+            )
+        needed = shape.shots + shape.queries
+        smallest = self._smallest[split]
+        images = len(self.store.images(smallest))
+        if images < needed:
+            raise InputError(
+                f"class {self.store.header.class_names[smallest]} of the {split} split has "
+                f"{images} images, fewer than {shape.shots} shots + {shape.queries} queries: "
+                "lower the shots or the queries"
+            )
+
+    def sample(self, spec: TaskSpec) -> Episode:
+        """Draw classes, then images of each without replacement, then shuffle both sets.
+
+        The label of a class is its place in the draw, which is a fresh random order.
+        """
+        rng = episode_rng(spec)
+        ways = self._draw_ways(rng, spec)
+        images = self._gather(rng, ways, spec.shape)
+        labels = np.arange(len(ways))
+        shots = spec.shape.shots
+        support = _shuffled(rng, images[:, :shots], np.repeat(labels, shots))
+        query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
+        return Episode(*support, *query)
+
+    def describe(self, spec: TaskSpec) -> list[str]:
+        """The class behind every label of the episode of ``spec``, with its rotation if any."""
+        names = self.store.header.class_names
+        return [
+            names[way.class_id] + (f" at {90 * way.turns}°" if way.turns else "")
+            for way in self._draw_ways(episode_rng(spec), spec)
+        ]
+
+    @cached_property
+    def _smallest(self) -> dict[Split, int]:
+        """The class of each split that has the fewest images."""
+        images = self.store.images
+        return {s: min(ids, key=lambda c: len(images(c))) for s, ids in self.splits.items()}
+
+    def _turns(self, split: Split) -> int:
+        return 4 if self.rotations == "all" or self.rotations == split else 1
+
+    def _draw_ways(self, rng: Generator, spec: TaskSpec) -> Sequence[_Way]:
+        """Must be the first use of ``rng``: describe repeats it."""
+        self.check(spec.split, spec.shape)
+        classes, turns = self.splits[spec.split], self._turns(spec.split)
+        drawn = rng.choice(len(classes) * turns, spec.shape.ways, replace=False)
+        return [_Way(classes[i // turns], i % turns) for i in drawn.tolist()]
+
+    def _gather(self, rng: Generator, ways: Sequence[_Way], shape: EpisodeShape) -> Images:
+        """Distinct images of every class, ``[ways, shots + queries, C, H, W]``."""
+        needed = shape.shots + shape.queries
+        out = np.empty((len(ways), needed, *self.input_shape), np.uint8)
+        for label, (class_id, turns) in enumerate(ways):
+            stored = self.store.images(class_id)
+            picked = stored[rng.choice(len(stored), needed, replace=False)]
+            out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
+        return out
+
+
+def _shuffled(rng: Generator, images: Images, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Images ``[ways, n, C, H, W]`` as float32 in [0, 1] and labels as int64, in one new order."""
+    order = rng.permutation(len(labels))
+    flat = images.reshape(len(labels), *images.shape[2:])[order]
+    x = np.divide(flat, np.float32(255), dtype=np.float32)
+    return torch.from_numpy(x), torch.from_numpy(labels[order].astype(np.int64))

@@ -1,0 +1,70 @@
+"""Sinusoid regression (Finn et al. 2017, section 5.1): y = A sin(x - phase).
+
+Amplitude A is uniform in [0.1, 5.0], the phase in [0, pi], and x in [-5, 5]. The paper gives the
+ranges; the form x - phase is that of its reference code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.source import episode_rng
+
+AMPLITUDE = (0.1, 5.0)
+PHASE = (0.0, np.pi)
+X_RANGE = (-5.0, 5.0)
+
+
+@dataclass(frozen=True)
+class SinusoidEpisodes:
+    """Each task is one sine curve. The splits differ in their random streams alone."""
+
+    @property
+    def kind(self) -> Literal["regression"]:
+        """Labels are numbers."""
+        return "regression"
+
+    @property
+    def input_shape(self) -> tuple[int]:
+        """One number."""
+        return (1,)
+
+    def check(self, split: Split, shape: EpisodeShape) -> None:
+        """Raise InputError unless ``ways`` is 1: regression has no classes."""
+        if shape.ways != 1:
+            raise InputError(
+                f"sinusoid is regression and has no classes, got {shape.ways} ways: "
+                "set task.ways = 1"
+            )
+
+    def sample(self, spec: TaskSpec) -> Episode:
+        """Support and query of one curve: x and y float32 ``[K, 1]`` and ``[Q, 1]``."""
+        self.check(spec.split, spec.shape)
+        rng = episode_rng(spec)
+        amplitude, phase = _curve(rng)
+        support = _points(rng, amplitude, phase, spec.shape.shots)
+        query = _points(rng, amplitude, phase, spec.shape.queries)
+        return Episode(*support, *query)
+
+    def describe(self, spec: TaskSpec) -> list[str]:
+        """The curve of the episode of ``spec``, as the name of its only row."""
+        amplitude, phase = _curve(episode_rng(spec))
+        return [f"y = {amplitude:.2f} sin(x - {phase:.2f})"]
+
+
+def _curve(rng: Generator) -> tuple[float, float]:
+    return rng.uniform(*AMPLITUDE), rng.uniform(*PHASE)
+
+
+def _points(rng: Generator, amplitude: float, phase: float, n: int) -> tuple[Tensor, Tensor]:
+    x = rng.uniform(*X_RANGE, (n, 1))
+    y = amplitude * np.sin(x - phase)
+    return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.float32))

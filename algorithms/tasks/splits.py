@@ -1,0 +1,144 @@
+"""Which classes are for training, for validation and for test: pure functions of their names.
+
+``alphabet``
+    Whole alphabets are held out. Omniglot: its evaluation set is the test; of its 30 background
+    alphabets the last five in sorted order (one in six) are for validation, the rest for training.
+    Glyphs: the first 64 % of the scripts are for training, 16 % for validation, 20 % for test.
+``vinyals``
+    Omniglot only: the 1028 / 172 / 423 characters of Vinyals et al. 2016 (Matching Networks), with
+    the validation alphabets that Snell et al. 2017 (Prototypical Networks) took. In sorted order,
+    background first, the test is the last 423 characters, which start within Gurmukhi.
+``random``
+    A shuffle of the sorted class names by ``split_seed``. Omniglot: 1100 / 100 / 423 as in Finn et
+    al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from numpy.random import SeedSequence, default_rng
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.store import ImageStore
+
+if TYPE_CHECKING:  # episode imports torch, and splits are also made where there is no need of it
+    from metaray.algorithms.episode import Split
+
+T = TypeVar("T")
+Splits: TypeAlias = "Mapping[Split, tuple[int, ...]]"
+"""class ids of every split, ascending"""
+
+VINYALS_VALIDATION = (
+    "background/Armenian",
+    "background/Bengali",
+    "background/Early_Aramaic",
+    "background/Hebrew",
+    "background/Mkhedruli_(Georgian)",
+)
+_VINYALS_SIZES = {"train": 1028, "val": 172, "test": 423}
+_GLYPH_SHARES = (0.64, 0.16, 0.20)
+_MAML_SHARES = (1100 / 1623, 100 / 1623, 423 / 1623)
+
+
+def split_classes(store: ImageStore, rule: str, seed: int = 0) -> Splits:
+    """Divide the classes of a prepared data set.
+
+    InputError when the rule does not fit the data set or leaves a split without classes.
+    """
+    names, groups = store.header.class_names, store.header.class_groups
+    is_omniglot = store.header.name == "omniglot"
+    if rule == "random":
+        return random_split(names, seed, _MAML_SHARES if is_omniglot else _GLYPH_SHARES)
+    if rule == "vinyals":
+        return vinyals_split(names, groups)
+    return omniglot_alphabet_split(groups) if is_omniglot else script_split(groups)
+
+
+def script_split(groups: Sequence[str]) -> Splits:
+    """By script, in order: 64 / 16 / 20 %, and at least one script in each."""
+    train, val, _ = _cut(sorted(set(groups)), _GLYPH_SHARES, "scripts")
+    return _by_label("train" if g in train else "val" if g in val else "test" for g in groups)
+
+
+def omniglot_alphabet_split(groups: Sequence[str]) -> Splits:
+    """Background alphabets for training, the last of them for validation; evaluation: test."""
+    background = sorted({g for g in groups if g.startswith("background/")})
+    if len(background) < 2:
+        raise InputError(
+            f"the alphabet split needs 2 background alphabets, found {len(background)}: "
+            "use the whole of Omniglot or data.split = random"
+        )
+    val = set(background[-max(1, len(background) // 6) :])
+    train = set(background) - val
+    return _by_label("train" if g in train else "val" if g in val else "test" for g in groups)
+
+
+def vinyals_split(names: Sequence[str], groups: Sequence[str]) -> Splits:
+    """The published split by character; InputError unless this is the whole of Omniglot."""
+    order = sorted(range(len(names)), key=lambda c: (groups[c].split("/"), names[c].split("/")))
+    test = set(order[-_VINYALS_SIZES["test"] :])
+    val = {c for c in order if groups[c] in VINYALS_VALIDATION} - test
+    splits = _by_label(
+        "test" if c in test else "val" if c in val else "train" for c in range(len(names))
+    )
+    sizes = {name: len(classes) for name, classes in splits.items()}
+    if sizes != _VINYALS_SIZES:
+        raise InputError(
+            f"the vinyals split is of Omniglot's 1623 characters, found {len(names)} classes "
+            f"({sizes}): use the whole of Omniglot or another data.split"
+        )
+    return splits
+
+
+def random_split(names: Sequence[str], seed: int, shares: tuple[float, float, float]) -> Splits:
+    """Shuffle the sorted names by ``seed``, then cut: the order of the data does not matter."""
+    ordered = sorted(range(len(names)), key=lambda c: names[c])
+    shuffled = default_rng(SeedSequence(seed)).permutation(len(names))
+    parts = _cut([ordered[i] for i in shuffled], shares, "classes")
+    train, val, test = (tuple(sorted(part)) for part in parts)
+    return {"train": train, "val": val, "test": test}
+
+
+def check_leaks(store: ImageStore, splits: Splits) -> None:
+    """Raise InputError when two splits share a class, or two of their classes an image."""
+    split_of: dict[int, Split] = {}
+    names = store.header.class_names
+    for split, classes in splits.items():
+        for c in classes:
+            if c in split_of:
+                raise InputError(f"class {names[c]} is both in {split_of[c]} and in {split}")
+            split_of[c] = split
+    for sharing in store.header.shared_images:
+        if len({split_of[c] for c in sharing if c in split_of}) > 1:
+            found = ", ".join(f"{names[c]} ({split_of[c]})" for c in sharing if c in split_of)
+            raise InputError(
+                f"classes of different splits share an image of {store.header.image_shape}: "
+                f"{found}; raise data.image_size, or remove that image from the data"
+            )
+
+
+def _by_label(labels: Iterable[Split]) -> Splits:
+    classes: dict[Split, list[int]] = {"train": [], "val": [], "test": []}
+    for class_id, label in enumerate(labels):
+        classes[label].append(class_id)
+    if not all(classes.values()):
+        sizes = {name: len(ids) for name, ids in classes.items()}
+        raise InputError(f"the split leaves a part without classes ({sizes}): use another one")
+    return {name: tuple(ids) for name, ids in classes.items()}
+
+
+def _cut(
+    items: Sequence[T], shares: tuple[float, float, float], what: str
+) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+    """Three consecutive parts by shares, none empty."""
+    if len(items) < 3:
+        raise InputError(
+            f"three splits need at least 3 {what}, found {len(items)}: "
+            "raise data.num_classes or use another data.split"
+        )
+    test = max(1, round(shares[2] * len(items)))
+    val = max(1, round(shares[1] * len(items)))
+    train = len(items) - val - test
+    return items[:train], items[train : train + val], items[train + val :]
