@@ -25,7 +25,8 @@ from metaray.algorithms.tasks.store import ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
 
 if TYPE_CHECKING:
-    from metaray.algorithms.tasks.source import EpisodeSource
+    from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+    from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
 Progress = Callable[[int, int], None]
 """called with the number of classes done and the number of all classes"""
@@ -64,7 +65,9 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-def build_source(data: DataConfig, progress: Progress | None = None) -> EpisodeSource:
+def build_source(
+    data: DataConfig, progress: Progress | None = None
+) -> ImageEpisodes | SinusoidEpisodes:
     """The episodes of ``data``, prepared first if need be.
 
     InputError when settings cannot take effect, raw data is missing or damaged, or splits leak.

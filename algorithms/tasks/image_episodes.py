@@ -13,7 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import Images
 from metaray.algorithms.tasks.source import episode_rng

@@ -14,7 +14,8 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.source import episode_rng
 

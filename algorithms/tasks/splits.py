@@ -16,18 +16,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeVar
 
 from numpy.random import SeedSequence, default_rng
 
+from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.store import ImageStore
 
-if TYPE_CHECKING:  # episode imports torch, and splits are also made where there is no need of it
-    from metaray.algorithms.episode import Split
-
 T = TypeVar("T")
-Splits: TypeAlias = "Mapping[Split, tuple[int, ...]]"
+Splits = Mapping[Split, tuple[int, ...]]
 """class ids of every split, ascending"""
 
 VINYALS_VALIDATION = (
