@@ -95,7 +95,7 @@ class ANIL(Algorithm):
             return figures["loss"], figures
 
         body = {name: p for name, p in state.params.items() if name not in HEAD}
-        features, pull_back = vjp(embed, body)
+        features, pull_back = vjp(embed, body)[:2]
         start = features | {name: state.params[name] for name in HEAD}
         gradient, figures = meta_gradient(
             self.form, support_loss, query_loss, start, self._rates, self.config.inner_steps

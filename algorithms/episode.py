@@ -28,10 +28,7 @@ class Episode(NamedTuple):
     def to(self, device: torch.device, dtype: torch.dtype) -> Episode:
         """Move to ``device``; floating tensors become ``dtype``, class labels stay int64."""
         return Episode(
-            *(
-                t.to(device, dtype) if t.is_floating_point() else t.to(device)
-                for t in self
-            )
+            *(t.to(device, dtype) if t.is_floating_point() else t.to(device) for t in self)
         )
 
     @staticmethod

@@ -84,5 +84,5 @@ def _pull_back(support_loss: Loss, at: Tensors, rates: Rates, v: Tensors) -> Ten
     """One step of the recursion: ``v - H (a * v)``, H the Hessian of the support loss."""
     adapted = {name: at[name] for name in rates}
     tangent = {name: rates[name] * v[name] for name in rates}
-    _, curvature = jvp(lambda part: grad(support_loss)(at | part), (adapted,), (tangent,))
+    curvature = jvp(lambda part: grad(support_loss)(at | part), (adapted,), (tangent,))[1]
     return {name: v[name] - curvature[name] for name in v}

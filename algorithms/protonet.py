@@ -71,7 +71,9 @@ class ProtoNet(Algorithm):
     ) -> list[Any]:
         """One result: nothing is adapted step by step."""
         stats = state.buffers if batch_norm == "inductive" else None
-        return [Support(state.params, support_x, _averaging(support_y, ways, support_x.dtype), stats)]
+        return [
+            Support(state.params, support_x, _averaging(support_y, ways, support_x.dtype), stats)
+        ]
 
     def predict(self, adapted: Support, x: Tensor) -> Tensor:
         """Minus the squared distance of each query to each prototype, ``[B, ways]``."""

@@ -125,7 +125,11 @@ class RunConfig(Section):
                 f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"
             )
         if self.data.name == "sinusoid" and self.model.name != "mlp":
-            raise InputError(f"sinusoid has no pictures for {self.model.name}: set model.name to mlp")
+            raise InputError(
+                f"sinusoid has no pictures for {self.model.name}: set model.name to mlp"
+            )
         if self.workers.gpus > 0 and self.workers.device == "cpu":
-            raise InputError("workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle")
+            raise InputError(
+                "workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle"
+            )
         return self

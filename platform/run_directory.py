@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from metaray.algorithms.errors import InputError
@@ -68,7 +69,9 @@ class RunDirectory:
                 "or choose another folder with --out"
             )
         if path.is_dir() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty and holds no run: choose another folder with --out")
+            raise InputError(
+                f"{path} is not empty and holds no run: choose another folder with --out"
+            )
         try:
             for folder in (run.path, run.checkpoints, run.plots, run.evaluations):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -86,5 +89,12 @@ class RunDirectory:
         run = cls(path)
         if not run.config.is_file():
             found = "there is no such folder" if not path.exists() else "it has no config.json"
-            raise InputError(f"{path} is not a run directory ({found}): give the --out folder of a run")
+            raise InputError(
+                f"{path} is not a run directory ({found}): give the --out folder of a run"
+            )
         return run
+
+
+def fresh_run_path(method: str, data: str) -> Path:
+    """``runs/METHOD-DATA-TIME``, in local time to the second."""
+    return Path("runs") / f"{method}-{data}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -36,7 +36,9 @@ class Conv4(Backbone):
         self, input_shape: tuple[int, ...], width: int, reduce: Literal["pool", "stride"]
     ) -> None:
         if len(input_shape) != 3:
-            raise InputError(f"conv4 takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp")
+            raise InputError(
+                f"conv4 takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp"
+            )
         self.in_channels, height, width_px = input_shape
         if reduce == "pool" and min(height, width_px) < 16:
             raise InputError(
@@ -45,7 +47,9 @@ class Conv4(Backbone):
             )
         self.width = width
         self.reduce = reduce
-        self.feature_dim = width if reduce == "stride" else width * (height // 16) * (width_px // 16)
+        self.feature_dim = (
+            width if reduce == "stride" else width * (height // 16) * (width_px // 16)
+        )
 
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """Glorot-uniform convolutions, as in the reference code of Finn et al."""

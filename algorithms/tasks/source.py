@@ -28,6 +28,9 @@ class EpisodeSource(Protocol):
     def sample(self, spec: TaskSpec) -> Episode:
         """The episode of ``spec``, the same on any machine."""
 
+    def describe(self, spec: TaskSpec) -> list[str]:
+        """What stands behind each label of the episode of ``spec``."""
+
 
 def episode_rng(spec: TaskSpec) -> np.random.Generator:
     """The random stream of one episode, independent of every other episode's."""

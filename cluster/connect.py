@@ -1,0 +1,103 @@
+"""Starting an embedded Ray, or joining a running one.
+
+Ray reads its authentication mode when it is imported, so this module imports it only once the
+mode is set. Import whatever else needs Ray inside the ``connected`` block.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from metaray.cluster.errors import ClusterError
+
+_REACH_S = 5.0
+
+
+@contextmanager
+def connected(address: str, package: ModuleType) -> Iterator[None]:
+    """A Ray connection for the time of the block.
+
+    Args:
+        address: ``local`` starts a Ray of this process's own, which ends with the block; ``auto``
+            joins the one that runs on this machine; ``HOST:PORT`` or ``ray://HOST:PORT`` joins
+            that one.
+        package: what workers of a joined cluster need to import; it is shipped to them.
+
+    Raises:
+        ClusterError: nothing answers there, or it refuses.
+    """
+    try:
+        _start_local() if address == "local" else _join(address, package)
+    except ClusterError:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"cannot use the Ray cluster at {address!r} ({_first_line(error)}): check the address "
+            "and RAY_AUTH_TOKEN, or leave out --address to run on this machine"
+        ) from error
+    try:
+        yield
+    finally:
+        import ray
+
+        ray.shutdown()
+
+
+def _start_local() -> None:
+    """Bound to loopback, without a dashboard, behind a token that no file holds."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        **_quiet(),
+    )
+
+
+def _join(address: str, package: ModuleType) -> None:
+    if address != "auto":
+        _check_reachable(address)
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if _has_token(os.environ) else "disabled")
+    import ray
+
+    ray.init(address=address, runtime_env={"py_modules": [package]}, **_quiet())
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+def _has_token(environment: Mapping[str, str]) -> bool:
+    named = "RAY_AUTH_TOKEN" in environment or "RAY_AUTH_TOKEN_PATH" in environment
+    return named or (Path.home() / ".ray" / "auth_token").is_file()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes; a closed port is known at once."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        raise ClusterError(
+            f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
+            "or leave out --address to run on this machine"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,42 @@
+"""The Ray side of worker and learner: the same plain classes, as actors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from metaray.platform.config import RunConfig
+from metaray.platform.learner import MetaLearner
+from metaray.platform.worker import TaskWorker
+
+
+class WorkerActor(TaskWorker):
+    """A TaskWorker in a process of its own."""
+
+    def ready(self) -> int:
+        """This process's id; answers once the worker is built."""
+        import os
+
+        return os.getpid()
+
+
+class LearnerActor(MetaLearner):
+    """A MetaLearner in a process of its own."""
+
+
+def start_worker(config: RunConfig) -> Any:
+    """A handle of a new worker actor, which may still be waiting for resources.
+
+    Ray does not restart it: the pool replaces it, so that what it had in flight is known.
+    """
+    options = config.workers
+    actor = ray.remote(WorkerActor).options(
+        num_cpus=options.cpus, num_gpus=options.gpus, max_restarts=0, max_task_retries=0
+    )
+    return actor.remote(config)
+
+
+def start_learner(config: RunConfig) -> Any:
+    """A handle of a new learner actor. It takes no CPU: it works while workers wait."""
+    return ray.remote(LearnerActor).options(num_cpus=0, max_restarts=0).remote(config)

@@ -1,0 +1,38 @@
+"""Tables of methods and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+from rich.table import Table
+
+from metaray.algorithms.registry import METHODS
+from metaray.platform.cli.output import console
+from metaray.platform.config_io import resolve
+
+
+def print_methods() -> None:
+    """Name, one line, paper."""
+    table = Table("method", "what it does", "paper", box=None, pad_edge=False)
+    for name, method in METHODS.items():
+        table.add_row(f"[bold]{name}[/]", method.summary, method.paper)
+    console.print(table)
+
+
+def print_settings(method: str, data: str) -> None:
+    """Key, default and meaning of every setting of ``method`` on ``data``."""
+    config = resolve({"method": {"name": method}, "data": {"name": data}})
+    table = Table("key", "default", "meaning", box=None, pad_edge=False)
+    for key, value, meaning in _rows(config):
+        table.add_row(f"[bold]{key}[/]", "-" if value is None else str(value), meaning)
+    console.print(table)
+
+
+def _rows(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, str]]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _rows(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, " ".join((field.description or "").split())

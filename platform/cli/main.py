@@ -1,0 +1,176 @@
+"""``metaray``: the commands, and the one place that turns errors into sentences."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.cli import data
+
+app = typer.Typer(
+    help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
+    "`metaray train` with nothing else meta-trains MAML on built-in characters in a few minutes.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set one setting, as often as you like: --set task.shots=5. Wins over the file.",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        help="Where to compute: local (a Ray of its own, ended with the command), auto (the Ray "
+        "that runs on this machine), HOST:PORT or ray://HOST:PORT."
+    ),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  metaray train\n\n"
+    "  metaray train --set method.name=protonet --out runs/protonet\n\n"
+    "  metaray train omniglot.toml --set workers.count=4 --out runs/omniglot\n\n"
+    "  metaray train --resume runs/omniglot\n\n"
+    "Settings are listed by `metaray settings`, methods by `metaray methods`."
+)
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="Settings in TOML. What it leaves open is as published.")
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the run [runs/METHOD-DATA-TIME].")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Run to continue from its last checkpoint.")
+    ] = None,
+    address: Address = "local",
+) -> None:
+    """Meta-train, meta-test on held-out classes, and write a report.
+
+    The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
+    episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
+    """
+    from metaray.platform import session
+    from metaray.platform.cli.output import console, print_result
+    from metaray.platform.config_io import load_config
+    from metaray.platform.run_directory import fresh_run_path
+
+    if resume is not None:
+        if config is not None or out is not None:
+            raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
+        summary = session.resume(resume, overrides or [], address, console)
+        print_result(summary, resume)
+        return
+    settings = load_config(config, overrides or [])
+    folder = out or fresh_run_path(settings.method.name, settings.data.name)
+    print_result(session.train(settings, folder, address, console), folder)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  metaray evaluate runs/omniglot --set evaluate.num_episodes=2000\n\n"
+    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive"
+)
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    overrides: Overrides = None,
+    address: Address = "local",
+) -> None:
+    """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
+
+    The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
+    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set.
+    """
+    from metaray.platform import session
+    from metaray.platform.cli.output import console, print_result
+
+    print_result(session.retest(run_dir, overrides or [], address, console), run_dir)
+
+
+@app.command()
+def methods() -> None:
+    """List the methods: what each is, and its paper."""
+    from metaray.platform.cli.listings import print_methods
+
+    print_methods()
+
+
+@app.command()
+def settings(
+    method: Annotated[str, typer.Argument(help="Method whose settings and defaults to show.")] = (
+        "maml"
+    ),
+    data_name: Annotated[str, typer.Option("--data", help="Data set.")] = "glyphs",
+) -> None:
+    """List every setting with its meaning, and its default for a method and a data set."""
+    from metaray.platform.cli.listings import print_settings
+
+    print_settings(method, data_name)
+
+
+@app.command()
+def scale(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run that is training.")],
+    count: Annotated[int, typer.Argument(help="Workers that it shall have.")],
+) -> None:
+    """Let workers join or leave a running job. Its result does not change."""
+    from metaray.platform.run_directory import RunDirectory
+    from metaray.platform.scaling import request_workers
+
+    request_workers(RunDirectory.open(run_dir), count)
+    typer.echo(f"{run_dir} is asked to go on with {count} workers from its next step")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    import metaray
+
+    typer.echo(metaray.__version__)
+
+
+def run() -> None:
+    """Entry point. Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        code = _known_failure(error)
+        if code is None:
+            raise
+        _fail(str(error), code)
+
+
+def _known_failure(error: Exception) -> int | None:
+    """The exit code of an error that is no bug, decided without importing what was not used."""
+    kinds = {(type_.__module__, type_.__name__) for type_ in type(error).__mro__}
+    for module, name, code in (
+        ("metaray.cluster.errors", "ClusterError", 2),
+        ("metaray.platform.errors", "TrainingError", 1),
+        ("metaray.platform.session", "Stopped", 130),
+    ):
+        if (module, name) in kinds:
+            return code
+    return None
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"metaray: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,28 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def print_result(summary: dict[str, Any], folder: Path) -> None:
+    """The result of a meta-test in three lines."""
+    what = f"{summary['method']} on {summary['dataset']}"
+    tested = f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm"
+    if summary["accuracy"] is None:
+        console.print(
+            f"[bold]{what}[/]: mean squared error [bold]{summary['mse']:.4f}[/] "
+            f"± {summary['ci95']:.4f} (untrained {summary['baseline_mse']:.4f}; {tested})"
+        )
+    else:
+        shape = f"{summary['ways']}-way {summary['shots']}-shot"
+        console.print(
+            f"[bold]{what}, {shape}[/]: accuracy [bold]{summary['accuracy']:.2%}[/] "
+            f"± {summary['ci95']:.2%} (untrained {summary['baseline_accuracy']:.2%}; {tested})"
+        )
+    console.print(f"report: {folder / 'report.html'}")

@@ -1,0 +1,207 @@
+"""From a TOML file and ``--set`` to a resolved config, and to JSON and back.
+
+Later layers win: class defaults, the recipe of the paper, the file, ``--set``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.recipes import paper_defaults
+from metaray.algorithms.registry import METHODS, config_classes
+from metaray.platform.config import RunConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Tree = dict[str, Any]
+
+
+def load_config(file: Path | None, overrides: Iterable[str] = ()) -> RunConfig:
+    """The resolved config of ``file`` (or of nothing) with ``key=value`` overrides.
+
+    Raises:
+        InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
+            or out of range, or settings that exclude each other.
+    """
+    user = _read_toml(file) if file else {}
+    return resolve(_with_overrides(user, overrides))
+
+
+def resolve(user: Tree) -> RunConfig:
+    """The config in which everything that ``user`` leaves open has the paper's value."""
+    default = RunConfig()
+    method = _get(user, "method.name", default.method.name)
+    data = _get(user, "data.name", default.data.name)
+    shape = [_get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
+    tree: Tree = {"method": {"name": method}}
+    if method in METHODS and all(isinstance(n, int) for n in shape):
+        for path, value in paper_defaults(method, data, *shape).items():
+            _put(tree, path, value)
+    return validate(_merged(tree, user))
+
+
+def override(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
+    """``config`` with ``key=value`` overrides, and nothing else changed."""
+    return validate(_with_overrides(config.model_dump(), overrides))
+
+
+def validate(tree: Tree) -> RunConfig:
+    """A config from nested dicts, with one sentence for whatever is wrong in them."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_sentence(error)) from None
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The settings in a run's ``config.json``.
+
+    Raises:
+        InputError: the file is not one that metaray wrote.
+    """
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree.pop("versions", None)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not the config of a run ({error}): restore it or start anew"
+        ) from None
+    return validate(tree)
+
+
+def changed_keys(before: RunConfig, after: RunConfig) -> list[str]:
+    """Paths of the settings in which two configs differ."""
+    old, new = dict(flat(before.model_dump())), dict(flat(after.model_dump()))
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts as ``("a.b", value)``."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def known_keys() -> list[str]:
+    """Every path that a config may hold, over all methods."""
+    keys: set[str] = set()
+    for section, field in RunConfig.model_fields.items():
+        if section == "method":
+            models: Iterable[type[BaseModel]] = config_classes().values()
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            models = [field.annotation]
+        else:
+            keys.add(section)
+            continue
+        keys.update(f"{section}.{name}" for model in models for name in model.model_fields)
+    return sorted(keys)
+
+
+def _read_toml(file: Path) -> Tree:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the config {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{file} is not valid TOML: {error}") from None
+
+
+def _with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    result = _merged({}, tree)
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set takes key=value, got {item!r}: for example --set task.shots=5")
+        _put(result, key.strip(), _parse_value(text.strip()))
+    return result
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value; a bare word is a string, so that ``--set method.name=anil`` needs no quotes."""
+    if text in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merged(below: Tree, above: Tree) -> Tree:
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        if isinstance(value, dict):
+            result[key] = _merged(inner if isinstance(inner, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _get(tree: Tree, path: str, default: Any) -> Any:
+    node: Any = tree
+    for key in path.split("."):
+        if not isinstance(node, dict) or key not in node:
+            return default
+        node = node[key]
+    return node
+
+
+def _put(tree: Tree, path: str, value: Any) -> None:
+    *sections, leaf = path.split(".")
+    for section in sections:
+        inner = tree.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"{path} cannot be set: {section} is a value, not a section")
+        tree = inner
+    tree[leaf] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem of a validation, as a person would say it."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    if location[:1] == ["method"] and len(location) > 1 and location[1] in METHODS:
+        del location[1]  # the tag of the union, not a key
+    key = ".".join(location)
+    found = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return _unknown(key)
+    if problem["type"].startswith("union_tag"):
+        given = found.get("name") if isinstance(found, dict) else found
+        return _not_one_of("method.name", given, sorted(METHODS))
+    if problem["type"] == "literal_error":
+        options = [
+            o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
+        ]
+        return _not_one_of(key, found, options)
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _unknown(key: str) -> str:
+    known = known_keys()
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    by_leaf = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+    suggestion = (by_leaf or near)[:1]
+    hint = f"did you mean {suggestion[0]}?" if suggestion else f"keys are {', '.join(known)}"
+    return f"unknown setting {key}: {hint}"
+
+
+def _not_one_of(key: str, found: Any, options: list[str]) -> str:
+    near = get_close_matches(str(found), options, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    return f"{key} = {found!r} is not one of {', '.join(options)}{hint}"

@@ -1,0 +1,17 @@
+"""Errors of a run that are not the user's input."""
+
+
+class TrainingError(RuntimeError):
+    """A run cannot go on. The message says what happened and what to do; no traceback is shown."""
+
+
+class NonFiniteError(TrainingError):
+    """A loss or gradient became infinite or NaN; raised before anything was updated."""
+
+
+class WorkersLostError(TrainingError):
+    """Workers died more often than the settings allow, or none could be started."""
+
+
+class LearnerLostError(RuntimeError):
+    """The learner's process is gone: the run goes back to its last checkpoint."""

@@ -1,0 +1,40 @@
+"""One test episode with its predictions, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode_shape import TaskSpec
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.messages import FlatState
+from metaray.platform.report.example import ExampleEpisode
+
+_CURVE_POINTS = 200  # enough queries to draw a regression's prediction as a curve
+
+
+def example_episode(
+    source: EpisodeSource, blueprint: Blueprint, state: FlatState
+) -> ExampleEpisode:
+    """The first test episode as the network at ``state`` predicts it, computed in this process."""
+    config = blueprint.config
+    shape = config.test_shape
+    if source.kind == "regression":
+        shape = replace(shape, queries=_CURVE_POINTS)
+    spec = TaskSpec(split="test", index=0, seed=config.seed, shape=shape)
+    episode = source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
+    at = blueprint.unflatten(torch.from_numpy(state))
+    outputs = blueprint.algorithm.predict_by_step(
+        at, episode, shape.ways, config.evaluate.batch_norm
+    )[-1].detach()
+    arrays = Episode(*(t.numpy() for t in episode))  # type: ignore[arg-type]
+    if source.kind == "regression":
+        return ExampleEpisode(**arrays._asdict(), predictions=outputs.numpy())
+    return ExampleEpisode(
+        **arrays._asdict(),
+        probabilities=outputs.softmax(-1).numpy(),
+        class_names=source.describe(spec),
+    )

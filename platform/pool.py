@@ -1,0 +1,163 @@
+"""Where shards are computed and the learner lives: what the loop sees, and the form in process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from metaray.platform.checkpoint import Checkpoint
+from metaray.platform.config import RunConfig
+from metaray.platform.errors import NonFiniteError
+from metaray.platform.learner import MetaLearner
+from metaray.platform.messages import (
+    EvaluateOrder,
+    FlatState,
+    Predictions,
+    ShardReport,
+    TrainOrder,
+    UpdateReport,
+)
+from metaray.platform.worker import TaskWorker
+
+Notify = Callable[[str], None]
+"""Takes a line for the user: a worker was lost, replaced, has joined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """One outer step as the loop records it."""
+
+    shards: tuple[ShardReport, ...]
+    update: UpdateReport
+    recomputed: int
+    transfer_s: float
+    """time of the step in which no worker computed and the learner did not update"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolHealth:
+    """Workers now, and lost since the start."""
+
+    alive: int
+    lost: int
+
+
+class Pool(ABC):
+    """Workers and one learner. All training state is the learner's."""
+
+    @abstractmethod
+    def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
+        """Compute all shards of one outer step and update.
+
+        Raises:
+            NonFiniteError: a shard is not finite; nothing was updated.
+            WorkersLostError: workers died too often.
+            LearnerLostError: the learner died; ``restore`` starts another.
+        """
+
+    @abstractmethod
+    def evaluate(
+        self,
+        orders: Sequence[EvaluateOrder],
+        state: FlatState | None,
+        done: Callable[[int], None],
+    ) -> list[Predictions]:
+        """Predictions in the order of ``orders``, at ``state`` or the learner's own (None).
+
+        ``done`` is told the number of episodes of each order that is finished.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> Checkpoint:
+        """The learner's state."""
+
+    @abstractmethod
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put the learner into ``checkpoint``."""
+
+    @abstractmethod
+    def resize(self, count: int) -> None:
+        """Let workers join or leave until there are ``count``."""
+
+    @property
+    @abstractmethod
+    def health(self) -> PoolHealth:
+        """Workers alive and lost."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release every process that the pool started."""
+
+
+class LocalPool(Pool):
+    """One worker and the learner in this process, without Ray: the reference for all others."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._worker = TaskWorker(config)
+        self._learner = MetaLearner(config)
+        self._state = self._learner.state()
+
+    def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
+        """One shard after another, in order."""
+        started = perf_counter()
+        results = [self._worker.run(order, self._state) for order in orders]
+        reports = [report for _, report in results]
+        check_finite(orders, reports)
+        num_tasks = sum(report.num_tasks for report in reports)
+        self._state, update = self._learner.update(
+            orders[0].step, num_tasks, *(total for total, _ in results)
+        )
+        busy = sum(r.sample_s + r.compute_s for r in reports) + update.update_s
+        return StepResult(
+            shards=tuple(reports),
+            update=update,
+            recomputed=0,
+            transfer_s=max(0.0, perf_counter() - started - busy),
+        )
+
+    def evaluate(
+        self,
+        orders: Sequence[EvaluateOrder],
+        state: FlatState | None,
+        done: Callable[[int], None],
+    ) -> list[Predictions]:
+        """One order after another."""
+        at = self._state if state is None else state
+        results = []
+        for order in orders:
+            predictions, report = self._worker.run(order, at)
+            results.append(predictions)
+            done(report.num_tasks)
+        return results
+
+    def snapshot(self) -> Checkpoint:
+        """The learner's state."""
+        return self._learner.snapshot()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put the learner into ``checkpoint``."""
+        self._state = self._learner.restore(checkpoint)
+
+    def resize(self, count: int) -> None:
+        """There is one process, whatever the count."""
+
+    @property
+    def health(self) -> PoolHealth:
+        """This process."""
+        return PoolHealth(alive=1, lost=0)
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def check_finite(orders: Sequence[TrainOrder], reports: Sequence[ShardReport]) -> None:
+    """Raise NonFiniteError for the first shard that is not finite."""
+    for order, report in zip(orders, reports, strict=True):
+        if not report.finite:
+            raise NonFiniteError(
+                f"the gradient of {order.label} is not finite (loss sum "
+                f"{report.figures['loss']}), nothing was updated: lower method.inner_lr or "
+                "train.meta_lr, or set train.clip_norm"
+            )

@@ -1,0 +1,105 @@
+"""From a meta-test to the files that hold its result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from metaray.platform.atomic import atomic_path, write_json
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.checkpoint import Checkpoint, params_sha256
+from metaray.platform.config import RunConfig
+from metaray.platform.metrics import MetaTest
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.versions import versions
+
+
+def summarize(
+    blueprint: Blueprint,
+    last: Checkpoint,
+    tested_step: int,
+    test: MetaTest,
+    baseline: MetaTest,
+    rows: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Args:
+        blueprint: of the run.
+        last: the checkpoint at the end of training.
+        tested_step: the outer step whose parameters were tested.
+        test: of those parameters.
+        baseline: of the untrained network, on the same episodes.
+        rows: of ``metrics.jsonl``.
+    """
+    config = blueprint.config
+    figures, untrained = test.headline(), baseline.headline()
+    method = config.method
+    summary = {
+        "method": method.name,
+        "dataset": config.data.name,
+        "split": config.data.split if config.data.name != "sinusoid" else None,
+        "ways": config.task.ways,
+        "shots": config.task.shots,
+        "queries": config.task.queries,
+        **figures,
+        "num_episodes": config.evaluate.num_episodes,
+        "batch_norm": config.evaluate.batch_norm,
+        "baseline_accuracy": untrained["accuracy"],
+        "baseline_ci95": untrained["ci95"],
+        "baseline_accuracy_by_step": untrained["accuracy_by_step"],
+        "reported_steps": list(blueprint.algorithm.reported_steps),
+        "inner_steps": getattr(method, "inner_steps", 0),
+        "eval_inner_steps": getattr(method, "eval_inner_steps", 0),
+        "outer_steps": last.step,
+        "tested_step": tested_step,
+        "val_accuracy": last.best_score if figures["accuracy"] is not None else None,
+        "tasks_per_s": _rate(rows),
+        "wall_s": last.wall_s,
+        "workers": config.workers.count,
+        "num_parameters": blueprint.layouts[0].size,
+        "params_sha256": params_sha256(last),
+    }
+    if "mse" in untrained:
+        summary |= {
+            "baseline_mse": untrained["mse"],
+            "baseline_mse_by_step": untrained["mse_by_step"],
+        }
+    return summary
+
+
+def write_results(
+    run: RunDirectory,
+    config: RunConfig,
+    summary: dict[str, Any],
+    test: MetaTest,
+    baseline: MetaTest,
+) -> Path:
+    """Keep this meta-test in a numbered folder, and put it at the top of the run as the latest."""
+    taken = [int(p.name) for p in run.evaluations.iterdir() if p.name.isdigit()]
+    folder = run.evaluations / f"{max(taken, default=0) + 1:03d}"
+    folder.mkdir()
+    table = test.to_table(baseline)
+    with atomic_path(folder / run.episodes.name) as temporary:
+        pq.write_table(table, temporary)
+    write_config(folder / run.config.name, config)
+    write_json(folder / run.summary.name, summary)
+    for target in (run.episodes, run.summary):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(folder / target.name, temporary)
+    return folder
+
+
+def write_config(path: Path, config: RunConfig) -> None:
+    """The resolved settings with versions, from which the run can be repeated."""
+    write_json(path, config.model_dump() | {"versions": versions()})
+
+
+def _rate(rows: Sequence[dict[str, Any]]) -> float | None:
+    """Training tasks a second over the whole run, or None without any step."""
+    seconds = sum(row["step_s"] for row in rows)
+    return sum(row["tasks"] for row in rows) / seconds if seconds else None

@@ -1,0 +1,199 @@
+"""Training and testing a run from beginning to end: what the commands do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import changed_keys, override, read_run_config
+from metaray.platform.evaluation import evaluate
+from metaray.platform.example import example_episode
+from metaray.platform.interrupt import StopRequest
+from metaray.platform.loop import LoopHooks, TrainingLoop
+from metaray.platform.messages import FlatState
+from metaray.platform.open_pool import open_pool
+from metaray.platform.pool import Pool
+from metaray.platform.progress import EvaluationProgress, TrainingProgress
+from metaray.platform.report.page import write_report
+from metaray.platform.results import summarize, write_config, write_results
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.scaling import WorkerRequests
+from metaray.platform.tracking import MetricsLog
+
+# What may differ when a run is resumed: nothing that has already shaped its parameters.
+_ANYWHERE = ("workers.", "evaluate.", "data.root", "data.cache")
+_RESUMABLE = (*_ANYWHERE, "train.checkpoint_every", "train.keep_checkpoints")
+_RETESTABLE = (*_ANYWHERE, "task.ways", "task.shots", "task.queries", "method.eval_")
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved a checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One run in this process."""
+
+    run: RunDirectory
+    config: RunConfig
+    source: EpisodeSource
+    blueprint: Blueprint
+    console: Console
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """The run's checkpoints."""
+        return CheckpointStore(
+            self.run.checkpoints,
+            fingerprint(self.blueprint),
+            self.config.train.keep_checkpoints,
+        )
+
+
+def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[str, Any]:
+    """A new run in ``out``: meta-training, meta-test and report; the summary.
+
+    Raises:
+        InputError: bad input, before anything is written but the folder.
+        TrainingError: the run cannot go on; its last checkpoint is kept.
+        Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
+    """
+    source = _open_data(config, console)
+    blueprint = Blueprint(config, source)
+    run = RunDirectory.create(out)
+    write_config(run.config, config)
+    session = Session(run=run, config=config, source=source, blueprint=blueprint, console=console)
+    return _train_and_test(session, address)
+
+
+def resume(folder: Path, overrides: list[str], address: str, console: Console) -> dict[str, Any]:
+    """Continue the run in ``folder`` from its last checkpoint; the summary.
+
+    Raises:
+        InputError: no run there, a checkpoint that does not fit, or an override of something that
+            has shaped the parameters already.
+    """
+    run = RunDirectory.open(folder)
+    config = _overridden(run, overrides, _RESUMABLE, "resumed")
+    source = _open_data(config, console)
+    session = Session(
+        run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
+    )
+    session.checkpoints.latest()  # a bad one is known before workers start
+    write_config(run.config, config)
+    return _train_and_test(session, address)
+
+
+def retest(folder: Path, overrides: list[str], address: str, console: Console) -> dict[str, Any]:
+    """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
+
+    Raises:
+        InputError: no run there, no checkpoint yet, or an override that is no matter of testing.
+    """
+    run = RunDirectory.open(folder)
+    config = _overridden(run, overrides, _RETESTABLE, "evaluated")
+    source = _open_data(config, console)
+    session = Session(
+        run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
+    )
+    last = session.checkpoints.latest()
+    if last is None:
+        raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
+    with open_pool(config, address, console.print) as pool:
+        return _test(session, pool, last)
+
+
+def fingerprint(blueprint: Blueprint) -> str:
+    """What the flat vectors of a run mean: method, number type, names and shapes."""
+    params, buffers = blueprint.layouts
+    shapes = ", ".join(
+        f"{name} {'x'.join(map(str, shape)) or 'scalar'}"
+        for name, shape in (*params.shapes, *buffers.shapes)
+    )
+    dtype = str(blueprint.dtype).removeprefix("torch.")
+    return f"{blueprint.config.method.name} {dtype}: {shapes}"
+
+
+def _train_and_test(session: Session, address: str) -> dict[str, Any]:
+    with open_pool(session.config, address, session.console.print) as pool:
+        last = _train(session, pool)
+        total = session.config.train.outer_steps
+        if last.step < total:
+            raise Stopped(
+                f"stopped after outer step {last.step} of {total}, with a checkpoint: continue "
+                f"with metaray train --resume {session.run.path}"
+            )
+        return _test(session, pool, last)
+
+
+def _train(session: Session, pool: Pool) -> Checkpoint:
+    latest = session.checkpoints.latest()
+    start, total = latest.step if latest else 0, session.config.train.outer_steps
+    with (
+        MetricsLog(session.run.metrics) as log,
+        StopRequest() as stop,
+        TrainingProgress(session.console, total, start) as progress,
+    ):
+        hooks = LoopHooks(
+            on_row=progress.step,
+            notify=progress.message,
+            stop_requested=lambda: stop.received is not None,
+            wanted_workers=WorkerRequests(session.run).poll,
+        )
+        return TrainingLoop(pool, session.blueprint, session.checkpoints, log, hooks).run()
+
+
+def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
+    """Meta-test the chosen parameters and the untrained ones; write results and report."""
+    config, blueprint = session.config, session.blueprint
+    use_best = config.evaluate.checkpoint == "best" and last.best_step is not None
+    chosen = session.checkpoints.load(last.best_step) if use_best and last.best_step else last
+    state = flat_state(chosen)
+    num = config.evaluate.num_episodes
+    with EvaluationProgress(session.console, "meta-test", 2 * num) as progress:
+        test = evaluate(pool, blueprint, "test", num, state, progress.advance)
+        baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, progress.advance)
+    rows = MetricsLog.read(session.run.metrics)
+    summary = summarize(blueprint, last, chosen.step, test, baseline, rows)
+    write_results(session.run, config, summary, test, baseline)
+    write_report(session.run, example_episode(session.source, blueprint, state))
+    return summary
+
+
+def flat_state(checkpoint: Checkpoint) -> FlatState:
+    """Parameters and buffers of ``checkpoint`` as they travel."""
+    return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
+
+
+def _open_data(config: RunConfig, console: Console) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve every split."""
+    source = build_source(config.data)
+    source.check("train", config.train_shape)
+    if config.train.validate_every:
+        source.check("val", config.test_shape)
+    source.check("test", config.test_shape)
+    return source
+
+
+def _overridden(
+    run: RunDirectory, overrides: list[str], allowed: tuple[str, ...], verb: str
+) -> RunConfig:
+    before = read_run_config(run.config)
+    after = override(before, overrides)
+    for key in changed_keys(before, after):
+        if not key.startswith(allowed):
+            raise InputError(
+                f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
+                "old value: start a new run"
+            )
+    return after
