@@ -151,7 +151,7 @@ def _prepared_path(data: DataConfig) -> Path | None:
         path = _path(data)
         return path if path.exists() else None
     root = _root(data)
-    if omniglot.is_present(root):
+    if omniglot.is_whole(root):
         path = _path(data, omniglot.identity(root))
         return path if path.exists() else None
     prepared = sorted(cache_folder(data).glob(f"{_path(data).stem}-*.arrow"))
@@ -173,7 +173,7 @@ def _write(data: DataConfig, progress: Progress | None) -> Path:
         drawn = glyphs.glyph_classes(data.num_classes, data.image_size)
         return _write_classes(data, _path(data), _counted(drawn, data.num_classes, progress))
     root = _root(data)
-    if data.download and not omniglot.is_present(root):
+    if data.download and not omniglot.is_whole(root):
         omniglot.download(root)
     with omniglot.open_characters(root) as characters:
         path = _path(data, omniglot.identity(root))

@@ -98,32 +98,32 @@ def download(root: Path) -> None:
         raise InputError(f"Omniglot could not be downloaded ({error}): {_add(root)}") from error
 
 
-def is_present(root: Path) -> bool:
-    """Whether ``root`` holds any part of Omniglot."""
-    return any(_set_path(base, name) for base in _bases(root) for name in SETS)
+def is_whole(root: Path) -> bool:
+    """Whether ``root`` holds both sets, be it as they are or as torchvision lays them."""
+    return any(len(_sets_in(base)) == len(SETS) for base in _bases(root))
 
 
 def _bases(root: Path) -> tuple[Path, Path]:
     return root, root / _TORCHVISION_FOLDER
 
 
-def _set_path(base: Path, set_name: str) -> Path | None:
-    candidates = (base / f"{set_name}.zip", base / set_name)
-    return next((path for path in candidates if path.exists()), None)
+def _sets_in(base: Path) -> dict[str, Path]:
+    candidates = {name: (base / f"{name}.zip", base / name) for name in SETS}
+    found = {name: [p for p in paths if p.exists()] for name, paths in candidates.items()}
+    return {name: paths[0] for name, paths in found.items() if paths}
 
 
 def _find_sets(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise InputError(f"no folder {root} with Omniglot: {_add(root)}")
-    for base in _bases(root):
-        found = {name: path for name in SETS if (path := _set_path(base, name)) is not None}
-        if len(found) == len(SETS):
-            return found
-        if found:
-            missing = next(name for name in SETS if name not in found)
-            raise InputError(f"{base} holds half of Omniglot, {missing} is missing: {_add(root)}")
-    others = ", ".join(sorted(p.name for p in root.iterdir())[:5]) or "nothing"
-    raise InputError(f"{root} does not hold Omniglot (found: {others}): {_add(root)}")
+    found = max((_sets_in(base) for base in _bases(root)), key=len)
+    if not found:
+        others = ", ".join(sorted(p.name for p in root.iterdir())[:5]) or "nothing"
+        raise InputError(f"{root} does not hold Omniglot (found: {others}): {_add(root)}")
+    missing = [name for name in SETS if name not in found]
+    if missing:
+        raise InputError(f"{root} holds half of Omniglot, {missing[0]} is missing: {_add(root)}")
+    return found
 
 
 def _add(root: Path) -> str:

@@ -75,6 +75,8 @@ def omniglot_alphabet_split(groups: Sequence[str]) -> Splits:
 
 def vinyals_split(names: Sequence[str], groups: Sequence[str]) -> Splits:
     """The published split by character; InputError unless this is the whole of Omniglot."""
+    if len(names) != sum(_VINYALS_SIZES.values()):
+        raise _not_whole(f"{len(names)} classes")
     order = sorted(range(len(names)), key=lambda c: (groups[c].split("/"), names[c].split("/")))
     test = set(order[-_VINYALS_SIZES["test"] :])
     val = {c for c in order if groups[c] in VINYALS_VALIDATION} - test
@@ -83,11 +85,15 @@ def vinyals_split(names: Sequence[str], groups: Sequence[str]) -> Splits:
     )
     sizes = {name: len(classes) for name, classes in splits.items()}
     if sizes != _VINYALS_SIZES:
-        raise InputError(
-            f"the vinyals split is of Omniglot's 1623 characters, found {len(names)} classes "
-            f"({sizes}): use the whole of Omniglot or another data.split"
-        )
+        raise _not_whole(f"alphabets that give {sizes}")
     return splits
+
+
+def _not_whole(found: str) -> InputError:
+    return InputError(
+        f"the vinyals split is of Omniglot's 1623 characters, found {found}: "
+        "use the whole of Omniglot or another data.split"
+    )
 
 
 def random_split(names: Sequence[str], seed: int, shares: tuple[float, float, float]) -> Splits:
