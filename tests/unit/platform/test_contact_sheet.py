@@ -22,7 +22,7 @@ def episode(channels: int = 1) -> Episode:
     return Episode(support, torch.tensor([1, 0]), query, torch.tensor([0, 1, 1, 0]))
 
 
-def read(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+def read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("L")).astype(float)
