@@ -132,6 +132,14 @@ def test_omniglot_from_zips_and_from_folders_is_the_same(
     assert {names[c].split("/")[0] for c in a.splits["test"]} == {"Ge_ez", "Tengwar"}
 
 
+def test_omniglot_is_prepared_once(
+    cache: Path, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = images(omniglot(cache, zips))
+    monkeypatch.setattr(catalog, "_write", None)
+    assert images(omniglot(cache, zips, split="random")).store.path == first.store.path
+
+
 @pytest.mark.parametrize("keep_setting", [True, False])
 def test_prepared_omniglot_needs_no_root(cache: Path, zips: Path, keep_setting: bool) -> None:
     path = prepare(omniglot(cache, zips))

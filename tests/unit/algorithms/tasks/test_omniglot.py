@@ -58,6 +58,15 @@ def test_classes_come_sorted_background_first(root: Path) -> None:
     ]
 
 
+def test_an_alphabet_sorts_before_a_longer_name(folders: Path, rezip: Callable[[], Path]) -> None:
+    """As whole paths they would not: a hyphen comes before a slash."""
+    background = folders / "images_background"
+    (background / "Tifinagh").rename(background / "Greek-old")
+    for root in (folders, rezip()):
+        alphabets = [item.name.split("/")[0] for item in load(root)[:4]]
+        assert alphabets == ["Greek", "Greek", "Greek-old", "Greek-old"]
+
+
 def test_pixels_are_inverted_and_in_order_of_drawing(root: Path) -> None:
     for number, item in enumerate(load(root)):
         assert item.images.dtype == np.uint8
