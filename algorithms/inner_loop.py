@@ -19,9 +19,11 @@ All are pure functions of one task, for use under ``torch.func.vmap``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
@@ -34,6 +36,11 @@ LossWithAux = Callable[[Tensors], tuple[Tensor, Any]]
 Rates = Mapping[str, float]
 """Step size of each adapted parameter; a parameter without one is held fixed."""
 Form = Literal["unrolled", "recursion", "first_order"]
+
+
+with warnings.catch_warnings():  # torch's own tables for forward mode use a deprecated call
+    warnings.simplefilter("ignore", FutureWarning)
+    jvp(torch.square, (torch.zeros(()),), (torch.zeros(()),))
 
 
 def descend(loss: Loss, params: Tensors, rates: Rates, num_steps: int) -> list[Tensors]:

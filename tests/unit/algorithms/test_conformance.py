@@ -1,0 +1,212 @@
+"""What every method must be, run over the registry unasked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fixtures import SMALL, WAYS, algorithm_for, assert_same, episode, state_of, wave
+from torch import Tensor
+
+from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
+from metaray.algorithms.batching import batched_predictions, batched_task_gradients
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.registry import METHODS, config_classes
+
+EXACT = ("maml", "anil", "protonet")  # methods whose task gradient is a derivative
+REGRESSES = ("maml", "fomaml", "anil", "reptile")
+ALL = pytest.mark.parametrize("name", METHODS)
+MODES: tuple[BatchNormMode, ...] = ("transductive", "inductive")
+
+
+def build(name: str) -> tuple[Algorithm, State]:
+    algorithm = algorithm_for(SMALL[name])
+    return algorithm, state_of(algorithm)
+
+
+def parts(result: TaskGradient) -> dict[str, Tensor]:
+    return {f"{i}.{name}": value for i, part in enumerate(result) for name, value in part.items()}
+
+
+def test_the_registry_and_the_configs_name_the_same_methods() -> None:
+    assert set(METHODS) == set(config_classes()) == set(SMALL)
+
+
+@ALL
+def test_gradient_is_shaped_as_the_state_and_mutates_nothing(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    before = [t.clone() for part in state for t in part.values()] + [t.clone() for t in task]
+    result = algorithm.task_gradient(state, task, WAYS)
+    for given, returned in ((state.params, result.gradient), (state.buffers, result.buffers)):
+        assert {k: v.shape for k, v in given.items()} == {k: v.shape for k, v in returned.items()}
+    assert any(float(g.abs().max()) > 0 for g in result.gradient.values())
+    after = [t for part in state for t in part.values()] + list(task)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@ALL
+def test_same_input_gives_the_same_bits(name: str) -> None:
+    (one, state), (other, _) = build(name), build(name)
+    a, b = (parts(x.task_gradient(state, episode(), WAYS)) for x in (one, other))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@ALL
+@pytest.mark.parametrize("second_order", ["unrolled", "recursion"])
+def test_batched_over_tasks_equals_one_by_one(name: str, second_order: str) -> None:
+    config = SMALL[name]
+    if "second_order" in type(config).model_fields:
+        config = config.model_copy(update={"second_order": second_order})
+    algorithm = algorithm_for(config)
+    state = state_of(algorithm)
+    tasks = [episode(seed) for seed in range(3)]
+    batched = parts(batched_task_gradients(algorithm, state, Episode.stack(tasks), WAYS))
+    for i, task in enumerate(tasks):
+        one = parts(algorithm.task_gradient(state, task, WAYS))
+        assert_same({k: v[i] for k, v in batched.items()}, one)
+
+
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_batched_predictions_equal_one_by_one(name: str, mode: BatchNormMode) -> None:
+    algorithm, state = build(name)
+    tasks = [episode(seed) for seed in range(3)]
+    batched = batched_predictions(algorithm, state, Episode.stack(tasks), WAYS, mode)
+    for i, task in enumerate(tasks):
+        torch.testing.assert_close(
+            batched[i], algorithm.predict_by_step(state, task, WAYS, mode), rtol=1e-10, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_gradient_equals_finite_differences_along_random_directions(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    gradient = algorithm.task_gradient(state, task, WAYS).gradient
+
+    def loss(at: dict[str, Tensor]) -> float:
+        moved = State(at, state.buffers)
+        return float(algorithm.task_gradient(moved, task, WAYS).figures["loss"])
+
+    h = 1e-6
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        direction = {
+            k: torch.randn(v.shape, generator=generator, dtype=v.dtype)
+            for k, v in state.params.items()
+        }
+        up, down = (
+            loss({k: v + sign * h * direction[k] for k, v in state.params.items()})
+            for sign in (1, -1)
+        )
+        slope = sum(float((gradient[k] * direction[k]).sum()) for k in gradient)
+        assert slope == pytest.approx((up - down) / (2 * h), rel=1e-4)
+
+
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_predictions_do_not_look_at_query_labels(name: str, mode: BatchNormMode) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    wrong = task._replace(query_y=(task.query_y + 1) % WAYS)
+    a, b = (algorithm.predict_by_step(state, t, WAYS, mode) for t in (task, wrong))
+    assert torch.equal(a, b)
+
+
+@ALL
+def test_inductive_predictions_do_not_depend_on_other_queries(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode(queries=4)
+    together = algorithm.predict_by_step(state, task, WAYS, "inductive")
+    for i in range(len(task.query_x)):
+        alone = task._replace(query_x=task.query_x[i : i + 1])
+        predicted = algorithm.predict_by_step(state, alone, WAYS, "inductive")
+        torch.testing.assert_close(predicted[:, 0], together[:, i], rtol=1e-9, atol=1e-10)
+
+
+@ALL
+def test_transductive_predictions_do(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode(queries=4)
+    together = algorithm.predict_by_step(state, task, WAYS, "transductive")
+    junk = task._replace(query_x=torch.cat([task.query_x, 5 * torch.ones_like(task.query_x)]))
+    disturbed = algorithm.predict_by_step(state, junk, WAYS, "transductive")
+    assert not torch.allclose(disturbed[:, : len(task.query_x)], together, rtol=1e-2)
+
+
+@ALL
+def test_renaming_the_classes_renames_what_was_learned(name: str) -> None:
+    """With a head that treats classes alike, permuted labels give permuted predictions."""
+    algorithm, state = build(name)
+    alike = {k: torch.zeros_like(v) if k.startswith("head") else v for k, v in state.params.items()}
+    permutation = torch.tensor([2, 0, 1])
+    task = episode()
+    renamed = task._replace(support_y=permutation[task.support_y])
+    outputs, permuted = (
+        algorithm.predict_by_step(State(alike, state.buffers), t, WAYS, "inductive")[-1]
+        for t in (task, renamed)
+    )
+    torch.testing.assert_close(permuted[:, permutation], outputs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"protonet"}))
+def test_without_adaptation_accuracy_is_chance(name: str) -> None:
+    """Labels are a fresh permutation in each episode, so a fixed network cannot know them."""
+    algorithm, state = build(name)
+    hits = []
+    for seed in range(60):
+        task = episode(seed, queries=5)
+        permutation = torch.randperm(WAYS, generator=torch.Generator().manual_seed(seed))
+        outputs = algorithm.predict_by_step(state, task, WAYS, "inductive")[0]
+        hits.append((outputs.argmax(-1) == permutation[task.query_y]).double().mean())
+    mean = torch.stack(hits).mean()
+    assert abs(float(mean) - 1 / WAYS) < 0.06
+
+
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_identical_pictures_and_a_single_query_stay_finite(name: str, mode: BatchNormMode) -> None:
+    algorithm, state = build(name)
+    x = torch.full((WAYS, 1, 16, 16), 0.5, dtype=torch.float64)
+    task = Episode(x, torch.arange(WAYS), x[:1], torch.zeros(1, dtype=torch.int64))
+    assert torch.isfinite(algorithm.predict_by_step(state, task, WAYS, mode)).all()
+    assert all(
+        torch.isfinite(t).all() for t in parts(algorithm.task_gradient(state, task, WAYS)).values()
+    )
+
+
+@ALL
+def test_a_few_outer_steps_lower_the_loss(name: str) -> None:
+    algorithm, state = build(name)
+    tasks = Episode.stack([episode(seed) for seed in range(4)])
+    lr = 0.5 if name == "reptile" else 0.05
+    losses = []
+    for _ in range(25):
+        result = batched_task_gradients(algorithm, state, tasks, WAYS)
+        losses.append(float(result.figures["loss"].mean()))
+        params = {k: v - lr * result.gradient[k].mean(0) for k, v in state.params.items()}
+        state = State(params, {k: v.mean(0) for k, v in result.buffers.items()})
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("name", REGRESSES)
+def test_regression_runs_through_every_method_that_can(name: str) -> None:
+    config = SMALL[name].model_copy(update={"inner_lr": 0.02})
+    algorithm = algorithm_for(config, model="mlp", kind="regression")
+    state = state_of(algorithm)
+    tasks = Episode.stack([wave(seed) for seed in range(2)])
+    result = batched_task_gradients(algorithm, state, tasks, 1)
+    assert set(result.figures) == {"loss"}
+    outputs = batched_predictions(algorithm, state, tasks, 1, "inductive")
+    assert outputs.shape == (2, len(algorithm.reported_steps), 6, 1)
+    seen = tasks._replace(query_x=tasks.support_x, query_y=tasks.support_y)
+    outputs = batched_predictions(algorithm, state, seen, 1, "inductive")
+    first, last = ((outputs[:, i] - seen.query_y).square().mean() for i in (0, -1))
+    assert last < first
+
+
+def test_protonet_refuses_regression() -> None:
+    with pytest.raises(InputError, match="cannot learn a regression task"):
+        algorithm_for(SMALL["protonet"], model="mlp", kind="regression")

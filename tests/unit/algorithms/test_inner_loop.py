@@ -1,0 +1,111 @@
+"""Meta-gradients against closed forms, against each other and against finite differences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from metaray.algorithms.inner_loop import Form, descend, meta_gradient
+
+FORMS: tuple[Form, ...] = ("unrolled", "recursion")
+RATE = 0.1
+
+
+def quadratic(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    root = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    return root @ root.T, torch.randn(4, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_quadratic_has_the_closed_form(form: Form, steps: int) -> None:
+    hessian, offset = quadratic(1)
+    query_hessian, _ = quadratic(2)
+    start = {"w": torch.arange(1.0, 5.0, dtype=torch.float64)}
+
+    def support(p: dict[str, Tensor]) -> Tensor:
+        return p["w"] @ hessian @ p["w"] / 2 - offset @ p["w"]
+
+    def query(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return p["w"] @ query_hessian @ p["w"] / 2, p["w"]
+
+    gradient, _ = meta_gradient(form, support, query, start, {"w": RATE}, steps)
+    adapted = descend(support, start, {"w": RATE}, steps)[-1]["w"]
+    contraction = torch.linalg.matrix_power(torch.eye(4).double() - RATE * hessian, steps)
+    torch.testing.assert_close(gradient["w"], contraction @ (query_hessian @ adapted))
+
+
+def smooth_support(p: dict[str, Tensor]) -> Tensor:
+    x = torch.linspace(-1, 1, 7, dtype=torch.float64)[:, None]
+    hidden = torch.tanh(x @ p["body"] + p["shift"])
+    return ((hidden @ p["head"]).squeeze(-1) - torch.sin(3 * x.squeeze(-1))).square().mean()
+
+
+def smooth_query(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    x = torch.linspace(-0.9, 1.1, 5, dtype=torch.float64)[:, None]
+    hidden = torch.tanh(x @ p["body"] + p["shift"])
+    loss = ((hidden @ p["head"]).squeeze(-1) - torch.sin(3 * x.squeeze(-1))).square().mean()
+    return loss, 2 * loss
+
+
+def smooth_params() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    shapes = {"body": (1, 6), "shift": (6,), "head": (6, 1)}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize("adapted", [("body", "shift", "head"), ("head",), ("body", "head")])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_component_equals_central_differences(
+    form: Form, steps: int, adapted: tuple[str, ...]
+) -> None:
+    """Also with parameters that the inner loop leaves alone."""
+    rates = {name: 0.2 for name in adapted}
+    params = smooth_params()
+    gradient, aux = meta_gradient(form, smooth_support, smooth_query, params, rates, steps)
+
+    def objective(at: dict[str, Tensor]) -> float:
+        return float(smooth_query(descend(smooth_support, at, rates, steps)[-1])[0])
+
+    assert float(aux) == pytest.approx(2 * objective(params), rel=1e-12)
+    h = 1e-5
+    for name, value in params.items():
+        for i in range(value.numel()):
+            nudge = torch.zeros_like(value)
+            nudge.view(-1)[i] = h
+            up, down = params | {name: value + nudge}, params | {name: value - nudge}
+            expected = (objective(up) - objective(down)) / (2 * h)
+            assert float(gradient[name].view(-1)[i]) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+def test_first_order_is_the_query_gradient_at_the_adapted_weights() -> None:
+    params, rates = smooth_params(), dict.fromkeys(("body", "shift", "head"), 0.2)
+    first_order, _ = meta_gradient("first_order", smooth_support, smooth_query, params, rates, 3)
+    at = descend(smooth_support, params, rates, 3)[-1]
+    leaves = {name: value.clone().requires_grad_() for name, value in at.items()}
+    smooth_query(leaves)[0].backward()
+    exact, _ = meta_gradient("unrolled", smooth_support, smooth_query, params, rates, 3)
+    for name in params:
+        torch.testing.assert_close(first_order[name], leaves[name].grad)
+        assert not torch.allclose(first_order[name], exact[name], rtol=1e-3)
+
+
+def test_descend_is_plain_gradient_descent_and_mutates_nothing() -> None:
+    params = smooth_params()
+    before = {name: value.clone() for name, value in params.items()}
+    trajectory = descend(smooth_support, params, {"head": 0.2}, 3)
+    leaf = params["head"].clone().requires_grad_()
+    optimizer = torch.optim.SGD([leaf], lr=0.2)
+    for expected_step in range(4):
+        torch.testing.assert_close(trajectory[expected_step]["head"], leaf.detach())
+        optimizer.zero_grad()
+        smooth_support(params | {"head": leaf}).backward()
+        optimizer.step()
+    assert torch.equal(trajectory[3]["body"], before["body"])
+    assert all(torch.equal(params[name], before[name]) for name in params)
