@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SecondOrder = Literal["auto", "unrolled", "recursion"]
 BatchNormMode = Literal["transductive", "inductive"]
@@ -62,6 +63,12 @@ class DataConfig(Section):
     """glyphs only: characters to draw"""
     download: bool = False
     """fetch missing data (omniglot, through torchvision)"""
+
+    @field_validator("root", "cache")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # workers run in folders of their own
+        return None if path is None else str(Path(path).expanduser().absolute())
 
 
 class ModelConfig(Section):

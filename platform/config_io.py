@@ -72,12 +72,12 @@ def read_run_config(path: Path) -> RunConfig:
     """
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        tree.pop("versions", None)
+        settings = {key: value for key, value in tree.items() if key != "versions"}
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path} is not the config of a run ({error}): restore it or start anew"
         ) from None
-    return validate(tree)
+    return validate(settings)
 
 
 def changed_keys(before: RunConfig, after: RunConfig) -> list[str]:

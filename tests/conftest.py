@@ -1,0 +1,47 @@
+"""Settings for all tests: a cache of their own, small runs, and real data where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of prepared data sets that the whole session shares."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny(cache: Path) -> list[str]:
+    """Overrides for a run of seconds: uneven shards, a narrow network, few characters."""
+    return [
+        f"data.cache={cache}",
+        "data.num_classes=200",
+        "data.image_size=16",
+        "model.width=8",
+        "task.queries=2",
+        "train.outer_steps=6",
+        "train.meta_batch_size=7",
+        "train.shard_size=3",
+        "train.validate_every=3",
+        "train.validate_episodes=10",
+        "train.checkpoint_every=2",
+        "evaluate.num_episodes=10",
+        "evaluate.shard_size=4",
+        "workers.count=0",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _keep_thread_count() -> Iterator[None]:
+    """In-process pools pin torch's threads; give the next test what this one found."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
