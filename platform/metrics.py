@@ -1,0 +1,205 @@
+"""The figures of a meta-test, from what a model predicted.
+
+Legend: E episodes, S reported inner steps (the last is the method's prediction), Q queries of an
+episode, N classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import log_softmax, softmax, stdtrit
+
+from metaray.algorithms.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from metaray.algorithms.losses import Kind
+
+    Array = NDArray[np.float64]
+    Anything = NDArray[Any]
+
+NUM_BINS = 15
+
+
+class Bin(NamedTuple):
+    """Predictions of about the same confidence; both means are None in an empty bin."""
+
+    confidence: float | None
+    accuracy: float | None
+    num_queries: int
+
+
+def accuracy_by_step(logits: Anything, labels: Anything) -> Array:
+    """Share of right queries, ``[E, S]``, of logits ``[E, S, Q, N]`` and labels ``[E, Q]``."""
+    hits = logits.argmax(-1) == labels[:, None]
+    return np.asarray(hits.mean(-1), np.float64)
+
+
+def mse_by_step(outputs: Anything, targets: Anything) -> Array:
+    """Mean squared error, ``[E, S]``, of outputs ``[E, S, Q, 1]`` and targets ``[E, Q, 1]``."""
+    error = outputs.astype(np.float64) - targets[:, None]
+    return np.asarray(np.square(error).mean((-2, -1)), np.float64)
+
+
+def macro_f1(predicted: Anything, labels: Anything, num_classes: int) -> Array:
+    """F1 of each class of an episode, averaged over its classes, ``[E]``, of ``[E, Q]`` twice.
+
+    Equals scikit-learn's ``f1_score(average="macro", labels=range(num_classes))``, which takes
+    one episode at a time. A class that is neither asked for nor predicted counts 0.
+    """
+    classes = np.arange(num_classes)
+    is_true = labels[..., None] == classes  # [E, Q, N]
+    is_predicted = predicted[..., None] == classes
+    right = (is_true & is_predicted).sum(1)
+    total = is_true.sum(1) + is_predicted.sum(1)
+    f1 = 2 * right / np.maximum(total, 1)
+    return np.asarray(f1.mean(-1), np.float64)
+
+
+def negative_log_likelihood(logits: Anything, labels: Anything) -> Array:
+    """Mean of ``-log p(true class)`` over the queries, ``[E]``, of ``[E, Q, N]`` and ``[E, Q]``."""
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    picked = np.take_along_axis(log_p, labels[..., None].astype(np.int64), axis=-1)
+    return np.asarray(-picked[..., 0].mean(-1), np.float64)
+
+
+def calibration_bins(logits: Anything, labels: Anything, num_bins: int = NUM_BINS) -> list[Bin]:
+    """All queries of all episodes, by confidence: bin m holds those in ``((m-1)/M, m/M]``.
+
+    The confidence is the largest probability (Guo et al., On calibration of modern neural
+    networks, ICML 2017, section 2).
+    """
+    p = softmax(logits.astype(np.float64), axis=-1)
+    confidence, hits = p.max(-1).ravel(), (p.argmax(-1) == labels).ravel()
+    index = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    counts = np.bincount(index, minlength=num_bins)
+    sums = np.bincount(index, confidence, num_bins), np.bincount(index, hits, num_bins)
+    return [
+        Bin(float(c / n), float(a / n), int(n)) if n else Bin(None, None, 0)
+        for c, a, n in zip(*sums, counts, strict=True)
+    ]
+
+
+def expected_calibration_error(bins: Sequence[Bin]) -> float:
+    """Gap between confidence and accuracy, weighted by queries (Guo et al. 2017, equation 3)."""
+    total = sum(b.num_queries for b in bins)
+    gaps = (
+        b.num_queries * abs(b.accuracy - b.confidence)
+        for b in bins
+        if b.accuracy is not None and b.confidence is not None
+    )
+    return sum(gaps) / total
+
+
+def mean_and_ci95(values: Anything) -> tuple[Array, Array]:
+    """Mean over episodes (first axis), and half the width of its 95 % confidence interval.
+
+    ``t * s / sqrt(E)``: s is the sample standard deviation over episodes, which are independent
+    draws while queries of one episode are not, and t the 97.5 % quantile of Student's
+    distribution with E - 1 degrees of freedom (1.96 for many episodes).
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"an interval needs two episodes or more, got {n}")
+    half_width = stdtrit(n - 1, 0.975) * values.std(0, ddof=1) / np.sqrt(n)
+    return np.asarray(values.mean(0), np.float64), np.asarray(half_width, np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MetaTest:
+    """What is reported of a meta-test. The score is accuracy, or mean squared error."""
+
+    kind: Kind
+    reported_steps: tuple[int, ...]
+    score_by_step: Array  # [E, S]
+    loss: Array  # [E]
+    macro_f1: Array | None  # [E]; None for regression, as are the bins
+    calibration: list[Bin] | None
+
+    @classmethod
+    def from_outputs(
+        cls, kind: Kind, outputs: Anything, labels: Anything, reported_steps: Sequence[int]
+    ) -> MetaTest:
+        """Figures of outputs ``[E, S, Q, N]`` for labels ``[E, Q]``, or both with a last axis of 1.
+
+        Raises:
+            InputError: an output is infinite or NaN; its episode is named.
+        """
+        if outputs.ndim != 4 or outputs.shape[1] != len(reported_steps):
+            raise ValueError(f"{len(reported_steps)} steps, but outputs are {outputs.shape}")
+        _check_finite(outputs)
+        steps, last = tuple(int(step) for step in reported_steps), outputs[:, -1]
+        if kind == "regression":
+            mse = mse_by_step(outputs, labels)
+            return cls(
+                kind=kind,
+                reported_steps=steps,
+                score_by_step=mse,
+                loss=mse[:, -1],
+                macro_f1=None,
+                calibration=None,
+            )
+        return cls(
+            kind=kind,
+            reported_steps=steps,
+            score_by_step=accuracy_by_step(outputs, labels),
+            loss=negative_log_likelihood(last, labels),
+            macro_f1=macro_f1(last.argmax(-1), labels, outputs.shape[-1]),
+            calibration=calibration_bins(last, labels),
+        )
+
+    @property
+    def score_name(self) -> str:
+        """``accuracy`` or ``mse``."""
+        return "mse" if self.kind == "regression" else "accuracy"
+
+    def to_table(self, baseline: MetaTest | None = None) -> pa.Table:
+        """One row per episode; with the score of ``baseline`` on the same episodes, if given."""
+        name, last = self.score_name, self.score_by_step[:, -1]
+        columns: dict[str, Any] = {"episode": np.arange(len(last)), name: last, "loss": self.loss}
+        if self.macro_f1 is not None:
+            columns["macro_f1"] = self.macro_f1
+        columns[f"{name}_by_step"] = list(self.score_by_step)
+        if baseline is not None:
+            columns[f"baseline_{name}"] = baseline.score_by_step[:, -1]
+        return pa.table(columns)
+
+    def headline(self) -> dict[str, Any]:
+        """The figures of all episodes together, ready for JSON; ``ci95`` are half-widths."""
+        mean, ci95 = mean_and_ci95(self.score_by_step)
+        bins = self.calibration
+        figures: dict[str, Any] = {
+            "num_episodes": len(self.loss),
+            "accuracy": None,
+            self.score_name: float(mean[-1]),
+            "ci95": float(ci95[-1]),
+            "loss": float(self.loss.mean()),
+            "macro_f1": None if self.macro_f1 is None else float(self.macro_f1.mean()),
+            "ece": None if bins is None else expected_calibration_error(bins),
+            "reported_steps": list(self.reported_steps),
+            f"{self.score_name}_by_step": mean.tolist(),
+            "ci95_by_step": ci95.tolist(),
+        }
+        if bins is not None:
+            figures["calibration"] = [list(b) for b in bins]
+        return figures
+
+    def baseline_headline(self) -> dict[str, Any]:
+        """What a summary says of this test when it is the baseline's."""
+        figures, name = self.headline(), self.score_name
+        return {f"baseline_{key}": figures[key] for key in (name, "ci95", f"{name}_by_step")}
+
+
+def _check_finite(outputs: Anything) -> None:
+    bad = np.flatnonzero(~np.isfinite(outputs).all((1, 2, 3)))
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} of {len(outputs)} test episodes, the first of them number {bad[0]}, gave "
+            "predictions that are infinite or NaN: lower the inner step size or the inner steps"
+        )
