@@ -1,0 +1,203 @@
+"""What a person sees while a run computes: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import Self
+
+_REFRESHES_PER_S = 4  # the panel shares the CPU with the workers
+_LINE_EVERY_S = 10.0
+_LINE_EVERY_SHARE = 0.05
+_SMOOTHING_STEPS = 20
+
+
+class TrainingProgress:
+    """Progress of meta-training, as a context manager."""
+
+    def __init__(self, console: Console, total_steps: int, start_step: int = 0) -> None:
+        """``start_step`` outer steps of ``total_steps`` are done already (on resume)."""
+        self._console = console
+        self._figures = _Figures()
+        self._plain = _PlainLines(console, "step", total_steps, start_step)
+        self._live = _live_panel(console, "meta-training") if _is_live(console) else None
+        if self._live:
+            self._live.add_task("step", total=total_steps, completed=start_step)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """Show the metrics of an outer step (the keys are those of ``metrics.jsonl``)."""
+        self._figures.add(row)
+        if self._live:
+            self._live.details = self._figures.parts()
+            self._live.update(self._live.task_ids[0], completed=row["step"])
+        else:
+            was_validated = "val_ci95" in row
+            self._plain.show(row["step"], self._figures.parts(), at_once=was_validated)
+
+    def message(self, text: str) -> None:
+        """Tell an event of the run, above the panel or as a line."""
+        _print(self._console, text)
+
+
+class EvaluationProgress:
+    """Progress over the episodes of a test, as a context manager.
+
+    Not for validations within ``TrainingProgress``: a terminal has one live panel at a time.
+    """
+
+    def __init__(self, console: Console, label: str, total: int) -> None:
+        self._done = 0
+        self._plain = _PlainLines(console, f"{label}: episode", total, 0)
+        self._live = _live_panel(console, label) if _is_live(console) else None
+        if self._live:
+            self._live.add_task("episode", total=total)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def advance(self, n: int) -> None:
+        """``n`` more episodes are done."""
+        self._done += n
+        if self._live:
+            self._live.advance(self._live.task_ids[0], n)
+        else:
+            self._plain.show(self._done, ())
+
+
+class _Panel(Progress):
+    """One bar, and under it the figures of the run."""
+
+    title = ""
+    details: Iterable[str] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        grid = Table.grid(expand=True)
+        grid.add_row(self.make_tasks_table(self.tasks))
+        if self.details:
+            grid.add_row(Text("  ·  ".join(self.details), style="dim"))
+        yield Panel(grid, title=self.title, title_align="left", border_style="dim")
+
+
+def _live_panel(console: Console, title: str) -> _Panel:
+    panel = _Panel(
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=None),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        expand=True,
+        refresh_per_second=_REFRESHES_PER_S,
+        get_time=console.get_time,
+    )
+    panel.title = title
+    return panel
+
+
+class _PlainLines:
+    """Lines for a log file, seldom enough to be read."""
+
+    def __init__(self, console: Console, unit: str, total: int, start: int) -> None:
+        self._console, self._unit, self._total, self._start = console, unit, total, start
+        self._began_s = console.get_time()
+        self._last_done, self._last_s = start, -float("inf")
+        self._is_first = True
+
+    def show(self, done: int, details: Iterable[str], at_once: bool = False) -> None:
+        """Print where things stand if a line is due, at the end, or ``at_once``."""
+        now_s = self._console.get_time()
+        is_due = (
+            now_s - self._last_s >= _LINE_EVERY_S
+            and done - self._last_done >= _LINE_EVERY_SHARE * self._total
+        )
+        if not (self._is_first or is_due or at_once or done == self._total):
+            return
+        self._is_first, self._last_done, self._last_s = False, done, now_s
+        elapsed_s = now_s - self._began_s
+        left_s = elapsed_s * (self._total - done) / max(1, done - self._start)
+        times = f"{_clock(elapsed_s)} elapsed, {_clock(left_s)} left"
+        _print(self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times]))
+
+
+class _Figures:
+    """The latest figures of training; loss, accuracy and rate are smoothed over about 20 steps."""
+
+    def __init__(self) -> None:
+        self._smooth: dict[str, tuple[float, float]] = {}
+        self._workers: int | None = None
+        self._validation: str | None = None
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take in a row of metrics."""
+        for key in ("loss", "accuracy", "tasks_per_s"):
+            if row.get(key) is not None:
+                self._average(key, float(row[key]))
+        self._workers = row.get("workers", self._workers)
+        ci95 = row.get("val_ci95")
+        if ci95 is not None and row.get("val_accuracy") is not None:
+            self._validation = f"{row['val_accuracy']:.1%} ± {100 * ci95:.1f}"
+        elif ci95 is not None and row.get("val_mse") is not None:
+            self._validation = f"mse {row['val_mse']:.4g} ± {ci95:.2g}"
+
+    def parts(self) -> list[str]:
+        """The figures that there are, ready to print."""
+        shown = {key: total / weight for key, (total, weight) in self._smooth.items()}
+        parts = [f"loss {shown['loss']:.4g}"] if "loss" in shown else []
+        if "accuracy" in shown:
+            parts.append(f"accuracy {shown['accuracy']:.1%}")
+        if self._validation:
+            parts.append(f"validation {self._validation}")
+        if "tasks_per_s" in shown:
+            parts.append(f"{shown['tasks_per_s']:.4g} tasks/s")
+        if self._workers is not None:
+            parts.append(f"{self._workers} worker{'' if self._workers == 1 else 's'}")
+        return parts
+
+    def _average(self, key: str, value: float) -> None:
+        """Exponential mean as a sum and its weight, so that the first steps are not biased."""
+        total, weight = self._smooth.get(key, (0.0, 0.0))
+        keep = 1 - 1 / _SMOOTHING_STEPS
+        self._smooth[key] = (keep * total + value, keep * weight + 1)
+
+
+def _is_live(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def _print(console: Console, text: str) -> None:
+    """A line as it is: brackets are no markup, and a log is not wrapped at 80 columns."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
