@@ -1,0 +1,104 @@
+"""What a report is made from: the files of one run, read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from metaray.algorithms.episode_shape import EpisodeShape
+from metaray.algorithms.errors import InputError
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import read_run_config
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.tracking import MetricsLog
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunRecord:
+    """Settings, metrics, and the result of the latest meta-test."""
+
+    config: RunConfig
+    versions: dict[str, str]
+    metrics: Sequence[dict[str, Any]]
+    summary: dict[str, Any]
+    episodes: pa.Table
+
+    @classmethod
+    def read(cls, run: RunDirectory) -> RunRecord:
+        """The record of ``run``.
+
+        Raises:
+            InputError: a file is missing or is not what metaray wrote.
+        """
+        if not run.summary.is_file() or not run.episodes.is_file():
+            raise InputError(
+                f"{run.path} has no meta-test to report: run metaray evaluate {run.path} first"
+            )
+        try:
+            return cls(
+                config=read_run_config(run.config),
+                versions=json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
+                metrics=MetricsLog.read(run.metrics) if run.metrics.exists() else [],
+                summary=json.loads(run.summary.read_text(encoding="utf-8")),
+                episodes=pq.read_table(run.episodes),
+            )
+        except (json.JSONDecodeError, pa.ArrowInvalid) as error:
+            raise InputError(
+                f"the result in {run.path} is damaged ({error}): write it again with "
+                f"metaray evaluate {run.path}"
+            ) from error
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the score is a mean squared error and not an accuracy."""
+        return self.summary.get("accuracy") is None
+
+    @property
+    def score_name(self) -> str:
+        """``accuracy`` or ``mse``: the name of the score in every file."""
+        return "mse" if self.is_regression else "accuracy"
+
+    @property
+    def score(self) -> float:
+        """The result."""
+        return float(self.summary[self.score_name])
+
+    @property
+    def shape(self) -> EpisodeShape:
+        """Shape of the episodes of the test, which may have been set anew for it."""
+        trained_for = asdict(self.config.test_shape)
+        return EpisodeShape(**{key: self.summary.get(key, trained_for[key]) for key in trained_for})
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of a guess; None for regression."""
+        return None if self.is_regression else 1.0 / self.shape.ways
+
+    def column(self, key: str) -> Array:
+        """A figure of every outer step; NaN where a row has none."""
+        values = (row.get(key) for row in self.metrics)
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+
+    def has(self, key: str) -> bool:
+        """Whether any row has this figure."""
+        return bool(np.isfinite(self.column(key)).any())
+
+    def by_step(self, key: str) -> Array:
+        """A list of the summary, one figure for each reported inner step; empty if it has none."""
+        return np.array(self.summary.get(key) or [], np.float64)
+
+    def per_episode(self, key: str) -> Array | None:
+        """A column of the meta-test's episodes, if it has it."""
+        if key not in self.episodes.column_names:
+            return None
+        column: Array = self.episodes.column(key).to_numpy()
+        return column

@@ -1,0 +1,137 @@
+"""How figures look, on light and on dark paper, and how they become files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+
+from metaray.platform.atomic import atomic_path
+
+_PNG_DPI = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """Colours. The hues are Okabe and Ito's, told apart by colour-blind readers too."""
+
+    paper: str
+    ink: str
+    grid: str
+    main: str
+    """the trained model"""
+    other: str
+    """the untrained model"""
+    accent: str
+    """validation"""
+    right: str
+    wrong: str
+
+
+LIGHT = Theme(
+    paper="#ffffff",
+    ink="#1f2933",
+    grid="#e3e7ec",
+    main="#0072b2",
+    other="#8a94a0",
+    accent="#d97900",
+    right="#00875f",
+    wrong="#c8450c",
+)
+DARK = Theme(
+    paper="#171c22",
+    ink="#d8dee6",
+    grid="#2d353f",
+    main="#5ab4e8",
+    other="#8e99a6",
+    accent="#f0a83c",
+    right="#35c99b",
+    wrong="#ff8559",
+)
+
+Draw = Callable[[Theme], Figure]
+
+
+def new_figure(width_in: float = 4.5, height_in: float = 3.1) -> Figure:
+    """An empty figure that lays out its axes; small, so that its text is read on a phone."""
+    figure = new_canvas(width_in, height_in)
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+def new_canvas(width_in: float, height_in: float) -> Figure:
+    """An empty figure with a canvas of its own: no pyplot, no window, no global state."""
+    figure = Figure(figsize=(width_in, height_in))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_png(draw: Draw, title: str, path: Path) -> None:
+    """Draw on light paper under a title, atomically into ``path``."""
+    with mpl.rc_context(_settings(LIGHT)):
+        figure = draw(LIGHT)
+        figure.suptitle(title, y=1.02, va="bottom", fontsize=10, fontweight="bold")
+        with atomic_path(path) as temporary:
+            # tight: the title stands above the figure, which is the page's
+            figure.savefig(temporary, format="png", dpi=_PNG_DPI, bbox_inches="tight")
+
+
+def svg_uri(draw: Draw, theme: Theme) -> str:
+    """Draw as SVG in a data URI; the same figure gives the same text."""
+    buffer = BytesIO()
+    with mpl.rc_context(_settings(theme)):
+        draw(theme).savefig(buffer, format="svg", dpi=_PNG_DPI, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def legend_above(axes: Axes) -> None:
+    """A legend in one row over the axes, where no curve can run through it."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, columnspacing=1.4
+    )
+
+
+def log_if_it_helps(axes: Axes, values: NDArray[np.float64]) -> None:
+    """A logarithmic y axis, in plain numbers, for values that span more than a factor of 30."""
+    good = values[np.isfinite(values)]
+    if len(good) and good.min() > 0 and good.max() / good.min() > 30:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _settings(theme: Theme) -> dict[Any, Any]:
+    return {
+        "font.size": 9,
+        "font.family": "DejaVu Sans",  # comes with matplotlib, and has the signs we use
+        "text.color": theme.ink,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "axes.edgecolor": theme.grid,
+        "axes.labelcolor": theme.ink,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": theme.grid,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "ytick.minor.size": 0,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "lines.linewidth": 1.8,
+        "svg.hashsalt": "metaray",
+    }
