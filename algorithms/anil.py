@@ -46,7 +46,7 @@ class ANIL(Algorithm):
         super().__init__(backbone, kind, num_outputs)
         self.config = config
         self.form = second_order_form(config.second_order, config.inner_steps)
-        self._rates = {name: config.inner_lr for name in HEAD}
+        self._rates = dict.fromkeys(HEAD, config.inner_lr)
 
     @property
     def reported_steps(self) -> tuple[int, ...]:

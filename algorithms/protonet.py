@@ -111,6 +111,6 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _averaging(y: Tensor, ways: int, dtype: torch.dtype) -> Tensor:
-    """Labels ``[support]`` to the matrix ``[ways, support]`` that averages each class's examples."""
+    """Labels ``[support]`` to the matrix ``[ways, support]`` that averages each class."""
     members = F.one_hot(y, ways).T.to(dtype)
     return members / members.sum(1, keepdim=True)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from threading import Lock
 from typing import Any
 
 import ray
 
 from metaray.platform.config import RunConfig
 from metaray.platform.learner import MetaLearner
+from metaray.platform.messages import FlatState, Order, ShardReport
 from metaray.platform.worker import TaskWorker
 
 
 class WorkerActor(TaskWorker):
-    """A TaskWorker in a process of its own."""
+    """A TaskWorker in a process of its own.
+
+    It has two threads: while one hands its result to Ray, the other computes the next order. Only
+    one computes at a time.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self._computing = Lock()
+
+    def run(self, order: Order, state: FlatState) -> tuple[Any, ShardReport]:
+        """As TaskWorker."""
+        with self._computing:
+            return super().run(order, state)
 
     def ready(self) -> int:
         """This process's id; answers once the worker is built."""
-        import os
-
         return os.getpid()
 
 
@@ -32,7 +46,11 @@ def start_worker(config: RunConfig) -> Any:
     """
     options = config.workers
     actor = ray.remote(WorkerActor).options(
-        num_cpus=options.cpus, num_gpus=options.gpus, max_restarts=0, max_task_retries=0
+        num_cpus=options.cpus,
+        num_gpus=options.gpus,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=2,
     )
     return actor.remote(config)
 

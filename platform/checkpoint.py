@@ -122,7 +122,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is not a readable checkpoint ({error}): delete it to fall back to the one before"
+            f"{path} is not a readable checkpoint ({error}): delete it to fall back to the "
+            "one before"
         ) from None
     if header.pop("sha256") != _digest(tensors):
         raise InputError(

@@ -25,6 +25,8 @@ class TrainConfig(Section):
 
     outer_steps: int = Field(600, ge=1)
     """updates of the meta-parameters"""
+    time_budget_s: float | None = Field(None, gt=0)
+    """stop training after this much time even if outer_steps are not done; then test"""
     meta_batch_size: int = Field(32, ge=1)
     """tasks per outer step"""
     shard_size: int = Field(8, ge=1)

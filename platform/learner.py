@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint
 from metaray.platform.config import RunConfig, TrainConfig
 from metaray.platform.errors import NonFiniteError
-from metaray.platform.messages import FlatState, UpdateReport
+from metaray.platform.messages import FlatState, ShardReport, TrainOrder, UpdateReport
 from metaray.platform.schedule import meta_lr_at
 
 
@@ -37,22 +38,35 @@ class MetaLearner:
         return torch.cat([self._params.detach(), self._buffers]).numpy()
 
     def update(
-        self, step: int, num_tasks: int, *shard_sums: FlatState
+        self, orders: Sequence[TrainOrder], *shards: FlatState | ShardReport
     ) -> tuple[FlatState, UpdateReport]:
-        """One outer step from the summed gradients of all shards, in shard order.
+        """One outer step from all shards of a step.
+
+        Args:
+            orders: the step's, in shard order.
+            shards: the summed gradients and buffers of each order, then the report on each.
+
+        Returns:
+            The new state, and a report.
 
         Raises:
-            NonFiniteError: the meta-gradient is not finite; nothing was changed.
-            RuntimeError: ``step`` is not the next one: an order was lost or done twice.
+            NonFiniteError: a loss or gradient is not finite; nothing was changed.
+            RuntimeError: the step is not the next one: an order was lost or done twice.
         """
         started = perf_counter()
-        if step != self.step:
-            raise RuntimeError(f"the learner is at step {self.step}, got an update for {step}")
-        mean = torch.from_numpy(_sum_in_order(shard_sums)) / num_tasks
+        if orders[0].step != self.step:
+            raise RuntimeError(f"at step {self.step}, got an update for {orders[0].step}")
+        sums, reports = shards[: len(orders)], shards[len(orders) :]
+        _check_finite(orders, cast(Sequence[ShardReport], reports))
+        total = _sum_in_order(cast(Sequence[FlatState], sums))
+        mean = torch.from_numpy(total) / sum(order.num_tasks for order in orders)
         gradient = mean[: self._num_params]
         norm = float(torch.linalg.vector_norm(gradient))
         if not np.isfinite(norm):
-            raise NonFiniteError(f"the meta-gradient of step {step} is not finite (norm {norm})")
+            raise NonFiniteError(
+                f"the meta-gradient of step {self.step} is not finite (norm {norm}), nothing was "
+                "updated: lower train.meta_lr or set train.clip_norm"
+            )
         lr = self._apply(gradient)
         self._buffers = mean[self._num_params :].clone()
         self.step += 1
@@ -100,6 +114,16 @@ class MetaLearner:
 def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
     optimizer = torch.optim.Adam if train.optimizer == "adam" else torch.optim.SGD
     return optimizer([params], lr=train.meta_lr)
+
+
+def _check_finite(orders: Sequence[TrainOrder], reports: Sequence[ShardReport]) -> None:
+    for order, report in zip(orders, reports, strict=True):
+        if not report.finite:
+            raise NonFiniteError(
+                f"the gradient of {order.label} is not finite (loss sum "
+                f"{report.figures['loss']}), nothing was updated: lower method.inner_lr or "
+                "train.meta_lr, or set train.clip_norm"
+            )
 
 
 def _sum_in_order(shard_sums: Sequence[FlatState]) -> FlatState:

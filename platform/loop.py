@@ -56,11 +56,15 @@ class TrainingLoop:
         self._wall_before = 0.0
         self._started = perf_counter()
         self._learners_lost = 0
+        self._validated_at = 0
 
     def run(self) -> Checkpoint:
-        """Train to the last step, or until a stop is requested; the checkpoint of the end."""
+        """Train to the last step, the end of the time budget or a requested stop.
+
+        Returns the checkpoint of the end.
+        """
         self._rewind()
-        while self._step < self._train.outer_steps and not self._hooks.stop_requested():
+        while not self._finished() and not self._hooks.stop_requested():
             count = self._hooks.wanted_workers()
             if count is not None:
                 self._pool.resize(count)
@@ -68,7 +72,14 @@ class TrainingLoop:
                 self._one_step()
             except LearnerLostError as error:
                 self._replace_learner(error)
+        if not self._hooks.stop_requested():
+            self._validate_at_last()
         return self._save()
+
+    def _finished(self) -> bool:
+        budget = self._train.time_budget_s
+        out_of_time = budget is not None and self._wall_s() >= budget
+        return self._step >= self._train.outer_steps or out_of_time
 
     def _one_step(self) -> None:
         started = perf_counter()
@@ -106,9 +117,15 @@ class TrainingLoop:
             "wall_s": self._wall_s(),
         }
 
+    def _validate_at_last(self) -> None:
+        """A time budget ends between validations, and the last parameters may be the best."""
+        if self._train.validate_every and self._validated_at != self._step:
+            self._validate()
+
     def _validate(self) -> Row:
         test = evaluate(self._pool, self._blueprint, "val", self._train.validate_episodes)
         figures = test.headline()
+        self._validated_at = self._step
         accuracy = figures["accuracy"]
         score = accuracy if accuracy is not None else -figures["mse"]
         if self._best_score is None or score > self._best_score:
@@ -133,7 +150,7 @@ class TrainingLoop:
         checkpoint = self._store.latest()
         if checkpoint is not None:
             self._pool.restore(checkpoint)
-            self._step = checkpoint.step
+            self._step = self._validated_at = checkpoint.step
             self._best_step, self._best_score = checkpoint.best_step, checkpoint.best_score
             self._wall_before = checkpoint.wall_s
         self._started = perf_counter()

@@ -9,7 +9,6 @@ from time import perf_counter
 
 from metaray.platform.checkpoint import Checkpoint
 from metaray.platform.config import RunConfig
-from metaray.platform.errors import NonFiniteError
 from metaray.platform.learner import MetaLearner
 from metaray.platform.messages import (
     EvaluateOrder,
@@ -104,11 +103,8 @@ class LocalPool(Pool):
         started = perf_counter()
         results = [self._worker.run(order, self._state) for order in orders]
         reports = [report for _, report in results]
-        check_finite(orders, reports)
-        num_tasks = sum(report.num_tasks for report in reports)
-        self._state, update = self._learner.update(
-            orders[0].step, num_tasks, *(total for total, _ in results)
-        )
+        sums = [total for total, _ in results]
+        self._state, update = self._learner.update(orders, *sums, *reports)
         busy = sum(r.sample_s + r.compute_s for r in reports) + update.update_s
         return StepResult(
             shards=tuple(reports),
@@ -150,14 +146,3 @@ class LocalPool(Pool):
 
     def close(self) -> None:
         """Nothing was started."""
-
-
-def check_finite(orders: Sequence[TrainOrder], reports: Sequence[ShardReport]) -> None:
-    """Raise NonFiniteError for the first shard that is not finite."""
-    for order, report in zip(orders, reports, strict=True):
-        if not report.finite:
-            raise NonFiniteError(
-                f"the gradient of {order.label} is not finite (loss sum "
-                f"{report.figures['loss']}), nothing was updated: lower method.inner_lr or "
-                "train.meta_lr, or set train.clip_norm"
-            )

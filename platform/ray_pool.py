@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
@@ -27,14 +27,12 @@ from metaray.platform.messages import (
     ShardReport,
     TrainOrder,
 )
-from metaray.platform.pool import Notify, Pool, PoolHealth, StepResult, check_finite
+from metaray.platform.pool import Notify, Pool, PoolHealth, StepResult
 from metaray.platform.ray_errors import cause_of, first_line
 from metaray.platform.roster import Member, Roster
 
 _IN_FLIGHT = 2  # orders per worker: the next one is there when the current one is done
 _POLL_S = 1.0
-
-AnyOrder = TypeVar("AnyOrder", bound=Order)
 
 
 class RayPool(Pool):
@@ -58,30 +56,27 @@ class RayPool(Pool):
         started = perf_counter()
         recomputed = 0
         while True:
-            sums, reports, redone = self._run(orders, self._state)
-            recomputed += redone
-            check_finite(orders, reports)
+            dispatch = self._run(orders, self._state)
             computed = perf_counter()
-            num_tasks = sum(report.num_tasks for report in reports)
+            recomputed += dispatch.redone
+            reports = dispatch.finished_reports
             state, update_ref = self._learner.update.options(num_returns=2).remote(
-                orders[0].step, num_tasks, *sums
+                orders, *dispatch.payloads, *reports
             )
             try:
                 update = self._ask_learner(update_ref)
-            except LearnerLostError:
-                raise
             except RayError as error:  # a gradient went down with its node: compute it again
                 self._notify(f"gradients of step {orders[0].step} were lost: {first_line(error)}")
                 recomputed += len(orders)
                 continue
             self._state = state
-            busy = self._busy_share(reports)
+            waited = computed - started - self._busy_share(reports)
+            updating = perf_counter() - computed - update.update_s
             return StepResult(
                 shards=tuple(reports),
                 update=update,
                 recomputed=recomputed,
-                transfer_s=max(0.0, computed - started - busy)
-                + max(0.0, perf_counter() - computed - update.update_s),
+                transfer_s=max(0.0, waited) + max(0.0, updating),
             )
 
     def evaluate(
@@ -92,8 +87,8 @@ class RayPool(Pool):
     ) -> list[Predictions]:
         """Any order on any worker."""
         at = self._state if state is None else ray.put(state)
-        payloads, _, _ = self._run(orders, at, lambda report: done(report.num_tasks))
-        predictions: list[Predictions] = ray.get(payloads)
+        dispatch = self._run(orders, at, lambda report: done(report.num_tasks))
+        predictions: list[Predictions] = ray.get(dispatch.payloads)
         return predictions
 
     def snapshot(self) -> Checkpoint:
@@ -127,17 +122,17 @@ class RayPool(Pool):
 
     def _run(
         self,
-        orders: Sequence[AnyOrder],
+        orders: Sequence[Order],
         state: Any,
         done: Callable[[ShardReport], None] = lambda report: None,
-    ) -> tuple[list[Any], list[ShardReport], int]:
-        """Payload references and reports in the order of ``orders``, and how many were redone."""
+    ) -> _Dispatch:
+        """Every order done, on whichever workers are free."""
         dispatch = _Dispatch(self._config, self._roster, orders, state)
         while dispatch.unfinished:
             dispatch.hand_out()
             for report in dispatch.collect():
                 done(report)
-        return dispatch.payloads, dispatch.finished_reports, dispatch.redone
+        return dispatch
 
     def _busy_share(self, reports: Sequence[ShardReport]) -> float:
         """Seconds of computing on the critical path, if the shards were spread evenly."""

@@ -37,9 +37,9 @@ def summarize(
         rows: of ``metrics.jsonl``.
     """
     config = blueprint.config
-    figures, untrained = test.headline(), baseline.headline()
+    figures = test.headline()
     method = config.method
-    summary = {
+    return {
         "method": method.name,
         "dataset": config.data.name,
         "split": config.data.split if config.data.name != "sinusoid" else None,
@@ -47,16 +47,13 @@ def summarize(
         "shots": config.task.shots,
         "queries": config.task.queries,
         **figures,
-        "num_episodes": config.evaluate.num_episodes,
         "batch_norm": config.evaluate.batch_norm,
-        "baseline_accuracy": untrained["accuracy"],
-        "baseline_ci95": untrained["ci95"],
-        "baseline_accuracy_by_step": untrained["accuracy_by_step"],
-        "reported_steps": list(blueprint.algorithm.reported_steps),
-        "inner_steps": getattr(method, "inner_steps", 0),
-        "eval_inner_steps": getattr(method, "eval_inner_steps", 0),
+        **baseline.baseline_headline(),
+        "inner_steps": getattr(method, "inner_steps", None),
+        "eval_inner_steps": getattr(method, "eval_inner_steps", None),
         "outer_steps": last.step,
         "tested_step": tested_step,
+        "checkpoint": config.evaluate.checkpoint,
         "val_accuracy": last.best_score if figures["accuracy"] is not None else None,
         "tasks_per_s": _rate(rows),
         "wall_s": last.wall_s,
@@ -64,12 +61,6 @@ def summarize(
         "num_parameters": blueprint.layouts[0].size,
         "params_sha256": params_sha256(last),
     }
-    if "mse" in untrained:
-        summary |= {
-            "baseline_mse": untrained["mse"],
-            "baseline_mse_by_step": untrained["mse_by_step"],
-        }
-    return summary
 
 
 def write_results(

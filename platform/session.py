@@ -32,7 +32,7 @@ from metaray.platform.tracking import MetricsLog
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
 _ANYWHERE = ("workers.", "evaluate.", "data.root", "data.cache")
-_RESUMABLE = (*_ANYWHERE, "train.checkpoint_every", "train.keep_checkpoints")
+_RESUMABLE = (*_ANYWHERE, "train.checkpoint_every", "train.keep_checkpoints", "train.time_budget_s")
 _RETESTABLE = (*_ANYWHERE, "task.ways", "task.shots", "task.queries", "method.eval_")
 
 
@@ -126,14 +126,7 @@ def fingerprint(blueprint: Blueprint) -> str:
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:
     with open_pool(session.config, address, session.console.print) as pool:
-        last = _train(session, pool)
-        total = session.config.train.outer_steps
-        if last.step < total:
-            raise Stopped(
-                f"stopped after outer step {last.step} of {total}, with a checkpoint: continue "
-                f"with metaray train --resume {session.run.path}"
-            )
-        return _test(session, pool, last)
+        return _test(session, pool, _train(session, pool))
 
 
 def _train(session: Session, pool: Pool) -> Checkpoint:
@@ -150,7 +143,13 @@ def _train(session: Session, pool: Pool) -> Checkpoint:
             stop_requested=lambda: stop.received is not None,
             wanted_workers=WorkerRequests(session.run).poll,
         )
-        return TrainingLoop(pool, session.blueprint, session.checkpoints, log, hooks).run()
+        last = TrainingLoop(pool, session.blueprint, session.checkpoints, log, hooks).run()
+    if stop.received:
+        raise Stopped(
+            f"stopped after outer step {last.step} of {total}, with a checkpoint: continue with "
+            f"metaray train --resume {session.run.path}"
+        )
+    return last
 
 
 def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A multilayer perceptron: ReLU, no normalisation (Finn et al. 2017, sinusoid: two layers of 40)."""
+"""A multilayer perceptron: ReLU, no norm (Finn et al. 2017 on sinusoids: two layers of 40)."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_every_component_equals_central_differences(
     form: Form, steps: int, adapted: tuple[str, ...]
 ) -> None:
     """Also with parameters that the inner loop leaves alone."""
-    rates = {name: 0.2 for name in adapted}
+    rates = dict.fromkeys(adapted, 0.2)
     params = smooth_params()
     gradient, aux = meta_gradient(form, smooth_support, smooth_query, params, rates, steps)
 

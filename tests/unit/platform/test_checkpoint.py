@@ -78,9 +78,14 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="in the middle"), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("in the middle")
+
+    def write_half() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write_half()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -1,4 +1,4 @@
-"""Learner, worker and loop in one process: sums, clipping, resuming, stopping, non-finite values."""
+"""Learner, worker and loop in one process: sums, clipping, resuming, stopping, divergence."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from metaray.platform.config_io import load_config
 from metaray.platform.errors import LearnerLostError, NonFiniteError, WorkersLostError
 from metaray.platform.learner import MetaLearner
 from metaray.platform.loop import LoopHooks, TrainingLoop, due, train_orders
-from metaray.platform.messages import TrainOrder
+from metaray.platform.messages import ShardReport, TrainOrder
 from metaray.platform.pool import LocalPool
 from metaray.platform.schedule import meta_lr_at
 from metaray.platform.tracking import MetricsLog
 from metaray.platform.worker import TaskWorker
+
+ORDER = TrainOrder(step=0, shard=0, first_task=0, num_tasks=1)
+REPORT = ShardReport(num_tasks=1, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=0.0)
 
 
 def config_of(tiny: list[str], *more: str) -> RunConfig:
@@ -64,8 +67,9 @@ def test_one_step_is_adam_on_the_mean_over_tasks(tiny: list[str]) -> None:
         worker.run(TrainOrder(step=0, shard=0, first_task=t, num_tasks=1), start)[0]
         for t in range(7)
     ]
-    shards = [worker.run(order, start)[0] for order in train_orders(0, config.train)]
-    after, report = learner.update(0, 7, *shards)
+    orders = train_orders(0, config.train)
+    sums, reports = zip(*(worker.run(order, start) for order in orders), strict=True)
+    after, report = learner.update(orders, *sums, *reports)
     leaf = torch.from_numpy(start.copy()).requires_grad_()
     adam = torch.optim.Adam([leaf], lr=config.train.meta_lr)
     leaf.grad = torch.from_numpy(np.mean(each, axis=0))
@@ -80,7 +84,7 @@ def test_clipping_bounds_the_update(tiny: list[str], key: str, bound: float) -> 
     learner = MetaLearner(config)
     start = learner.state()
     gradient = np.linspace(-1, 1, start.size).astype(start.dtype)
-    step = start - learner.update(0, 1, gradient)[0]
+    step = start - learner.update([ORDER], gradient, REPORT)[0]
     size = np.abs(step).max() if key == "clip_value" else np.linalg.norm(step)
     assert size == pytest.approx(bound, rel=1e-3)
 
@@ -88,7 +92,7 @@ def test_clipping_bounds_the_update(tiny: list[str], key: str, bound: float) -> 
 def test_updates_must_come_in_order(tiny: list[str]) -> None:
     learner = MetaLearner(config_of(tiny))
     with pytest.raises(RuntimeError, match="at step 0, got an update for 3"):
-        learner.update(3, 1, learner.state())
+        learner.update([replace(ORDER, step=3)], learner.state(), REPORT)
 
 
 def test_a_non_finite_gradient_changes_nothing(tiny: list[str]) -> None:
@@ -97,7 +101,7 @@ def test_a_non_finite_gradient_changes_nothing(tiny: list[str]) -> None:
     bad = learner.state()
     bad[0] = np.inf
     with pytest.raises(NonFiniteError, match="meta-gradient of step 0 is not finite"):
-        learner.update(0, 1, bad)
+        learner.update([ORDER], bad, REPORT)
     assert learner.step == 0
     assert params_sha256(learner.snapshot()) == params_sha256(before)
 
@@ -184,6 +188,14 @@ def test_too_many_lost_learners_end_the_run(tiny: list[str], tmp_path: Path) -> 
     config = config_of(tiny, "workers.max_restarts=2")
     with pytest.raises(WorkersLostError, match="lost the learner 3 times"):
         run_loop(config, tmp_path, pool=_ForgetfulPool(config, [1] * 3))
+
+
+def test_a_time_budget_ends_training_with_a_validation(tiny: list[str], tmp_path: Path) -> None:
+    sets = ["train.time_budget_s=0.5", "train.outer_steps=100000", "train.validate_every=90000"]
+    last = run_loop(config_of(tiny, *sets), tmp_path)
+    assert 0 < last.step < 100_000
+    assert last.best_step == last.step
+    assert last.wall_s > 0.5
 
 
 def test_schedules() -> None:

@@ -1,0 +1,52 @@
+"""Runs of the real command in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = [sys.executable, "-c", "from metaray.platform.cli.main import run; run()"]
+
+
+def arguments(sets: list[str]) -> list[str]:
+    """Settings as ``--set`` options."""
+    return [part for item in sets for part in ("--set", item)]
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """A run's summary."""
+    return json.loads((folder / "summary.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """A terminal of fixed width, and no Ray settings of the machine's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    return kept | {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session")
+def metaray(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run ``metaray`` with arguments, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("cwd")
+
+    def command(*args: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, args)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return command

@@ -1,0 +1,173 @@
+"""The same bits from one process, one worker, two workers, and workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from metaray.algorithms.tasks.catalog import build_source
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.checkpoint import params_sha256
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import load_config
+from metaray.platform.errors import NonFiniteError, WorkersLostError
+from metaray.platform.evaluation import evaluate
+from metaray.platform.loop import train_orders
+from metaray.platform.pool import LocalPool, Pool
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    import metaray
+    from metaray.cluster.connect import connected
+
+    with connected("local", metaray):
+        yield
+
+
+def config_of(tiny: list[str], *more: str) -> RunConfig:
+    return load_config(None, [*tiny, "workers.cpus=0.5", *more])
+
+
+def ray_pool(config: RunConfig, notes: list[str] | None = None) -> Any:
+    from metaray.platform.ray_pool import RayPool
+
+    return RayPool(config, (notes if notes is not None else []).append)
+
+
+def wait_for(pool: Any, alive: int) -> None:
+    deadline = monotonic() + 60
+    while pool.health.alive < alive:
+        for reference in pool._roster.starting:
+            pool._roster.admit(reference)
+        assert monotonic() < deadline
+        sleep(0.1)
+
+
+def digest_after(pool: Pool, config: RunConfig, steps: int = 4) -> str:
+    for step in range(steps):
+        pool.train_step(train_orders(step, config.train))
+    return params_sha256(pool.snapshot())
+
+
+@pytest.mark.parametrize("method", ["maml", "fomaml", "anil", "reptile", "protonet"])
+def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
+    """Seven tasks in shards of three: the last shard is smaller."""
+    more = [f"method.name={method}"] + (["task.train_ways=8"] if method == "protonet" else [])
+    local = config_of(tiny, *more)
+    reference = LocalPool(local)
+    expected = digest_after(reference, local)
+    blueprint = Blueprint(local, build_source(local.data))
+    predictions = evaluate(reference, blueprint, "test", 10).headline()
+    for count in (1, 2):
+        config = config_of(tiny, *more, f"workers.count={count}")
+        pool = ray_pool(config)
+        try:
+            wait_for(pool, count)
+            assert digest_after(pool, config) == expected
+            assert evaluate(pool, blueprint, "test", 10).headline() == predictions
+        finally:
+            pool.close()
+
+
+def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None:
+    config = config_of(tiny, "workers.count=2", "train.meta_batch_size=24")
+    expected = digest_after(LocalPool(config), config, 6)
+    notes: list[str] = []
+    pool = ray_pool(config, notes)
+    try:
+        wait_for(pool, 2)
+        recomputed = 0
+        for step in range(6):
+            if step in (1, 3):  # in the middle of a step: its orders are already queued
+                victim = pool._roster.ready[0].pid
+                os.kill(victim, signal.SIGKILL)
+            recomputed += pool.train_step(train_orders(step, config.train)).recomputed
+        assert params_sha256(pool.snapshot()) == expected
+        assert pool.health.lost == 2
+        assert recomputed > 0
+        assert sum("was lost" in note for note in notes) == 2
+        wait_for(pool, 2)
+    finally:
+        pool.close()
+
+
+def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
+    config = config_of(tiny, "workers.count=1", "train.meta_batch_size=24")
+    expected = digest_after(LocalPool(config), config, 6)
+    pool = ray_pool(config)
+    try:
+        for step, count in enumerate([1, 3, 3, 2, 1, 1]):
+            pool.resize(count)
+            if step == 2:
+                wait_for(pool, 3)
+            pool.train_step(train_orders(step, config.train))
+        assert params_sha256(pool.snapshot()) == expected
+        assert pool.health.alive == 1
+        assert pool.health.lost == 0
+    finally:
+        pool.close()
+
+
+def test_deaths_are_bounded(tiny: list[str]) -> None:
+    config = config_of(tiny, "workers.count=1", "workers.max_restarts=0")
+    pool = ray_pool(config)
+    try:
+        os.kill(pool._roster.ready[0].pid, signal.SIGKILL)
+        with pytest.raises(
+            WorkersLostError, match="lost 1 workers, more than workers.max_restarts"
+        ):
+            digest_after(pool, config)
+    finally:
+        pool.close()
+
+
+def test_what_cannot_be_placed_is_said_with_what_there_is(tiny: list[str]) -> None:
+    config = config_of(tiny, "workers.count=1", "workers.start_timeout_s=3").model_copy()
+    config = config.model_copy(
+        update={"workers": config.workers.model_copy(update={"cpus": 4096.0})}
+    )
+    with pytest.raises(WorkersLostError, match=r"each needs 4096 CPU, the cluster has \d+ CPU"):
+        ray_pool(config)
+
+
+def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> None:
+    import ray
+
+    from metaray.platform.errors import LearnerLostError
+
+    config = config_of(tiny, "workers.count=1")
+    expected = digest_after(LocalPool(config), config, 4)
+    pool = ray_pool(config)
+    try:
+        digest_after(pool, config, 2)
+        checkpoint = pool.snapshot()
+        ray.kill(pool._learner)
+        with pytest.raises(LearnerLostError):
+            pool.train_step(train_orders(2, config.train))
+        pool.restore(checkpoint)
+        for step in (2, 3):
+            pool.train_step(train_orders(step, config.train))
+        assert params_sha256(pool.snapshot()) == expected
+    finally:
+        pool.close()
+
+
+def test_a_non_finite_shard_stops_before_the_update(tiny: list[str]) -> None:
+    sets = ["workers.count=1", "method.inner_lr=1e30", "method.inner_steps=3"]
+    config = config_of(tiny, *sets)
+    pool = ray_pool(config)
+    try:
+        before = params_sha256(pool.snapshot())
+        with pytest.raises(NonFiniteError, match=r"step 0, shard 0 \(tasks 0 to 2\)"):
+            pool.train_step(train_orders(0, config.train))
+        assert params_sha256(pool.snapshot()) == before
+    finally:
+        pool.close()
