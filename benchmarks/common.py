@@ -1,0 +1,51 @@
+"""What the benchmarks share: a table on the screen, JSON on disk, where the real data is."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from metaray.platform.versions import versions
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+RESULTS = Path(__file__).parent / "results"
+
+Row = dict[str, Any]
+
+
+def report(name: str, rows: Sequence[Row], **facts: Any) -> None:
+    """Print ``rows`` as a table and write them to ``results/NAME.json`` with versions."""
+    console = Console(width=160)
+    table = Table(*rows[0], title=name)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {**facts, "machine": _machine(), "versions": versions(), "rows": list(rows)}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    console.print(f"written to {path.relative_to(Path.cwd())}")
+
+
+def omniglot_settings(split: str) -> list[str]:
+    """Settings for the real Omniglot, or exit when it is not there."""
+    root = SHARED_DATA / "omniglot"
+    if not root.is_dir():
+        raise SystemExit(f"skipped: no Omniglot at {root}")
+    return ["data.name=omniglot", f"data.root={root}", f"data.split={split}"]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _machine() -> dict[str, Any]:
+    import os
+
+    return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -1,0 +1,79 @@
+"""Peak memory of one MAML meta-gradient against the number of inner steps, for both exact forms.
+
+    python benchmarks/memory.py
+
+Conv4 (strided, 64 filters), 5-way 5-shot with 15 queries per class, one task, one thread. Each
+figure comes from a process of its own: its peak resident set above that before the gradient.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from time import perf_counter
+
+from common import report
+
+STEPS = (1, 2, 5, 10, 20, 40)
+FORMS = ("unrolled", "recursion")
+
+
+def measure(form: str, steps: int, tasks: int) -> tuple[float, float]:
+    """Peak above the baseline in MB, and seconds of the gradient."""
+    import torch
+
+    from metaray.algorithms.algorithm import State
+    from metaray.algorithms.batching import batched_task_gradients
+    from metaray.algorithms.configs import MAMLConfig, ModelConfig
+    from metaray.algorithms.episode import Episode
+    from metaray.algorithms.models.build import build_backbone
+    from metaray.algorithms.registry import build_algorithm
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    backbone = build_backbone(ModelConfig(), (1, 28, 28))
+
+    def gradient(inner_steps: int) -> None:
+        config = MAMLConfig(inner_lr=0.1, inner_steps=inner_steps, second_order=form)  # type: ignore[arg-type]
+        algorithm = build_algorithm(config, backbone, "classification", 5)
+        state: State = algorithm.init(0)
+        episodes = Episode(
+            torch.rand(tasks, 25, 1, 28, 28),
+            torch.arange(5).repeat(5).expand(tasks, -1).contiguous(),
+            torch.rand(tasks, 75, 1, 28, 28),
+            torch.arange(5).repeat(15).expand(tasks, -1).contiguous(),
+        )
+        batched_task_gradients(algorithm, state, episodes, 5)
+
+    gradient(0)  # libraries, thread pools, and the graph of the query set alone
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = perf_counter()
+    gradient(steps)
+    seconds = perf_counter() - started
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=1, help="tasks in one vmap")
+    parser.add_argument("--measure", nargs=2, metavar=("FORM", "STEPS"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        form, steps = arguments.measure
+        print(*measure(form, int(steps), arguments.tasks))
+        return
+    rows = []
+    for steps in STEPS:
+        row = {"inner steps": steps}
+        for form in FORMS:
+            command = [sys.executable, __file__, "--tasks", str(arguments.tasks)]
+            output = subprocess.check_output([*command, "--measure", form, str(steps)], text=True)
+            row[f"{form} MB"], row[f"{form} s"] = (float(part) for part in output.split())
+        rows.append(row)
+    report("memory", rows, tasks=arguments.tasks)
+
+
+if __name__ == "__main__":
+    main()

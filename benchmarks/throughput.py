@@ -1,0 +1,145 @@
+"""Training tasks per second of each method: one by one, batched in process, and on Ray workers.
+
+    python benchmarks/throughput.py
+
+Conv4 (strided, 64 filters), 5-way 1-shot on built-in characters, meta-batch 32 in shards of 8, one
+thread per process. ``one by one`` differentiates one task after another with the same functions.
+``ratio`` is two workers over twice one worker. ``Ray ms`` is the time of a step with one worker in
+which that worker did not compute and the learner did not update, the median over steps. Every
+figure is a median over the rounds of one run, in which all ways of computing take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from statistics import median
+from time import monotonic, perf_counter, sleep
+from typing import Any
+
+import torch
+from common import report
+
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode_shape import TaskSpec
+from metaray.algorithms.registry import METHODS
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import load_config
+from metaray.platform.loop import train_orders
+from metaray.platform.open_pool import open_pool
+from metaray.platform.pool import LocalPool, Pool, StepResult
+from metaray.platform.worker import TaskWorker
+
+SETUPS = {"5 steps, 15 queries": (5, 15), "1 step, 1 query": (1, 1)}
+
+
+def config_for(method: str, steps: int, queries: int, workers: int) -> RunConfig:
+    sets = [
+        f"method.name={method}",
+        "model.name=conv4_strided",
+        "task.train_ways=5",
+        "task.train_shots=1",
+        f"task.train_queries={queries}",
+        "data.rotations=none",
+        "train.meta_batch_size=32",
+        "train.shard_size=8",
+        "train.outer_steps=100000",
+        f"workers.count={workers}",
+    ]
+    if method != "protonet":
+        sets.append(f"method.inner_steps={steps}")
+    return load_config(None, sets)
+
+
+def one_by_one(config: RunConfig, worker: TaskWorker, tasks: int) -> float:
+    """Tasks per second of a plain loop over tasks."""
+    blueprint = worker.blueprint
+    started = perf_counter()
+    total: torch.Tensor | None = None
+    for index in range(tasks):
+        spec = TaskSpec(split="train", index=index, seed=0, shape=config.train_shape)
+        episode: Episode = worker.source.sample(spec)
+        result = blueprint.algorithm.task_gradient(blueprint.initial, episode, 5)
+        flat = blueprint.layouts[0].flatten(result.gradient)
+        total = flat if total is None else total + flat
+    return tasks / (perf_counter() - started)
+
+
+class Stepper:
+    """A pool that makes one outer step after another."""
+
+    def __init__(self, pool: Pool, config: RunConfig) -> None:
+        self.pool = pool
+        self.train = config.train
+        self.step = 0
+
+    def rate(self, steps: int) -> tuple[float, list[StepResult]]:
+        """Tasks per second over ``steps`` outer steps."""
+        started = perf_counter()
+        results = []
+        for _ in range(steps):
+            results.append(self.pool.train_step(train_orders(self.step, self.train)))
+            self.step += 1
+        return steps * self.train.meta_batch_size / (perf_counter() - started), results
+
+
+def wait_for_workers(pool: Any, count: int) -> None:
+    deadline = monotonic() + 120
+    while pool.health.alive < count:
+        assert monotonic() < deadline, "workers did not start"
+        for reference in pool._roster.starting:
+            pool._roster.admit(reference)
+        sleep(0.1)
+
+
+def measure(method: str, setup: str, rounds: int) -> dict[str, Any]:
+    steps, queries = SETUPS[setup]
+    outer = 2 if queries > 1 else 6
+    with ExitStack() as stack:
+        config = config_for(method, steps, queries, 1)
+        ray_pool: Any = stack.enter_context(open_pool(config, "local", lambda text: None))
+        local = Stepper(LocalPool(config), config)
+        worker = TaskWorker(config)
+        ray = Stepper(ray_pool, config)
+        figures: dict[str, list[float]] = {key: [] for key in ("loop", "local", "one", "two")}
+        waits = []
+        local.rate(1)
+        for _ in range(rounds):
+            figures["loop"].append(one_by_one(config, worker, 8))
+            figures["local"].append(local.rate(outer)[0])
+            for count, key in ((1, "one"), (2, "two")):
+                ray_pool.resize(count)
+                wait_for_workers(ray_pool, count)
+                ray.rate(2)  # a worker that has just joined warms up
+                rate, results = ray.rate(outer * count)
+                figures[key].append(rate)
+                if count == 1:
+                    waits += [1000 * result.transfer_s for result in results]
+    return {
+        "method": method,
+        "setup": setup,
+        "one by one": median(figures["loop"]),
+        "in process": median(figures["local"]),
+        "1 worker": median(figures["one"]),
+        "2 workers": median(figures["two"]),
+        "ratio": median(two / one / 2 for one, two in zip(figures["one"], figures["two"], strict=True)),
+        "Ray ms": median(waits),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per figure")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    arguments = parser.parse_args()
+    rows = [
+        measure(method, setup, arguments.rounds)
+        for setup in SETUPS
+        for method in arguments.methods
+        if method != "protonet" or setup != "1 step, 1 query"  # it has no inner steps
+    ]
+    report("throughput", rows, rounds=arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
