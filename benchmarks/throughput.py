@@ -122,7 +122,9 @@ def measure(method: str, setup: str, rounds: int) -> dict[str, Any]:
         "in process": median(figures["local"]),
         "1 worker": median(figures["one"]),
         "2 workers": median(figures["two"]),
-        "ratio": median(two / one / 2 for one, two in zip(figures["one"], figures["two"], strict=True)),
+        "ratio": median(
+            two / one / 2 for one, two in zip(figures["one"], figures["two"], strict=True)
+        ),
         "Ray ms": median(waits),
     }
 

@@ -55,14 +55,11 @@ def _start_local() -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # The one way to make the node's address the loopback one, so that nothing listens elsewhere
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
 
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        **_quiet(),
-    )
+    ray.init(address="local", include_dashboard=False, **_quiet())
 
 
 def _join(address: str, package: ModuleType) -> None:

@@ -30,13 +30,17 @@ class WorkerActor(TaskWorker):
         with self._computing:
             return super().run(order, state)
 
-    def ready(self) -> int:
-        """This process's id; answers once the worker is built."""
+    def process_id(self) -> int:
+        """Of that process; answers once the worker is built."""
         return os.getpid()
 
 
 class LearnerActor(MetaLearner):
     """A MetaLearner in a process of its own."""
+
+    def process_id(self) -> int:
+        """Of that process."""
+        return os.getpid()
 
 
 def start_worker(config: RunConfig) -> Any:

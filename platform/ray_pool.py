@@ -13,7 +13,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from metaray.platform.actors import start_learner
 from metaray.platform.checkpoint import Checkpoint
@@ -55,7 +55,7 @@ class RayPool(Pool):
         """All shards on whichever workers are free, then the update."""
         started = perf_counter()
         recomputed = 0
-        while True:
+        for _ in range(1 + self._config.workers.max_retries):
             dispatch = self._run(orders, self._state)
             computed = perf_counter()
             recomputed += dispatch.redone
@@ -78,6 +78,11 @@ class RayPool(Pool):
                 recomputed=recomputed,
                 transfer_s=max(0.0, waited) + max(0.0, updating),
             )
+        raise WorkersLostError(
+            f"the gradients of step {orders[0].step} were lost on their way to the learner more "
+            f"often than workers.max_retries = {self._config.workers.max_retries} allows: look for "
+            "lack of memory, then continue with --resume"
+        )
 
     def evaluate(
         self,
@@ -98,10 +103,7 @@ class RayPool(Pool):
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put the learner, or a new one if it died, into ``checkpoint``."""
-        try:
-            ray.get(self._learner.state.remote())
-        except RayError:
-            ray.kill(self._learner)
+        if not self._learner_is_alive():
             self._learner = start_learner(self._config)
         self._state = self._learner.restore.remote(checkpoint)
         self._ask_learner(self._state)
@@ -140,14 +142,23 @@ class RayPool(Pool):
         return total / max(1, min(len(self._roster.ready), len(reports)))
 
     def _ask_learner(self, reference: Any) -> Any:
+        """What the learner answers. A RayError that gets out is not of the learner's making."""
         try:
             return ray.get(reference)
         except RayTaskError as error:
             raise cause_of(error) from None
-        except (ActorDiedError, ActorUnavailableError) as error:
-            if getattr(error, "actor_id", None) in (None, self._learner._actor_id.hex()):
-                raise LearnerLostError(first_line(error)) from error
-            raise
+        except RayError as error:
+            # Ray's errors do not say whether the actor died or something that it was sent
+            if self._learner_is_alive():
+                raise
+            raise LearnerLostError(first_line(error)) from error
+
+    def _learner_is_alive(self) -> bool:
+        try:
+            ray.get(self._learner.state.remote())
+        except RayError:
+            return False
+        return True
 
     def _wait_for_first_worker(self) -> None:
         deadline = monotonic() + self._config.workers.start_timeout_s

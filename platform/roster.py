@@ -115,6 +115,6 @@ class Roster:
         while len(self._staying) < self.wanted:
             handle = start_worker(self._config)
             self._members.append(
-                Member(number=self._next_number, handle=handle, starting=handle.ready.remote())
+                Member(number=self._next_number, handle=handle, starting=handle.process_id.remote())
             )
             self._next_number += 1

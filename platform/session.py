@@ -29,6 +29,7 @@ from metaray.platform.results import summarize, write_config, write_results
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.scaling import WorkerRequests
 from metaray.platform.tracking import MetricsLog
+from metaray.platform.worker import choose_device
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
 _ANYWHERE = ("workers.", "evaluate.", "data.root", "data.cache")
@@ -68,7 +69,9 @@ def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[
         TrainingError: the run cannot go on; its last checkpoint is kept.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
     """
-    source = _open_data(config, console)
+    if config.workers.count == 0:
+        choose_device(config.workers)  # elsewhere only the workers can tell what they have
+    source = _open_data(config)
     blueprint = Blueprint(config, source)
     run = RunDirectory.create(out)
     write_config(run.config, config)
@@ -85,7 +88,7 @@ def resume(folder: Path, overrides: list[str], address: str, console: Console) -
     """
     run = RunDirectory.open(folder)
     config = _overridden(run, overrides, _RESUMABLE, "resumed")
-    source = _open_data(config, console)
+    source = _open_data(config)
     session = Session(
         run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
     )
@@ -102,7 +105,7 @@ def retest(folder: Path, overrides: list[str], address: str, console: Console) -
     """
     run = RunDirectory.open(folder)
     config = _overridden(run, overrides, _RETESTABLE, "evaluated")
-    source = _open_data(config, console)
+    source = _open_data(config)
     session = Session(
         run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
     )
@@ -174,7 +177,7 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
     return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
 
 
-def _open_data(config: RunConfig, console: Console) -> EpisodeSource:
+def _open_data(config: RunConfig) -> EpisodeSource:
     """The data, prepared with progress if need be, and able to serve every split."""
     source = build_source(config.data)
     source.check("train", config.train_shape)

@@ -64,7 +64,6 @@ def train(
     The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
     episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
     """
-    from metaray.platform import session
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.config_io import load_config
     from metaray.platform.run_directory import fresh_run_path
@@ -72,11 +71,14 @@ def train(
     if resume is not None:
         if config is not None or out is not None:
             raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-        summary = session.resume(resume, overrides or [], address, console)
-        print_result(summary, resume)
+        from metaray.platform import session
+
+        print_result(session.resume(resume, overrides or [], address, console), resume)
         return
     settings = load_config(config, overrides or [])
     folder = out or fresh_run_path(settings.method.name, settings.data.name)
+    from metaray.platform import session  # after the settings: it takes seconds to import
+
     print_result(session.train(settings, folder, address, console), folder)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +119,26 @@ def test_read_only_place(metaray: Command, tiny: list[str]) -> None:
     )
 
 
-def test_full_disk(metaray: Command, tiny: list[str], tmp_path: Path) -> None:
-    """/dev/full takes no byte: the log of the run is a link to it."""
+@pytest.mark.usefixtures("finished")  # it has prepared the data
+def test_a_disk_that_takes_no_more(
+    tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for a full disk: the write fails in the middle."""
     out = tmp_path / "run"
-    result = metaray("train", "--out", out, *arguments([*tiny, "train.outer_steps=2"]))
-    assert result.returncode == 0
-    (out / "metrics.jsonl").unlink()
-    (out / "metrics.jsonl").symlink_to("/dev/full")
-    for checkpoint in (out / "checkpoints").glob("step-0000000[1-9]*"):
-        checkpoint.unlink()
-    refuses(metaray, "No space left on device", "train", "--resume", out)
-    assert (out / "checkpoints" / "step-00000000.safetensors").exists()
+    result = subprocess.run(
+        [*COMMAND, "train", "--out", str(out), *arguments([*tiny, "model.width=16"])],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "cannot write checkpoint" in result.stderr
+    assert "then continue with --resume" in result.stderr
+    assert list((out / "checkpoints").iterdir()) == []
 
 
 def test_an_evaluation_keeps_the_ones_before(metaray: Command, finished: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -55,6 +58,32 @@ def digest_after(pool: Pool, config: RunConfig, steps: int = 4) -> str:
     for step in range(steps):
         pool.train_step(train_orders(step, config.train))
     return params_sha256(pool.snapshot())
+
+
+def descendants(pid: int) -> set[str]:
+    """Process ids of this process and all below it."""
+    found = {str(pid)}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found |= descendants(int(child))
+    return found
+
+
+def listening_addresses(pids: set[str]) -> list[str]:
+    """IPv4 addresses on which the processes accept TCP connections."""
+    sockets = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                sockets.add(os.readlink(descriptor))
+    addresses = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:  # 0A: LISTEN
+                last_four = bytes.fromhex(fields[1].split(":")[0][-8:])
+                addresses.append(socket.inet_ntoa(last_four[::-1]))
+    return addresses
 
 
 @pytest.mark.parametrize("method", ["maml", "fomaml", "anil", "reptile", "protonet"])
@@ -139,6 +168,7 @@ def test_what_cannot_be_placed_is_said_with_what_there_is(tiny: list[str]) -> No
 
 
 def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> None:
+    """Killed by its process id, as the kernel or Ray's memory monitor would."""
     import ray
 
     from metaray.platform.errors import LearnerLostError
@@ -149,7 +179,8 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
     try:
         digest_after(pool, config, 2)
         checkpoint = pool.snapshot()
-        ray.kill(pool._learner)
+        pid = ray.get(pool._learner.process_id.remote())
+        os.kill(pid, signal.SIGKILL)
         with pytest.raises(LearnerLostError):
             pool.train_step(train_orders(2, config.train))
         pool.restore(checkpoint)
@@ -158,6 +189,12 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
         assert params_sha256(pool.snapshot()) == expected
     finally:
         pool.close()
+
+
+def test_the_embedded_ray_listens_on_loopback_only() -> None:
+    listening = listening_addresses(descendants(os.getpid()))
+    assert len(listening) > 3
+    assert {address for address in listening if not address.startswith("127.")} == set()
 
 
 def test_a_non_finite_shard_stops_before_the_update(tiny: list[str]) -> None:
