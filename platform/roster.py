@@ -54,6 +54,7 @@ class Roster:
 
     def resize(self, count: int) -> None:
         """Want ``count`` workers from now on. One that leaves finishes what it has in hand."""
+        self._announce = True
         self.wanted = count
         while len(self._staying) > count:
             self._staying[-1].leaving = True

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -28,15 +33,24 @@ def undisturbed(
     return folder
 
 
-def start(environment: dict[str, str], folder: Path, sets: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "train", "--out", str(folder), *arguments(sets)],
-        env=environment,
-        cwd=folder.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@contextmanager
+def training(
+    environment: dict[str, str], folder: Path, sets: list[str], *options: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``metaray train`` in the background; what it prints goes to ``output_of(folder)``."""
+    command = [*COMMAND, "train", "--out", str(folder), *options, *arguments(sets)]
+    with (
+        folder.with_suffix(".log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def output_of(folder: Path) -> str:
+    return folder.with_suffix(".log").read_text()
 
 
 def wait_for_step(folder: Path, step: int) -> None:
@@ -73,12 +87,11 @@ def test_killed_and_resumed_gives_the_same_parameters_and_result(
 ) -> None:  # fmt: skip
     """SIGKILL at no chosen moment; it goes on with another number of workers."""
     folder = tmp_path / "run"
-    process = start(
-        environment, folder, [*tiny, *LONG, f"workers.count={workers}", "workers.cpus=0.5"]
-    )
-    wait_for_step(folder, 17)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    sets = [*tiny, *LONG, f"workers.count={workers}", "workers.cpus=0.5"]
+    with training(environment, folder, sets) as process:
+        wait_for_step(folder, 17)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not (folder / "summary.json").exists()
     result = metaray("train", "--resume", folder, "--set", f"workers.count={1 if workers else 0}")
     assert result.returncode == 0, result.stderr
@@ -95,56 +108,71 @@ def test_a_signal_stops_cleanly_with_a_checkpoint(
     tmp_path: Path, number: signal.Signals,
 ) -> None:  # fmt: skip
     folder = tmp_path / "run"
-    process = start(environment, folder, [*tiny, *LONG])
-    wait_for_step(folder, 12)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "continue with metaray train --resume" in output
-    assert "Traceback" not in output
+    with training(environment, folder, [*tiny, *LONG]) as process:
+        wait_for_step(folder, 12)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130, output_of(folder)
+    assert "continue with metaray train --resume" in output_of(folder)
+    assert "Traceback" not in output_of(folder)
     steps = (folder / "metrics.jsonl").read_text().count("\n")
     assert (folder / "checkpoints" / f"step-{steps:08d}.safetensors").exists()
     assert metaray("train", "--resume", folder).returncode == 0
     assert summary_of(folder)["params_sha256"] == summary_of(undisturbed)["params_sha256"]
 
 
+@pytest.fixture
+def cluster(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a Ray head of this test's own, and an environment with its token."""
+    port = 20_000 + os.getpid() % 10_000
+    settings = environment | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback address
+    }
+    command = [
+        str(Path(COMMAND[0]).with_name("ray")), "start", "--head", "--block", f"--port={port}",
+        "--num-cpus=2", "--include-dashboard=false",
+    ]  # fmt: skip
+    quiet = subprocess.DEVNULL
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="mr-", dir="/tmp"
+        ) as folder,  # Ray's paths must be short
+        subprocess.Popen(
+            [*command, f"--temp-dir={folder}"], env=settings, stdout=quiet, stderr=quiet
+        ) as head,
+    ):
+        wait_for_port(port)
+        yield f"127.0.0.1:{port}", settings
+        head.terminate()
+
+
+def wait_for_port(port: int) -> None:
+    deadline = monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert monotonic() < deadline, "the head did not start"
+            sleep(0.2)
+        else:
+            return
+
+
 def test_a_job_joins_a_running_cluster_and_is_scaled(
-    metaray: Command, environment: dict[str, str], tiny: list[str], undisturbed: Path,
+    metaray: Command, cluster: tuple[str, dict[str, str]], tiny: list[str], undisturbed: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    ray = Path(COMMAND[0]).with_name("ray")
-    port = 20_000 + os.getpid() % 10_000
-    cluster_environment = environment | {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": "a-token-of-this-test-" + "x" * 32,
-    }
-    head = subprocess.Popen(
-        [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
-         "--num-cpus=2", "--include-dashboard=false", "--temp-dir=/tmp/mr-ray-test"],
-        env=cluster_environment | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        folder = tmp_path / "run"
-        sets = [*tiny, *LONG, "workers.count=1", "workers.cpus=0.5"]
-        command = [*COMMAND, "train", "--out", str(folder), "--address", f"127.0.0.1:{port}"]
-        deadline = monotonic() + 60
-        while True:
-            process = subprocess.Popen(
-                [*command, *arguments(sets)], env=cluster_environment, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
-            )  # fmt: skip
-            try:
-                process.wait(timeout=8)
-            except subprocess.TimeoutExpired:
-                break
-            assert monotonic() < deadline, process.stdout and process.stdout.read()
+    address, environment = cluster
+    folder = tmp_path / "run"
+    sets = [*tiny, *LONG, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=200"]
+    with training(environment, folder, sets, "--address", address) as process:
         wait_for_step(folder, 3)
         assert metaray("scale", folder, 2).returncode == 0
-        output, _ = process.communicate(timeout=200)
-        assert process.returncode == 0, output
-        assert summary_of(folder)["params_sha256"] == summary_of(undisturbed)["params_sha256"]
-    finally:
-        head.terminate()
-        head.wait(timeout=60)
+        assert process.wait(timeout=200) == 0, output_of(folder)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {row["workers"] for row in rows} == {1, 2}
+    assert "worker 1 joined" in output_of(folder)
+    expected = json.loads((undisturbed / "metrics.jsonl").read_text().splitlines()[39])
+    assert rows[39]["grad_norm"] == expected["grad_norm"]
