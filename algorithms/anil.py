@@ -13,45 +13,32 @@ Deviation: none from the equations; losses are means over the examples, as in ``
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 from torch.func import vjp
 
-from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
+from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import ANILConfig, BatchNormMode
 from metaray.algorithms.episode import Episode
+from metaray.algorithms.gradient_based import FastWeights, GradientBased, second_order_form
 from metaray.algorithms.inner_loop import descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
-from metaray.algorithms.maml import second_order_form
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
 
 
-class AdaptedHead(NamedTuple):
-    """The unchanged body with an adapted head."""
-
-    params: Tensors
-    stats: Tensors | None
-    """statistics to normalise by; None: those of the batch that is predicted"""
-
-
-class ANIL(Algorithm):
+class ANIL(GradientBased):
     """The inner loop on the features of a body that it leaves alone."""
 
     def __init__(
         self, backbone: Backbone, kind: Kind, num_outputs: int, config: ANILConfig
     ) -> None:
-        super().__init__(backbone, kind, num_outputs)
+        super().__init__(backbone, kind, num_outputs, config)
         self.config = config
         self.form = second_order_form(config.second_order, config.inner_steps)
         self._rates = dict.fromkeys(HEAD, config.inner_lr)
-
-    @property
-    def reported_steps(self) -> tuple[int, ...]:
-        """Up to ``eval_inner_steps``."""
-        return curve_steps(self.config.eval_inner_steps)
 
     def adapt(
         self,
@@ -70,12 +57,7 @@ class ANIL(Algorithm):
             self.config.eval_inner_steps,
         )
         stats = None if batch_norm == "transductive" else seen
-        return [AdaptedHead(state.params | trajectory[k], stats) for k in self.reported_steps]
-
-    def predict(self, adapted: AdaptedHead, x: Tensor) -> Tensor:
-        """Outputs of the adapted network."""
-        features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
-        return apply_head(adapted.params, features)
+        return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
 
     def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
         """The exact meta-gradient: of the head through the inner loop, of the body through both."""

@@ -24,13 +24,12 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
+from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode, ReptileConfig
 from metaray.algorithms.episode import Episode
+from metaray.algorithms.gradient_based import FastWeights, GradientBased
 from metaray.algorithms.losses import Kind, figures_of, loss_of
-from metaray.algorithms.maml import FastWeights
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.parameters import Tensors
 
 _BETA2 = 0.999
@@ -39,19 +38,14 @@ _MOMENT = "adam.second_moment."
 _COUNT = "adam.steps"
 
 
-class Reptile(Algorithm):
+class Reptile(GradientBased):
     """Ordinary training on each task, and a step towards where it led."""
 
     def __init__(
         self, backbone: Backbone, kind: Kind, num_outputs: int, config: ReptileConfig
     ) -> None:
-        super().__init__(backbone, kind, num_outputs)
+        super().__init__(backbone, kind, num_outputs, config)
         self.config = config
-
-    @property
-    def reported_steps(self) -> tuple[int, ...]:
-        """Up to ``eval_inner_steps``."""
-        return curve_steps(self.config.eval_inner_steps)
 
     def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
         """Adam's second moment and step count, or nothing with plain SGD."""
@@ -74,14 +68,7 @@ class Reptile(Algorithm):
             state, support_x, support_y, config.eval_inner_steps, config.eval_inner_batch
         )
         reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
-        if batch_norm == "transductive":
-            return [FastWeights(params, None) for params in reported]
-        return [FastWeights(p, self.backbone.apply(p, support_x, None)[1]) for p in reported]
-
-    def predict(self, adapted: FastWeights, x: Tensor) -> Tensor:
-        """Outputs of the adapted network."""
-        features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
-        return apply_head(adapted.params, features)
+        return [self.fast_weights(params, support_x, batch_norm) for params in reported]
 
     def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
         """``theta - theta_T^k``. The query set only serves the figures."""

@@ -11,8 +11,9 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State, curve_steps
 from metaray.algorithms.anil import ANIL
 from metaray.algorithms.configs import ANILConfig, MAMLConfig, ReptileConfig, SecondOrder
+from metaray.algorithms.gradient_based import FastWeights
 from metaray.algorithms.inner_loop import meta_gradient
-from metaray.algorithms.maml import MAML, FastWeights
+from metaray.algorithms.maml import MAML
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.protonet import squared_distances
 from metaray.algorithms.reptile import Reptile
