@@ -23,6 +23,7 @@ from metaray.platform.loop import LoopHooks, TrainingLoop
 from metaray.platform.messages import FlatState
 from metaray.platform.open_pool import open_pool
 from metaray.platform.pool import Pool
+from metaray.platform.preparing import preparing
 from metaray.platform.progress import EvaluationProgress, TrainingProgress
 from metaray.platform.report.page import write_report
 from metaray.platform.results import summarize, write_config, write_results
@@ -32,9 +33,15 @@ from metaray.platform.tracking import MetricsLog
 from metaray.platform.worker import choose_device
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
-_ANYWHERE = ("workers.", "evaluate.", "data.root", "data.cache")
-_RESUMABLE = (*_ANYWHERE, "train.checkpoint_every", "train.keep_checkpoints", "train.time_budget_s")
-_RETESTABLE = (*_ANYWHERE, "task.ways", "task.shots", "task.queries", "method.eval_")
+_PLACES = ("data.root", "data.cache")
+_RESUMABLE = (
+    *_PLACES,
+    *(f"workers.{key}" for key in ("count", "cpus", "gpus", "device", "max_", "start_")),
+    *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
+    *(f"evaluate.{key}" for key in ("num_episodes", "checkpoint")),
+)
+_TESTED_SHAPE = ("task.ways", "task.shots", "task.queries")
+_RETESTABLE = (*_PLACES, *_TESTED_SHAPE, "workers.", "evaluate.", "method.eval_")
 
 
 class Stopped(Exception):
@@ -72,10 +79,9 @@ def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
     source = _open_data(config)
-    blueprint = Blueprint(config, source)
-    run = RunDirectory.create(out)
-    write_config(run.config, config)
-    session = Session(run=run, config=config, source=source, blueprint=blueprint, console=console)
+    Blueprint(config, source)  # so that what does not fit is known before a file is written
+    session = _session(RunDirectory.create(out), config, source, console)
+    write_config(session.run.config, config)
     return _train_and_test(session, address)
 
 
@@ -86,14 +92,9 @@ def resume(folder: Path, overrides: list[str], address: str, console: Console) -
         InputError: no run there, a checkpoint that does not fit, or an override of something that
             has shaped the parameters already.
     """
-    run = RunDirectory.open(folder)
-    config = _overridden(run, overrides, _RESUMABLE, "resumed")
-    source = _open_data(config)
-    session = Session(
-        run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
-    )
+    session = _reopen(folder, overrides, _RESUMABLE, "resumed", console)
     session.checkpoints.latest()  # a bad one is known before workers start
-    write_config(run.config, config)
+    write_config(session.run.config, session.config)
     return _train_and_test(session, address)
 
 
@@ -103,16 +104,11 @@ def retest(folder: Path, overrides: list[str], address: str, console: Console) -
     Raises:
         InputError: no run there, no checkpoint yet, or an override that is no matter of testing.
     """
-    run = RunDirectory.open(folder)
-    config = _overridden(run, overrides, _RETESTABLE, "evaluated")
-    source = _open_data(config)
-    session = Session(
-        run=run, config=config, source=source, blueprint=Blueprint(config, source), console=console
-    )
+    session = _reopen(folder, overrides, _RETESTABLE, "evaluated", console)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
-    with open_pool(config, address, console.print) as pool:
+    with open_pool(session.config, address, console.print) as pool:
         return _test(session, pool, last)
 
 
@@ -177,25 +173,34 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
     return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
 
 
-def _open_data(config: RunConfig) -> EpisodeSource:
-    """The data, prepared with progress if need be, and able to serve every split."""
-    source = build_source(config.data)
-    source.check("train", config.train_shape)
-    if config.train.validate_every:
-        source.check("val", config.test_shape)
-    source.check("test", config.test_shape)
-    return source
-
-
-def _overridden(
-    run: RunDirectory, overrides: list[str], allowed: tuple[str, ...], verb: str
-) -> RunConfig:
+def _reopen(
+    folder: Path, overrides: list[str], allowed: tuple[str, ...], verb: str, console: Console
+) -> Session:
+    run = RunDirectory.open(folder)
     before = read_run_config(run.config)
-    after = override(before, overrides)
-    for key in changed_keys(before, after):
+    config = override(before, overrides)
+    for key in changed_keys(before, config):
         if not key.startswith(allowed):
             raise InputError(
                 f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
                 "old value: start a new run"
             )
-    return after
+    return _session(run, config, _open_data(config), console)
+
+
+def _session(
+    run: RunDirectory, config: RunConfig, source: EpisodeSource, console: Console
+) -> Session:
+    blueprint = Blueprint(config, source)
+    return Session(run=run, config=config, source=source, blueprint=blueprint, console=console)
+
+
+def _open_data(config: RunConfig) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve every split."""
+    with preparing(config.data.name) as progress:
+        source = build_source(config.data, progress)
+    source.check("train", config.train_shape)
+    if config.train.validate_every:
+        source.check("val", config.test_shape)
+    source.check("test", config.test_shape)
+    return source

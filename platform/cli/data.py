@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.preparing import preparing
 
 if TYPE_CHECKING:
     from metaray.algorithms.configs import DataConfig
@@ -83,7 +82,7 @@ def prepare(
         name=name, root=root, cache=cache, split=split, split_seed=split_seed,
         image_size=image_size, num_classes=num_classes, rotations=rotations, download=download,
     )  # fmt: skip
-    with _progress(f"preparing {name}") as progress:
+    with preparing(name) as progress:
         path = prepare_data(data, progress)
     _print_summary(ImageStore.open(path), data)
 
@@ -122,7 +121,7 @@ def show(
         name=name, root=root, cache=cache, split=split, split_seed=split_seed,
         image_size=image_size, num_classes=num_classes, rotations=rotations, download=download,
     )  # fmt: skip
-    with _progress(f"preparing {name}") as progress:
+    with preparing(name) as progress:
         source = build_source(data, progress)
     if ways is None:
         ways = 1 if source.kind == "regression" else 5
@@ -137,36 +136,6 @@ def _config(**values: Any) -> DataConfig:
 
     # An mlp goes with every data set; the other sections are of no matter here.
     return validate({"data": values, "model": {"name": "mlp"}}).data
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar in a terminal; a plain line per tenth elsewhere. Silent if nothing is prepared."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain_progress(title)
-        return
-    with Progress(console=console) as bar:
-        task = None
-
-        def show(done: int, total: int) -> None:
-            nonlocal task
-            if task is None:
-                task = bar.add_task(title, total=total)
-            bar.update(task, completed=done)
-
-        yield show
-
-
-def _plain_progress(title: str) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        if done * 10 // total != (done - 1) * 10 // total:
-            typer.echo(f"{title}: {done} of {total} classes", err=True)
-
-    return show
 
 
 def _print_summary(store: ImageStore, data: DataConfig) -> None:
