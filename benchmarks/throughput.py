@@ -37,6 +37,7 @@ def config_for(method: str, steps: int, queries: int, workers: int) -> RunConfig
     sets = [
         f"method.name={method}",
         "model.name=conv4_strided",
+        "model.width=64",
         "task.train_ways=5",
         "task.train_shots=1",
         f"task.train_queries={queries}",

@@ -130,8 +130,8 @@ def _with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
 
 
 def _parse_value(text: str) -> Any:
-    """A TOML value; a bare word is a string, so that ``--set method.name=anil`` needs no quotes."""
-    if text in ("none", "null"):
+    """A TOML value, or null; a bare word is a string, so ``--set method.name=anil`` will do."""
+    if text == "null":
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
