@@ -15,6 +15,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
+from metaray.platform.allocator import keep_freed_memory
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.config import RunConfig, WorkersConfig
 from metaray.platform.messages import (
@@ -34,6 +35,7 @@ class TaskWorker:
     """
 
     def __init__(self, config: RunConfig) -> None:
+        keep_freed_memory()
         torch.set_num_threads(config.workers.threads)
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
