@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,14 +30,25 @@ _SMOOTHING_STEPS = 20
 class TrainingProgress:
     """Progress of meta-training, as a context manager."""
 
-    def __init__(self, console: Console, total_steps: int, start_step: int = 0) -> None:
-        """``start_step`` outer steps of ``total_steps`` are done already (on resume)."""
+    def __init__(
+        self,
+        console: Console,
+        total_steps: int,
+        start_step: int = 0,
+        at_most_s: float | None = None,
+    ) -> None:
+        """``start_step`` outer steps of ``total_steps`` are done already (on resume).
+
+        ``at_most_s`` is what a time budget leaves for the rest.
+        """
         self._console = console
         self._figures = _Figures()
-        self._plain = _PlainLines(console, "step", total_steps, start_step)
+        self._plain = _PlainLines(console, "step", total_steps, start_step, at_most_s)
         self._live = _live_panel(console, "meta-training") if _is_live(console) else None
         if self._live:
-            self._live.add_task("step", total=total_steps, completed=start_step)
+            self._live.add_task(
+                "step", total=total_steps, completed=start_step, at_most_s=at_most_s
+            )
 
     def __enter__(self) -> Self:
         if self._live:
@@ -113,7 +125,7 @@ def _live_panel(console: Console, title: str) -> _Panel:
         MofNCompleteColumn(),
         BarColumn(bar_width=None),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _TimeLeft(),
         TextColumn("left"),
         console=console,
         expand=True,
@@ -124,11 +136,32 @@ def _live_panel(console: Console, title: str) -> _Panel:
     return panel
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The time left by the rate so far, or by the time budget where that ends first."""
+
+    def render(self, task: Task) -> Text:
+        """As ``0:01:30``."""
+        at_most_s, elapsed_s = task.fields.get("at_most_s"), task.elapsed or 0.0
+        if at_most_s is None:
+            return super().render(task)
+        left_s = max(0.0, at_most_s - elapsed_s)
+        by_rate_s = task.time_remaining
+        return Text(_clock(left_s if by_rate_s is None else min(left_s, by_rate_s)))
+
+
 class _PlainLines:
     """Lines for a log file, seldom enough to be read."""
 
-    def __init__(self, console: Console, unit: str, total: int, start: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        unit: str,
+        total: int,
+        start: int,
+        at_most_s: float | None = None,
+    ) -> None:
         self._console, self._unit, self._total, self._start = console, unit, total, start
+        self._at_most_s = at_most_s
         self._began_s = console.get_time()
         self._last_done, self._last_s = start, -float("inf")
         self._is_first = True
@@ -145,6 +178,8 @@ class _PlainLines:
         self._is_first, self._last_done, self._last_s = False, done, now_s
         elapsed_s = now_s - self._began_s
         left_s = elapsed_s * (self._total - done) / max(1, done - self._start)
+        if self._at_most_s is not None:
+            left_s = min(left_s, max(0.0, self._at_most_s - elapsed_s))
         times = f"{_clock(elapsed_s)} elapsed, {_clock(left_s)} left"
         _print(self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times]))
 

@@ -131,10 +131,12 @@ def _train_and_test(session: Session, address: str) -> dict[str, Any]:
 def _train(session: Session, pool: Pool) -> Checkpoint:
     latest = session.checkpoints.latest()
     start, total = latest.step if latest else 0, session.config.train.outer_steps
+    budget_s = session.config.train.time_budget_s
+    left_s = None if budget_s is None else budget_s - (latest.wall_s if latest else 0.0)
     with (
         MetricsLog(session.run.metrics) as log,
         StopRequest() as stop,
-        TrainingProgress(session.console, total, start) as progress,
+        TrainingProgress(session.console, total, start, left_s) as progress,
     ):
         hooks = LoopHooks(
             on_row=progress.step,

@@ -184,3 +184,12 @@ def test_evaluation_on_a_terminal(terminal: Screen) -> None:
         progress.advance(16)
     assert "meta-test" in terminal.text
     assert "24/40" in terminal.text
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_time_budget_bounds_the_time_left(is_terminal: bool) -> None:
+    screen = Screen(is_terminal)
+    with TrainingProgress(screen.console, 1_000_000, 0, at_most_s=90.0) as progress:
+        screen.now_s = 30.0
+        progress.step(row(1))
+    assert "0:01:00" in screen.text
