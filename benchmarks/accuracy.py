@@ -2,18 +2,21 @@
 
     python benchmarks/accuracy.py --minutes 20 --methods maml --splits vinyals --shots 1
 
-Each cell is ``metaray train`` with two workers and ``train.time_budget_s``; its run directory stays
-under ``--out`` and is not computed again. The settings below replace those of the papers where a
-paper counts on days of training: larger outer steps, and more queries, from which one task says
-more. Results are added to ``results/accuracy.json``.
+Each cell is ``metaray train`` with ``train.time_budget_s``: on two workers, or ``--in-process``,
+on one core each, and as many cells at once as there are cores. A run directory stays under
+``--out`` and is not computed again. The settings below replace those of the papers where a paper
+counts on days of training: larger outer steps, and more queries, from which one task says more.
+All runs under ``--out`` go into ``results/accuracy.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,9 @@ PUBLISHED = {
 }
 
 
-def train(folder: Path, method: str, split: str, shots: int, minutes: float, episodes: int) -> None:
+def train(
+    folder: Path, method: str, split: str, shots: int, minutes: float, episodes: int, workers: int
+) -> None:
     sets = [
         f"method.name={method}",
         f"task.shots={shots}",
@@ -52,11 +57,13 @@ def train(folder: Path, method: str, split: str, shots: int, minutes: float, epi
         "train.validate_episodes=100",
         "train.checkpoint_every=1000",
         f"evaluate.num_episodes={episodes}",
+        f"workers.count={workers}",
     ]
     if method in ("maml", "reptile", "protonet"):
         sets.append("train.schedule=constant")
     options = [part for item in sets for part in ("--set", item)]
     command = "from metaray.platform.cli.main import run; run()"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", command, "train", "--out", str(folder), *options],
         check=True,
@@ -77,6 +84,7 @@ def row_of(folder: Path) -> dict[str, Any]:
         "untrained %": round(100 * summary["baseline_accuracy"], 2),
         "batch norm": summary["batch_norm"],
         "minutes": round(config["train"]["time_budget_s"] / 60, 1),
+        "cores": max(1, config["workers"]["count"]),
         "outer steps": summary["outer_steps"],
         "tasks/s": round(summary["tasks_per_s"], 1),
         "episodes": summary["num_episodes"],
@@ -91,11 +99,20 @@ def main() -> None:
     parser.add_argument("--splits", nargs="*", default=["vinyals", "alphabet"])
     parser.add_argument("--shots", nargs="*", type=int, default=[1, 5])
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--in-process", action="store_true", help="one core a cell, without Ray")
     arguments = parser.parse_args()
-    for split, shots, method in product(arguments.splits, arguments.shots, arguments.methods):
+    workers, at_once = (0, os.cpu_count() or 1) if arguments.in_process else (2, 1)
+
+    def cell(split: str, shots: int, method: str) -> None:
         folder = arguments.out / f"{method}-{split}-{shots}shot"
         if not (folder / "summary.json").exists():
-            train(folder, method, split, shots, arguments.minutes, arguments.episodes)
+            minutes, episodes = arguments.minutes, arguments.episodes
+            train(folder, method, split, shots, minutes, episodes, workers)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        cells = product(arguments.splits, arguments.shots, arguments.methods)
+        for done in [pool.submit(cell, *one) for one in cells]:
+            done.result()
     rows = [row_of(path.parent) for path in sorted(arguments.out.glob("*/summary.json"))]
     report("accuracy", rows)
     print(f"figures of all runs in {arguments.out}: {RESULTS / 'accuracy.json'}")
