@@ -20,7 +20,12 @@ from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[att
 
 pytestmark = pytest.mark.ray
 
-LONG = ["train.outer_steps=40", "train.checkpoint_every=7", "train.validate_every=10"]
+LONG = [
+    "train.outer_steps=40",
+    "train.schedule=constant",
+    "train.checkpoint_every=7",
+    "train.validate_every=10",
+]
 
 
 @pytest.fixture(scope="module")

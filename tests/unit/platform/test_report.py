@@ -195,7 +195,8 @@ def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) 
     assert "adapted by 1 gradient step in training, 3 in the test" in text
     assert "5 of 6 queries are right" in text
     assert "torch 2.9.1" in text
-    assert "inner_lr 2.0 inner step size" in text
+    inner_lr = json.loads(run.config.read_text())["method"]["inner_lr"]
+    assert f"inner_lr {inner_lr} inner step size" in text
     assert f"metaray evaluate {run.path}" in text
 
 
