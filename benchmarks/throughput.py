@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from statistics import median
-from time import monotonic, perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -84,15 +84,6 @@ class Stepper:
         return steps * self.train.meta_batch_size / (perf_counter() - started), results
 
 
-def wait_for_workers(pool: Any, count: int) -> None:
-    deadline = monotonic() + 120
-    while pool.health.alive < count:
-        assert monotonic() < deadline, "workers did not start"
-        for reference in pool._roster.starting:
-            pool._roster.admit(reference)
-        sleep(0.1)
-
-
 def measure(method: str, setup: str, rounds: int) -> dict[str, Any]:
     steps, queries = SETUPS[setup]
     outer = 2 if queries > 1 else 6
@@ -110,7 +101,7 @@ def measure(method: str, setup: str, rounds: int) -> dict[str, Any]:
             figures["local"].append(local.rate(outer)[0])
             for count, key in ((1, "one"), (2, "two")):
                 ray_pool.resize(count)
-                wait_for_workers(ray_pool, count)
+                ray_pool.wait_for_workers(count)
                 ray.rate(2)  # a worker that has just joined warms up
                 rate, results = ray.rate(outer * count)
                 figures[key].append(rate)

@@ -44,7 +44,7 @@ class RayPool(Pool):
         self._roster = Roster(config, notify)
         try:
             self._state = self._learner.state.remote()
-            self._wait_for_first_worker()
+            self.wait_for_workers(1)
             self._ask_learner(self._state)
         except BaseException:
             self.close()
@@ -111,6 +111,20 @@ class RayPool(Pool):
         """Workers join or leave between orders."""
         self._roster.resize(count)
 
+    def wait_for_workers(self, count: int) -> None:
+        """Return once ``count`` workers take orders; ``train_step`` needs no more than one.
+
+        Raises:
+            WorkersLostError: they did not start within ``workers.start_timeout_s``.
+        """
+        deadline = monotonic() + self._config.workers.start_timeout_s
+        while len(self._roster.ready) < count:
+            started, _ = ray.wait(self._roster.starting, timeout=_POLL_S)
+            for reference in started:
+                self._roster.admit(reference)
+            if monotonic() > deadline:
+                raise WorkersLostError(cannot_start(self._config))
+
     @property
     def health(self) -> PoolHealth:
         """Workers ready for orders, and lost."""
@@ -158,12 +172,3 @@ class RayPool(Pool):
         except RayError:
             return False
         return True
-
-    def _wait_for_first_worker(self) -> None:
-        deadline = monotonic() + self._config.workers.start_timeout_s
-        while not self._roster.ready:
-            started, _ = ray.wait(self._roster.starting, timeout=_POLL_S)
-            for reference in started:
-                self._roster.admit(reference)
-            if monotonic() > deadline:
-                raise WorkersLostError(cannot_start(self._config))

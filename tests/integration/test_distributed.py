@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -43,15 +42,6 @@ def ray_pool(config: RunConfig, notes: list[str] | None = None) -> Any:
     from metaray.platform.ray_pool import RayPool
 
     return RayPool(config, (notes if notes is not None else []).append)
-
-
-def wait_for(pool: Any, alive: int) -> None:
-    deadline = monotonic() + 60
-    while pool.health.alive < alive:
-        for reference in pool._roster.starting:
-            pool._roster.admit(reference)
-        assert monotonic() < deadline
-        sleep(0.1)
 
 
 def digest_after(pool: Pool, config: RunConfig, steps: int = 4) -> str:
@@ -99,7 +89,7 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
         config = config_of(tiny, *more, f"workers.count={count}")
         pool = ray_pool(config)
         try:
-            wait_for(pool, count)
+            pool.wait_for_workers(count)
             assert digest_after(pool, config) == expected
             assert evaluate(pool, blueprint, "test", 10).headline() == predictions
         finally:
@@ -112,7 +102,7 @@ def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None
     notes: list[str] = []
     pool = ray_pool(config, notes)
     try:
-        wait_for(pool, 2)
+        pool.wait_for_workers(2)
         recomputed = 0
         for step in range(6):
             if step in (1, 3):  # in the middle of a step: its orders are already queued
@@ -123,7 +113,7 @@ def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None
         assert pool.health.lost == 2
         assert recomputed > 0
         assert sum("was lost" in note for note in notes) == 2
-        wait_for(pool, 2)
+        pool.wait_for_workers(2)
     finally:
         pool.close()
 
@@ -136,7 +126,7 @@ def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
         for step, count in enumerate([1, 3, 3, 2, 1, 1]):
             pool.resize(count)
             if step == 2:
-                wait_for(pool, 3)
+                pool.wait_for_workers(3)
             pool.train_step(train_orders(step, config.train))
         assert params_sha256(pool.snapshot()) == expected
         assert pool.health.alive == 1
