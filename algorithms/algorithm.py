@@ -79,8 +79,13 @@ class Algorithm(ABC):
         """Outputs ``[B, num_outputs]`` for ``x`` ``[B, *input_shape]``."""
 
     @abstractmethod
-    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
-        """The meta-gradient of one training episode."""
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        """The meta-gradient of one training episode.
+
+        ``progress`` is the share of all outer steps that are done, for methods that anneal.
+        """
 
     def predict_by_step(
         self, state: State, episode: Episode, ways: int, batch_norm: BatchNormMode

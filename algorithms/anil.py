@@ -59,7 +59,9 @@ class ANIL(GradientBased):
         stats = None if batch_norm == "transductive" else seen
         return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
 
-    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
         """The exact meta-gradient: of the head through the inner loop, of the body through both."""
 
         def embed(body: Tensors) -> Tensors:

@@ -11,12 +11,12 @@ from metaray.algorithms.episode import Episode
 
 
 def batched_task_gradients(
-    algorithm: Algorithm, state: State, episodes: Episode, ways: int
+    algorithm: Algorithm, state: State, episodes: Episode, ways: int, progress: float = 0.0
 ) -> TaskGradient:
     """``task_gradient`` of T stacked episodes; every tensor has a leading task axis."""
 
     def one(*tensors: Tensor) -> tuple[dict[str, Tensor], ...]:
-        return tuple(algorithm.task_gradient(state, Episode(*tensors), ways))
+        return tuple(algorithm.task_gradient(state, Episode(*tensors), ways, progress))
 
     return TaskGradient(*vmap(one)(*episodes))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -82,7 +82,16 @@ class ModelConfig(Section):
     """hidden layers of an mlp"""
 
 
-class _GradientBased(Section):
+class MethodSection(Section):
+    """The settings of a method, and what holds for all of its settings."""
+
+    fixed_head: ClassVar[bool] = True
+    """has one output per class, so that training and test have the same number of ways"""
+    learns_regression: ClassVar[bool] = True
+    """labels may be numbers"""
+
+
+class _GradientBased(MethodSection):
     inner_steps: int = Field(1, ge=0)
     """inner gradient steps in training"""
     eval_inner_steps: int = Field(3, ge=0)
@@ -118,7 +127,7 @@ class ANILConfig(_GradientBased):
     """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
 
 
-class ReptileConfig(Section):
+class ReptileConfig(MethodSection):
     """Reptile (Nichol et al. 2018): move towards the weights that ordinary training reaches."""
 
     name: Literal["reptile"] = "reptile"
@@ -136,8 +145,11 @@ class ReptileConfig(Section):
     """examples per inner mini-batch in validation and test"""
 
 
-class ProtoNetConfig(Section):
+class ProtoNetConfig(MethodSection):
     """Prototypical networks (Snell et al. 2017): nearest class mean in embedding space."""
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
 
     name: Literal["protonet"] = "protonet"
 

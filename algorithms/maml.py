@@ -63,7 +63,9 @@ class MAML(GradientBased):
         reported = [trajectory[step] for step in self.reported_steps]
         return [self.fast_weights(params, support_x, batch_norm) for params in reported]
 
-    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
         """Equation 1's gradient for one task, or its first-order form."""
 
         def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:

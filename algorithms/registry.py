@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, get_args
 
 from metaray.algorithms import configs
+from metaray.algorithms.errors import InputError
 
 if TYPE_CHECKING:
     from metaray.algorithms.algorithm import Algorithm
@@ -67,13 +68,19 @@ def build_algorithm(
     Raises:
         InputError: the method cannot learn tasks of this ``kind``.
     """
+    if kind == "regression" and not config.learns_regression:
+        able = [name for name, cls in config_classes().items() if cls.learns_regression]
+        raise InputError(
+            f"{config.name} classifies and cannot learn a regression task: set method.name to "
+            f"one of {', '.join(able)}, or data.name to a set with classes"
+        )
     method = METHODS[config.name]
     factory = getattr(import_module(method.module), method.class_name)
     algorithm: Algorithm = factory(backbone, kind, num_outputs, config)
     return algorithm
 
 
-def config_classes() -> dict[str, type[configs.Section]]:
+def config_classes() -> dict[str, type[configs.MethodSection]]:
     """The config class of each method, by name."""
     union = get_args(configs.MethodConfig)[0]
     return {cls.model_fields["name"].default: cls for cls in get_args(union)}

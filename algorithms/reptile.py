@@ -70,7 +70,9 @@ class Reptile(GradientBased):
         reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
         return [self.fast_weights(params, support_x, batch_norm) for params in reported]
 
-    def task_gradient(self, state: State, episode: Episode, ways: int) -> TaskGradient:
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
         """``theta - theta_T^k``. The query set only serves the figures."""
         config = self.config
         *_, last = self._train(

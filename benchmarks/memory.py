@@ -44,6 +44,7 @@ def measure(form: str, steps: int, tasks: int) -> tuple[float, float]:
             torch.arange(5).repeat(5).expand(tasks, -1).contiguous(),
             torch.rand(tasks, 75, 1, 28, 28),
             torch.arange(5).repeat(15).expand(tasks, -1).contiguous(),
+            torch.arange(tasks),
         )
         batched_task_gradients(algorithm, state, episodes, 5)
 

@@ -120,8 +120,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        has_fixed_head = self.method.name != "protonet"
-        if has_fixed_head and self.task.train_ways != self.task.ways:
+        if self.method.fixed_head and self.task.train_ways != self.task.ways:
             raise InputError(
                 f"{self.method.name} has one output per class, so task.train_ways "
                 f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"

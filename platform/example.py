@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 
-from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.blueprint import Blueprint
@@ -30,11 +29,11 @@ def example_episode(
     outputs = blueprint.algorithm.predict_by_step(
         at, episode, shape.ways, config.evaluate.batch_norm
     )[-1].detach()
-    arrays = Episode(*(t.numpy() for t in episode))  # type: ignore[arg-type]
+    arrays = {name: t.numpy() for name, t in episode._asdict().items() if name != "key"}
     if source.kind == "regression":
-        return ExampleEpisode(**arrays._asdict(), predictions=outputs.numpy())
+        return ExampleEpisode(**arrays, predictions=outputs.numpy())
     return ExampleEpisode(
-        **arrays._asdict(),
+        **arrays,
         probabilities=outputs.softmax(-1).numpy(),
         class_names=source.describe(spec),
     )

@@ -61,7 +61,10 @@ class TaskWorker:
         shape = self.config.train_shape
         episodes = self._sample("train", order.first_task, order.num_tasks, shape)
         sampled = perf_counter()
-        result = batched_task_gradients(self.blueprint.algorithm, state, episodes, shape.ways)
+        progress = order.step / self.config.train.outer_steps
+        result = batched_task_gradients(
+            self.blueprint.algorithm, state, episodes, shape.ways, progress
+        )
         flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
         total = flat.detach().to("cpu", self.blueprint.dtype).numpy()
         figures = {name: float(value.sum()) for name, value in result.figures.items()}

@@ -17,7 +17,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import Images
-from metaray.algorithms.tasks.source import episode_rng
+from metaray.algorithms.tasks.source import episode_key, episode_rng
 from metaray.algorithms.tasks.splits import Splits
 from metaray.algorithms.tasks.store import ImageStore
 
@@ -93,7 +93,7 @@ class ImageEpisodes:
         shots = spec.shape.shots
         support = _shuffled(rng, images[:, :shots], np.repeat(labels, shots))
         query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
-        return Episode(*support, *query)
+        return Episode(*support, *query, episode_key(rng))
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The class behind every label of the episode of ``spec``, with its rotation if any."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.source import episode_rng
+from metaray.algorithms.tasks.source import episode_key, episode_rng
 
 AMPLITUDE = (0.1, 5.0)
 PHASE = (0.0, np.pi)
@@ -53,7 +53,7 @@ class SinusoidEpisodes:
         amplitude, phase = _curve(rng)
         support = _points(rng, amplitude, phase, spec.shape.shots)
         query = _points(rng, amplitude, phase, spec.shape.queries)
-        return Episode(*support, *query)
+        return Episode(*support, *query, episode_key(rng))
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The curve of the episode of ``spec``, as the name of its only row."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
 
@@ -36,3 +38,8 @@ def episode_rng(spec: TaskSpec) -> np.random.Generator:
     """The random stream of one episode, independent of every other episode's."""
     key = (_SPLIT_CODE[spec.split], spec.index)
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+
+
+def episode_key(rng: np.random.Generator) -> Tensor:
+    """The ``key`` of an episode: drawn last, so that it changes nothing else."""
+    return torch.tensor(rng.integers(2**31), dtype=torch.int64)

@@ -33,8 +33,8 @@ def test_support_and_query_lie_on_the_described_curve() -> None:
 
 def test_shapes_and_types() -> None:
     episode = SOURCE.sample(spec(0))
-    assert [tuple(t.shape) for t in episode] == [(5, 1), (5, 1), (7, 1), (7, 1)]
-    assert {t.dtype for t in episode} == {torch.float32}
+    assert [tuple(t.shape) for t in episode] == [(5, 1), (5, 1), (7, 1), (7, 1), ()]
+    assert {t.dtype for t in episode[:4]} == {torch.float32}
     assert set(episode.support_x.ravel().tolist()).isdisjoint(episode.query_x.ravel().tolist())
 
 
