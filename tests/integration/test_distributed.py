@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import params_sha256
@@ -60,7 +61,7 @@ def listening_addresses() -> set[str]:
     return addresses
 
 
-@pytest.mark.parametrize("method", ["maml", "fomaml", "anil", "reptile", "protonet"])
+@pytest.mark.parametrize("method", METHODS)
 def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
     """Seven tasks in shards of three: the last shard is smaller."""
     more = [f"method.name={method}"] + (["task.train_ways=8"] if method == "protonet" else [])

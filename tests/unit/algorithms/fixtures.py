@@ -10,10 +10,10 @@ from metaray.algorithms.configs import (
     ANILConfig,
     FOMAMLConfig,
     MAMLConfig,
+    MethodSection,
     ModelConfig,
     ProtoNetConfig,
     ReptileConfig,
-    Section,
 )
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
@@ -21,7 +21,7 @@ from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.registry import build_algorithm
 
 WAYS = 3
-SMALL: dict[str, Section] = {
+SMALL: dict[str, MethodSection] = {
     "maml": MAMLConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "fomaml": FOMAMLConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "anil": ANILConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
@@ -31,7 +31,7 @@ SMALL: dict[str, Section] = {
 
 
 def algorithm_for(
-    config: Section, *, model: str = "conv4_strided", kind: Kind = "classification"
+    config: MethodSection, *, model: str = "conv4_strided", kind: Kind = "classification"
 ) -> Algorithm:
     outputs = WAYS if kind == "classification" else 1
     shape = (1, 16, 16) if kind == "classification" else (1,)
