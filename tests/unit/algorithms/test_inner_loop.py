@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaray.algorithms.inner_loop import Form, descend, meta_gradient
+from metaray.algorithms.inner_loop import Form, InnerStep, descend, meta_gradient
 
 FORMS: tuple[Form, ...] = ("unrolled", "recursion")
 RATE = 0.1
@@ -31,7 +31,8 @@ def test_quadratic_has_the_closed_form(form: Form, steps: int) -> None:
     def query(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return p["w"] @ query_hessian @ p["w"] / 2, p["w"]
 
-    gradient, _ = meta_gradient(form, support, query, start, {"w": RATE}, steps)
+    path = [InnerStep(support, {"w": RATE})] * steps
+    gradient = meta_gradient(form, path, {steps: query}, start).gradient
     adapted = descend(support, start, {"w": RATE}, steps)[-1]["w"]
     contraction = torch.linalg.matrix_power(torch.eye(4).double() - RATE * hessian, steps)
     torch.testing.assert_close(gradient["w"], contraction @ (query_hessian @ adapted))
@@ -68,12 +69,13 @@ def test_every_component_equals_central_differences(
     """Also with parameters that the inner loop leaves alone."""
     rates = dict.fromkeys(adapted, 0.2)
     params = smooth_params()
-    gradient, aux = meta_gradient(form, smooth_support, smooth_query, params, rates, steps)
+    path = [InnerStep(smooth_support, rates)] * steps
+    gradient, aux, _ = meta_gradient(form, path, {steps: smooth_query}, params)
 
     def objective(at: dict[str, Tensor]) -> float:
         return float(smooth_query(descend(smooth_support, at, rates, steps)[-1])[0])
 
-    assert float(aux) == pytest.approx(2 * objective(params), rel=1e-12)
+    assert float(aux[steps]) == pytest.approx(2 * objective(params), rel=1e-12)
     h = 1e-5
     for name, value in params.items():
         for i in range(value.numel()):
@@ -86,11 +88,12 @@ def test_every_component_equals_central_differences(
 
 def test_first_order_is_the_query_gradient_at_the_adapted_weights() -> None:
     params, rates = smooth_params(), dict.fromkeys(("body", "shift", "head"), 0.2)
-    first_order, _ = meta_gradient("first_order", smooth_support, smooth_query, params, rates, 3)
+    path = [InnerStep(smooth_support, rates)] * 3
+    first_order = meta_gradient("first_order", path, {3: smooth_query}, params).gradient
     at = descend(smooth_support, params, rates, 3)[-1]
     leaves = {name: value.clone().requires_grad_() for name, value in at.items()}
     smooth_query(leaves)[0].backward()
-    exact, _ = meta_gradient("unrolled", smooth_support, smooth_query, params, rates, 3)
+    exact = meta_gradient("unrolled", path, {3: smooth_query}, params).gradient
     for name in params:
         torch.testing.assert_close(first_order[name], leaves[name].grad)
         assert not torch.allclose(first_order[name], exact[name], rtol=1e-3)

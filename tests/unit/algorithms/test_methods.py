@@ -12,7 +12,7 @@ from metaray.algorithms.algorithm import State, curve_steps
 from metaray.algorithms.anil import ANIL
 from metaray.algorithms.configs import ANILConfig, MAMLConfig, ReptileConfig, SecondOrder
 from metaray.algorithms.gradient_based import FastWeights
-from metaray.algorithms.inner_loop import meta_gradient
+from metaray.algorithms.inner_loop import InnerStep, meta_gradient
 from metaray.algorithms.maml import MAML
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.protonet import squared_distances
@@ -71,14 +71,11 @@ def test_anil_is_maml_restricted_to_the_head(form: SecondOrder, mode: str) -> No
             stats = anil.backbone.apply(params, task.support_x, None)[1]
         return F.cross_entropy(outputs(params, task.query_x, stats), task.query_y), params[HEAD[1]]
 
-    expected, _ = meta_gradient(
-        "unrolled",
+    step = InnerStep(
         lambda params: F.cross_entropy(outputs(params, task.support_x, None), task.support_y),
-        query_loss,
-        state.params,
         dict.fromkeys(HEAD, 0.3),
-        3,
     )
+    expected = meta_gradient("unrolled", [step] * 3, {3: query_loss}, state.params).gradient
     assert_same(anil.task_gradient(state, task, WAYS).gradient, expected)
 
 
