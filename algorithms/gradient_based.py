@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
+from torch.func import vjp
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode, SecondOrder
@@ -104,6 +105,10 @@ class DescentBased(GradientBased):
         self._inner_steps = config.inner_steps
         self._train_batch_norm = config.train_batch_norm
 
+    def start(self, params: Tensors, x: Tensor, y: Tensor, ways: int) -> Tensors:
+        """Where adaptation to a support set starts, a function that is differentiated too."""
+        return params
+
     @abstractmethod
     def rates(self, params: Tensors) -> Rates:
         """The step size of each parameter that the inner loop changes."""
@@ -117,10 +122,11 @@ class DescentBased(GradientBased):
         batch_norm: BatchNormMode,
     ) -> list[Any]:
         """Fast weights after each of ``reported_steps``."""
+        start = self.start(state.params, support_x, support_y, ways)
         trajectory = descend(
             lambda params: self.support_loss(params, support_x, support_y),
-            state.params,
-            self.rates(state.params),
+            start,
+            self.rates(start),
             self._eval_inner_steps,
         )
         reported = [trajectory[step] for step in self.reported_steps]
@@ -131,17 +137,18 @@ class DescentBased(GradientBased):
     ) -> TaskGradient:
         """The derivative of the query loss after the inner steps, in the method's form."""
 
-        def support_loss(params: Tensors) -> Tensor:
-            return self.support_loss(params, episode.support_x, episode.support_y)
+        x, y = episode.support_x, episode.support_y
 
         def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:
             figures = self.query_figures(params, episode, self._train_batch_norm)
             return figures["loss"], figures
 
+        start, pull_back = vjp(lambda params: self.start(params, x, y, ways), state.params)[:2]
+        step = InnerStep(lambda params: self.support_loss(params, x, y), self.rates(start))
         last = self._inner_steps
-        steps = [InnerStep(support_loss, self.rates(state.params))] * last
-        result = meta_gradient(self.form, steps, {last: query_loss}, state.params)
-        return TaskGradient(result.gradient, state.buffers, result.aux[last])
+        result = meta_gradient(self.form, [step] * last, {last: query_loss}, start)
+        (gradient,) = pull_back(result.gradient)
+        return TaskGradient(gradient, state.buffers, result.aux[last])
 
 
 def rate_name(name: str, step: int | None = None) -> str:

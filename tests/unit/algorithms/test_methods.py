@@ -349,7 +349,7 @@ def test_protomaml_learns_through_the_start_of_its_head() -> None:
     x, y = task.support_x, task.support_y
 
     def objective(params: dict[str, Tensor], order: int) -> Tensor:
-        at = params | exact.prototype_head(params, x, y, WAYS)
+        at = exact.start(params, x, y, WAYS)
         adapted = [name for name in at if not name.endswith((".scale", ".shift"))]
         for _ in range(2):
             seen = at if order == 2 else {k: v.detach() for k, v in at.items()}
