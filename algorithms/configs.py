@@ -166,7 +166,10 @@ class MAMLPlusPlusConfig(MethodSection):
     learned_rates: bool = True
     """meta-learn a step size per layer and inner step"""
     per_step_norm: bool = True
-    """batch norm with scale, shift and running statistics of each inner step"""
+    """batch norm with scale and shift of each inner step"""
+    running_statistics: bool = False
+    """inductive evaluation normalises by running statistics of each inner step, as the paper says;
+    else by the support set, which does better"""
     multi_step_share: float = Field(0.1, ge=0, le=1)
     """share of the outer steps in which the loss after every inner step counts, less and less; 0:
     only that after the last"""

@@ -9,15 +9,17 @@ with five changes, each of which can be switched off; with none of them it is MA
 * Learned rates: each layer (weight or bias) has a step size of its own in each inner step.
 * Derivative-order annealing: the first ``first_order_share`` of the training is first order. Step
   sizes are learned there too: inner gradients count as constants, steps do not.
-* Per-step batch norm: scale and shift (BNWB) and running statistics (BNRS) of each inner step. Step
-  k's set serves the support set at ``theta_k`` and the query set at ``theta_{k+1}``, as in the
-  authors' code. Training normalises by the batch at hand.
+* Per-step batch norm: each inner step has its own scale and shift (``per_step_norm``, BNWB in the
+  paper) and running statistics (``running_statistics``, BNRS). Step k's set serves the support set
+  at ``theta_k`` and the query set at ``theta_{k+1}``, as in the authors' code. Training normalises
+  by the batch at hand.
 * The cosine schedule of the outer step size is ``train.schedule``.
 
 Deviations: the paper anneals in epochs (10 or 15 of 100 for the loss, 50 for the order of
 derivatives), here in shares of the training and without stairs. The authors' code collects running
-statistics but never normalises by them; here inductive evaluation does, as the paper has it, and
-the statistics of a step are those of the support set after that step. There are as many steps in
+statistics but never normalises by them, not even in the test. Here inductive evaluation does if
+asked to, with those of the support set after each step; by default it takes the task's own support
+set, as for ``maml``, since means over tasks fit no task well. There are as many steps in
 the test as in training, since no other step has rates and norms. Scale and shift of batch norm are
 not adapted, as in the authors' Omniglot and miniImageNet settings.
 """
@@ -74,8 +76,8 @@ class MAMLPlusPlus(GradientBased):
         }
 
     def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
-        """The running statistics of each step."""
-        if not self.config.per_step_norm:
+        """The running statistics of each step, if they are asked for."""
+        if not self.config.running_statistics:
             return {}
         return {name: self._per_step(value) for name, value in stats.items()}
 

@@ -189,6 +189,7 @@ def test_state_is_a_pair_of_named_tensors() -> None:
 PLAIN = {
     "learned_rates": False,
     "per_step_norm": False,
+    "running_statistics": False,
     "multi_step_share": 0.0,
     "first_order_share": 0.0,
 }
@@ -250,10 +251,13 @@ def test_each_learned_part_of_mamlpp_starts_as_maml_and_learns_step_by_step(part
     assert float(rows.abs().min(0).values.max()) > 0
 
 
-@pytest.mark.parametrize("settings", [{}, {"first_order_share": 0.0}])
-def test_mamlpp_forms_agree_with_all_parts_on(settings: dict[str, float]) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_mamlpp_forms_agree_with_all_parts_on(share: float) -> None:
     forms: tuple[SecondOrder, ...] = ("unrolled", "recursion")
-    unrolled, recursion = (plus_plus(second_order=form, **settings) for form in forms)
+    unrolled, recursion = (
+        plus_plus(second_order=form, first_order_share=share, running_statistics=True)
+        for form in forms
+    )
     state, task = state_of(unrolled), episode()
     for progress in (0.05, 0.9):
         one, other = (a.task_gradient(state, task, WAYS, progress) for a in (unrolled, recursion))
@@ -271,7 +275,7 @@ def test_mamlpp_weighs_steps_as_published() -> None:
 
 
 def test_mamlpp_keeps_running_statistics_of_each_step_and_tests_by_them() -> None:
-    algorithm = plus_plus(**PLAIN | {"per_step_norm": True})
+    algorithm = plus_plus(**PLAIN | {"running_statistics": True})
     state, task = state_of(algorithm), episode()
     running = algorithm.task_gradient(state, task, WAYS).buffers
     maml = algorithm_for(MAMLConfig(inner_lr=0.25, eval_inner_steps=3))
