@@ -181,9 +181,25 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
-    "mamlpp": _QUICK | {"model.name": "conv4_strided", "train.meta_batch_size": 16},
-    "metasgd": _QUICK | {"train.meta_lr": 5e-3},
-    "protomaml": _QUICK | {"model.name": "conv4_strided", "train.meta_batch_size": 16},
+    "mamlpp": _QUICK
+    | {
+        "method.inner_lr": 0.4,
+        "method.inner_steps": 3,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 5e-3,
+    },
+    "metasgd": _QUICK | {"method.inner_lr_high": 0.5, "train.meta_lr": 5e-3},
+    "protomaml": _QUICK
+    | {
+        "method.inner_steps": 3,
+        "method.eval_inner_steps": 5,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.shard_size": 8,
+        "train.meta_lr": 5e-3,
+        "train.outer_steps": 400,
+    },
 }
 
 _SINUSOID_MAML: Recipe = {
