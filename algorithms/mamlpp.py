@@ -19,9 +19,10 @@ Deviations: the paper anneals in epochs (10 or 15 of 100 for the loss, 50 for th
 derivatives), here in shares of the training and without stairs. The authors' code collects running
 statistics but never normalises by them, not even in the test. Here inductive evaluation does if
 asked to, with those of the support set after each step; by default it takes the task's own support
-set, as for ``maml``, since means over tasks fit no task well. There are as many steps in
-the test as in training, since no other step has rates and norms. Scale and shift of batch norm are
-not adapted, as in the authors' Omniglot and miniImageNet settings.
+set, as for ``maml``, since means over tasks fit no task well. There are as many steps in the test
+as in training, since no other step has rates and norms. Scale and shift of batch norm are not
+adapted, as in the authors' Omniglot and miniImageNet settings. Their settings for these two data
+sets also leave out the first-order phase; here it is on, as in the paper.
 """
 
 from __future__ import annotations
