@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import Self
 
 SecondOrder = Literal["auto", "unrolled", "recursion"]
 BatchNormMode = Literal["transductive", "inductive"]
@@ -154,7 +155,84 @@ class ProtoNetConfig(MethodSection):
     name: Literal["protonet"] = "protonet"
 
 
+class MAMLPlusPlusConfig(MethodSection):
+    """MAML++ (Antoniou et al. 2019): MAML with five changes, each of which can be switched off."""
+
+    name: Literal["mamlpp"] = "mamlpp"
+    inner_steps: int = Field(5, ge=1)
+    """inner gradient steps, in training as in test: each has rates and norms of its own"""
+    inner_lr: float = Field(0.1, gt=0)
+    """inner step size; with learned_rates where every one of them starts"""
+    learned_rates: bool = True
+    """meta-learn a step size per layer and inner step"""
+    per_step_norm: bool = True
+    """batch norm with scale and shift of each inner step"""
+    running_statistics: bool = False
+    """inductive evaluation normalises by running statistics of each inner step, as the paper says;
+    else by the support set, which does better"""
+    multi_step_share: float = Field(0.1, ge=0, le=1)
+    """share of the outer steps in which the loss after every inner step counts, less and less; 0:
+    only that after the last"""
+    first_order_share: float = Field(0.5, ge=0, le=1)
+    """share of the outer steps at the beginning that are first order; 0: none"""
+    second_order: SecondOrder = "auto"
+    """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
+
+    @property
+    def eval_inner_steps(self) -> int:
+        """As many as in training."""
+        return self.inner_steps
+
+
+class MetaSGDConfig(MethodSection):
+    """Meta-SGD (Li et al. 2017): MAML with a meta-learned step size of each parameter."""
+
+    name: Literal["metasgd"] = "metasgd"
+    inner_steps: int = Field(1, ge=0)
+    """inner gradient steps in training"""
+    eval_inner_steps: int = Field(1, ge=0)
+    """inner gradient steps in validation and test"""
+    inner_lr_low: float = 0.005
+    """step sizes start uniform between this"""
+    inner_lr_high: float = 0.1
+    """and this"""
+    train_batch_norm: BatchNormMode = "transductive"
+    """statistics for the query set in training: its own, or those of the support set"""
+    second_order: SecondOrder = "auto"
+    """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.inner_lr_low > self.inner_lr_high:
+            raise ValueError(
+                f"method.inner_lr_low = {self.inner_lr_low} is above method.inner_lr_high = "
+                f"{self.inner_lr_high}: step sizes start between the two"
+            )
+        return self
+
+
+class ProtoMAMLConfig(_GradientBased):
+    """ProtoMAML (Triantafillou et al. 2020): MAML from a head of prototypes."""
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+
+    name: Literal["protomaml"] = "protomaml"
+    inner_steps: int = Field(6, ge=0)
+    eval_inner_steps: int = Field(11, ge=0)
+    inner_lr: float = Field(0.31, gt=0)
+    second_order: SecondOrder | Literal["none"] = "none"
+    """none: first order, as published; else how the exact meta-gradient is computed"""
+
+
 MethodConfig = Annotated[
-    MAMLConfig | FOMAMLConfig | ANILConfig | ReptileConfig | ProtoNetConfig,
+    MAMLConfig
+    | FOMAMLConfig
+    | ANILConfig
+    | ReptileConfig
+    | ProtoNetConfig
+    | MAMLPlusPlusConfig
+    | MetaSGDConfig
+    | ProtoMAMLConfig,
     Field(discriminator="name"),
 ]

@@ -82,9 +82,7 @@ class EmbeddingBased(Algorithm):
         self, params: Tensors, x: Tensor, y: Tensor, ways: int, stats: Tensors | None
     ) -> Support:
         """A support set as ``logits`` takes it."""
-        # torch's one_hot looks at values, which vmap does not allow
-        one_hot = (y[:, None] == torch.arange(ways, device=y.device)).to(x.dtype)
-        return Support(params, x, y, one_hot, stats)
+        return Support(params, x, y, one_hot(y, ways, x.dtype), stats)
 
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
@@ -92,6 +90,11 @@ class EmbeddingBased(Algorithm):
         features, seen = self.backbone.apply(support.params, together, support.stats)
         size = support.x.shape[0]
         return features[:size], features[size:], seen
+
+
+def one_hot(y: Tensor, ways: int, dtype: torch.dtype) -> Tensor:
+    """Labels ``[S]`` to ``[S, ways]``; torch's own looks at values, which vmap does not allow."""
+    return (y[:, None] == torch.arange(ways, device=y.device)).to(dtype)
 
 
 def running_statistics(old: Tensors, seen: Tensors) -> Tensors:

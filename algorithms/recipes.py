@@ -102,12 +102,64 @@ def _protonet(ways: int, shots: int) -> Recipe:
     }
 
 
+def _mamlpp(ways: int, shots: int) -> Recipe:
+    return {
+        "method.inner_lr": 0.1,
+        "method.inner_steps": 5,
+        "method.multi_step_share": 0.1,
+        "task.train_queries": shots,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 8,
+        "train.meta_lr": 1e-3,
+        "train.schedule": "cosine",
+        "train.min_meta_lr": 1e-5,
+        "train.outer_steps": 50_000,
+    }
+
+
+def _metasgd(ways: int, shots: int) -> Recipe:
+    # the paper takes over MAML's network and its episodes
+    return {
+        "method.inner_steps": 1,
+        "method.eval_inner_steps": 1,
+        "task.train_queries": shots,
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 32 if ways <= 5 else 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 60_000,
+    }
+
+
+def _protomaml(ways: int, shots: int) -> Recipe:
+    # published on ImageNet, with ways and shots that vary; episodes are those of MAML
+    return {
+        "method.inner_lr": 0.31,
+        "method.inner_steps": 6,
+        "method.eval_inner_steps": 11,
+        "task.train_queries": 10,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 7e-4,
+        "train.schedule": "step",
+        "train.lr_step_every": 5000,
+        "train.lr_step_factor": 0.64,
+        "train.outer_steps": 75_000,
+    }
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
     "anil": _anil,
     "reptile": _reptile,
     "protonet": _protonet,
+    "mamlpp": _mamlpp,
+    "metasgd": _metasgd,
+    "protomaml": _protomaml,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -130,6 +182,25 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
+    "mamlpp": _QUICK
+    | {
+        "method.inner_lr": 0.4,
+        "method.inner_steps": 3,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 5e-3,
+    },
+    "metasgd": _QUICK | {"method.inner_lr_high": 0.5, "train.meta_lr": 5e-3},
+    "protomaml": _QUICK
+    | {
+        "method.inner_steps": 3,
+        "method.eval_inner_steps": 5,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.shard_size": 8,
+        "train.meta_lr": 5e-3,
+        "train.outer_steps": 400,
+    },
 }
 
 _SINUSOID_MAML: Recipe = {
@@ -142,6 +213,8 @@ _SINUSOID_METHOD: dict[str, Recipe] = {
     "maml": _SINUSOID_MAML,
     "fomaml": _SINUSOID_MAML,
     "anil": _SINUSOID_MAML | {"method.inner_steps": 5},
+    "mamlpp": {"method.inner_lr": 0.01, "train.meta_lr": 1e-3, "train.schedule": "cosine"},
+    "metasgd": {"train.meta_lr": 1e-3},
     "reptile": {
         "method.inner_optimizer": "sgd",
         "method.inner_lr": 0.02,

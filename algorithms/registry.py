@@ -57,6 +57,24 @@ METHODS: dict[str, Method] = {
         module="metaray.algorithms.protonet",
         class_name="ProtoNet",
     ),
+    "mamlpp": Method(
+        summary="MAML with multi-step loss, learned rates and norms of each inner step",
+        paper="Antoniou, Edwards & Storkey, ICLR 2019, arXiv 1810.09502",
+        module="metaray.algorithms.mamlpp",
+        class_name="MAMLPlusPlus",
+    ),
+    "metasgd": Method(
+        summary="MAML with a learned step size of each parameter; one inner step",
+        paper="Li, Zhou, Chen & Li 2017, arXiv 1707.09835",
+        module="metaray.algorithms.metasgd",
+        class_name="MetaSGD",
+    ),
+    "protomaml": Method(
+        summary="MAML whose head starts from the prototypes of the support set",
+        paper="Triantafillou et al., ICLR 2020, arXiv 1903.03096",
+        module="metaray.algorithms.protomaml",
+        class_name="ProtoMAML",
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaray.tune_spaces import anil, fomaml, maml, protonet, reptile
+from metaray.tune_spaces import anil, fomaml, maml, mamlpp, metasgd, protomaml, protonet, reptile
 from metaray.tune_spaces.space import Space
 
 SPACES: dict[str, Space] = {
@@ -11,4 +11,7 @@ SPACES: dict[str, Space] = {
     "anil": anil.SPACE,
     "reptile": reptile.SPACE,
     "protonet": protonet.SPACE,
+    "mamlpp": mamlpp.SPACE,
+    "metasgd": metasgd.SPACE,
+    "protomaml": protomaml.SPACE,
 }

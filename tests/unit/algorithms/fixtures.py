@@ -10,8 +10,11 @@ from metaray.algorithms.configs import (
     ANILConfig,
     FOMAMLConfig,
     MAMLConfig,
+    MAMLPlusPlusConfig,
+    MetaSGDConfig,
     MethodSection,
     ModelConfig,
+    ProtoMAMLConfig,
     ProtoNetConfig,
     ReptileConfig,
 )
@@ -27,6 +30,13 @@ SMALL: dict[str, MethodSection] = {
     "anil": ANILConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "reptile": ReptileConfig(inner_lr=0.01, inner_steps=3, inner_batch=4, eval_inner_steps=4),
     "protonet": ProtoNetConfig(),
+    "mamlpp": MAMLPlusPlusConfig(
+        inner_lr=0.3, inner_steps=2, first_order_share=0.0, running_statistics=True
+    ),
+    "metasgd": MetaSGDConfig(inner_lr_high=0.05, inner_steps=2, eval_inner_steps=2),
+    "protomaml": ProtoMAMLConfig(
+        inner_lr=0.1, inner_steps=2, eval_inner_steps=2, second_order="auto"
+    ),
 }
 
 

@@ -57,6 +57,13 @@ def test_every_recipe_resolves_and_round_trips(
             20,
             {"method.inner_lr": 2.0, "method.inner_steps": 5, "train.meta_batch_size": 16},
         ),
+        (
+            "mamlpp",
+            20,
+            {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.min_meta_lr": 1e-5},
+        ),
+        ("metasgd", 5, {"method.inner_lr_high": 0.1, "method.inner_steps": 1}),
+        ("protomaml", 5, {"method.inner_lr": 0.31, "method.second_order": "none"}),
         ("reptile", 5, {"method.inner_batch": 10, "task.train_shots": 10, "train.meta_lr": 1.0}),
         ("protonet", 5, {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3}),
     ],
