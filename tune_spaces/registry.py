@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from metaray.tune_spaces import anil, fomaml, maml, protonet, reptile
+from metaray.tune_spaces import (
+    anil,
+    fomaml,
+    maml,
+    matching,
+    protonet,
+    relation,
+    reptile,
+    siamese,
+)
 from metaray.tune_spaces.space import Space
 
 SPACES: dict[str, Space] = {
@@ -11,4 +20,7 @@ SPACES: dict[str, Space] = {
     "anil": anil.SPACE,
     "reptile": reptile.SPACE,
     "protonet": protonet.SPACE,
+    "matching": matching.SPACE,
+    "relation": relation.SPACE,
+    "siamese": siamese.SPACE,
 }

@@ -10,10 +10,13 @@ from metaray.algorithms.configs import (
     ANILConfig,
     FOMAMLConfig,
     MAMLConfig,
+    MatchingConfig,
     MethodSection,
     ModelConfig,
     ProtoNetConfig,
+    RelationConfig,
     ReptileConfig,
+    SiameseConfig,
 )
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
@@ -27,6 +30,9 @@ SMALL: dict[str, MethodSection] = {
     "anil": ANILConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "reptile": ReptileConfig(inner_lr=0.01, inner_steps=3, inner_batch=4, eval_inner_steps=4),
     "protonet": ProtoNetConfig(),
+    "matching": MatchingConfig(temperature=0.1, full_context=True),
+    "relation": RelationConfig(),
+    "siamese": SiameseConfig(),
 }
 
 

@@ -16,6 +16,9 @@ PAPER: dict[str, dict[str, float]] = {
     "anil": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_lr": 1e-3},
     "reptile": {"method.inner_lr": 1e-3, "method.inner_batch": 10, "task.train_shots": 10},
     "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
+    "matching": {"method.temperature": 1.0, "task.train_ways": 5},
+    "relation": {"task.train_queries": 19, "train.meta_lr": 1e-3, "train.clip_norm": 0.5},
+    "siamese": {"method.margin": 1.0},
 }
 ENDS = [
     pytest.param(method, path, value, id=f"{method}-{path}-{value}")
