@@ -105,7 +105,7 @@ def test_support_is_read_by_torchs_bidirectional_lstm_and_a_skip() -> None:
     with torch.no_grad():
         for prefix, suffix in (("context.forward", "l0"), ("context.backward", "l0_reverse")):
             getattr(lstm, f"weight_ih_{suffix}").copy_(params[f"{prefix}.input"])
-            getattr(lstm, f"weight_hh_{suffix}").copy_(params[f"{prefix}.hidden"])
+            getattr(lstm, f"weight_hh_{suffix}").copy_(params[f"{prefix}.recurrent"])
             getattr(lstm, f"bias_ih_{suffix}").copy_(params[f"{prefix}.bias"])
             getattr(lstm, f"bias_hh_{suffix}").zero_()
         x = noise(5, size)
@@ -134,7 +134,7 @@ def test_lstm_cell_equals_torchs() -> None:
     cell = torch.nn.LSTMCell(3, 4)
     with torch.no_grad():
         cell.weight_ih.copy_(params["cell.input"])
-        cell.weight_hh.copy_(params["cell.hidden"])
+        cell.weight_hh.copy_(params["cell.recurrent"])
         cell.bias_ih.copy_(params["cell.bias"])
         cell.bias_hh.zero_()
         x, h, c = (noise(2, size, seed=size).float() for size in (3, 4, 4))
