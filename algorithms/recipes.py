@@ -103,11 +103,8 @@ def _protonet(ways: int, shots: int) -> Recipe:
 
 
 def _matching(ways: int, shots: int) -> Recipe:
-    # the paper names network, rotations and losses, and no optimizer: that of _protonet
-    return _protonet(ways, shots) | {
-        "task.train_ways": ways,
-        "task.train_shots": shots,
-    }
+    # the paper says how it trains but for the optimizer and the queries: those of _protonet
+    return _protonet(ways, shots) | {"task.train_ways": ways}
 
 
 def _relation(ways: int, shots: int) -> Recipe:
@@ -124,6 +121,7 @@ def _relation(ways: int, shots: int) -> Recipe:
         "train.lr_step_factor": 0.5,
         "train.clip_norm": 0.5,
         "train.outer_steps": 1_000_000,
+        "evaluate.batch_norm": "transductive",
         "evaluate.num_episodes": 1000,
     }
 

@@ -12,10 +12,13 @@ map has, then a hidden layer with ReLU and the score.
 The logits are what goes into the sigmoid. Training treats each score by itself, as the paper does;
 their softmax, on which calibration is measured, says how the odds divide between the classes.
 
-Deviations: support and queries are normalised as one batch in training (the authors' code takes
-two), and the first convolutions of the backbone are padded (see ``models.conv4``). Glorot-uniform
-weights and zero biases, as everywhere in metaray. The map of other backbones than conv4 is 1 x 1,
-where a pooling does nothing.
+The authors' code never leaves the training mode of its batch norms, so the published scores are
+transductive.
+
+Deviations: support and queries are normalised as one batch (the authors' code takes two), a
+gradient is clipped as a whole (there, backbone and module apart), and the first convolutions of the
+backbone are padded (see ``models.conv4``). Glorot-uniform weights and zero biases, as everywhere in
+metaray. A backbone that averages over space leaves a map of 1 x 1, where a pooling does nothing.
 """
 
 from __future__ import annotations
