@@ -20,7 +20,8 @@ Without full context f = g is the backbone. With it (appendix A), f' = g' is the
 What the paper leaves open, and what is taken here: h_0 = c_0 = 0 in all LSTMs, so that the first
 read-out is the mean of g; K = 5; the concatenation [h, r] of the equation (not their sum); the
 support set in the order in which the episode lists it, which is a fresh random order, so that no
-order tells of the labels. One backbone serves f' and g'.
+order tells of the labels. One backbone serves f' and g'. Fresh LSTMs have a tenth of the usual
+weights: with all of them, f and g add noise to the features that takes long to unlearn.
 
 The temperature is an addition; 1 gives the paper's equation. Cosines lie in [-1, 1], and in [0, 1]
 after a ReLU, so that with N classes of one example each no query can be given more than
@@ -40,6 +41,7 @@ from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.parameters import Tensors
 
 READ_STEPS = 5
+_START = 0.1  # share of the usual fresh LSTM
 _FORWARD, _BACKWARD, _READ = "context.forward", "context.backward", "context.read"
 
 
@@ -60,7 +62,7 @@ class MatchingNetwork(EmbeddingBased):
         params = init_lstm(generator, _FORWARD, size, size)
         params |= init_lstm(generator, _BACKWARD, size, size)
         params |= init_lstm(generator, _READ, 2 * size, size)
-        return params, {}
+        return {name: _START * value for name, value in params.items()}, {}
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Log-probability of each class, ``[B, ways]``."""
