@@ -31,7 +31,12 @@ SHORT_OF_TIME: dict[str, list[str]] = {
     "anil": ["train.meta_lr=3e-3", "task.train_queries=5"],
     "reptile": [],
     "protonet": ["task.train_ways=20", "train.meta_lr=2e-3", "train.meta_batch_size=2"],
-    "matching": ["task.train_ways=20", "train.meta_lr=2e-3", "train.meta_batch_size=2"],
+    "matching": [
+        "method.temperature=0.1",
+        "task.train_ways=20",
+        "train.meta_lr=2e-3",
+        "train.meta_batch_size=2",
+    ],
     "relation": [],
     "siamese": ["train.meta_lr=2e-3", "train.meta_batch_size=2"],
 }
