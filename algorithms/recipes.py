@@ -165,8 +165,8 @@ _GLYPHS: dict[str, Recipe] = {
     "matching": {
         "method.temperature": 0.1,
         "model.width": 32,
-        "task.train_ways": 20,
-        "train.meta_batch_size": 2,
+        "train.meta_batch_size": 4,
+        "train.shard_size": 2,
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
