@@ -75,8 +75,9 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network that is meta-trained."""
 
-    name: Literal["conv4", "conv4_strided", "mlp"] = "conv4_strided"
-    """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space"""
+    name: Literal["conv4", "conv4_strided", "conv4_map", "mlp"] = "conv4_strided"
+    """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
+    conv4_map: pooling in the first two blocks only, which leaves a feature map"""
     width: int = Field(64, ge=1)
     """channels of a conv4, units of an mlp layer"""
     depth: int = Field(2, ge=1)
@@ -225,6 +226,44 @@ class ProtoMAMLConfig(_GradientBased):
     """none: first order, as published; else how the exact meta-gradient is computed"""
 
 
+class MatchingConfig(MethodSection):
+    """Matching networks (Vinyals et al. 2016): attention by cosine over the support set."""
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+
+    name: Literal["matching"] = "matching"
+    temperature: float = Field(1.0, gt=0)
+    """divides the cosines before the softmax; 1 is the paper's equation"""
+    full_context: bool = False
+    """embed each example in the context of the whole support set (two LSTMs)"""
+
+
+class RelationConfig(MethodSection):
+    """Relation networks (Sung et al. 2018): a learned comparison of feature maps."""
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+
+    name: Literal["relation"] = "relation"
+    hidden_units: int = Field(8, ge=1)
+    """units between the relation module's map and its score"""
+
+
+class SiameseConfig(MethodSection):
+    """Siamese networks (Koch et al. 2015): one embedding, trained on pairs or triplets."""
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+
+    name: Literal["siamese"] = "siamese"
+    loss: Literal["contrastive", "triplet"] = "contrastive"
+    """of all pairs of an episode (Hadsell et al. 2006), or all triplets (Schroff et al. 2015)"""
+    margin: float = Field(1.0, gt=0, le=4)
+    """distance at which a pair of two classes is far enough apart (contrastive), or by which
+    squared distances must differ (triplet; published with 0.2); embeddings have length 1"""
+
+
 MethodConfig = Annotated[
     MAMLConfig
     | FOMAMLConfig
@@ -233,6 +272,9 @@ MethodConfig = Annotated[
     | ProtoNetConfig
     | MAMLPlusPlusConfig
     | MetaSGDConfig
-    | ProtoMAMLConfig,
+    | ProtoMAMLConfig
+    | MatchingConfig
+    | RelationConfig
+    | SiameseConfig,
     Field(discriminator="name"),
 ]

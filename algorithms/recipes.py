@@ -151,6 +151,35 @@ def _protomaml(ways: int, shots: int) -> Recipe:
     }
 
 
+def _matching(ways: int, shots: int) -> Recipe:
+    # the paper says how it trains but for the optimizer and the queries: those of _protonet
+    return _protonet(ways, shots) | {"task.train_ways": ways}
+
+
+def _relation(ways: int, shots: int) -> Recipe:
+    one_shot, more = (19, 15) if ways <= 5 else (10, 5)
+    return {
+        "task.train_queries": one_shot if shots == 1 else more,
+        "data.rotations": "all",
+        "model.name": "conv4_map",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 1e-3,
+        "train.schedule": "step",
+        "train.lr_step_every": 100_000,
+        "train.lr_step_factor": 0.5,
+        "train.clip_norm": 0.5,
+        "train.outer_steps": 1_000_000,
+        "evaluate.batch_norm": "transductive",
+        "evaluate.num_episodes": 1000,
+    }
+
+
+def _siamese(ways: int, shots: int) -> Recipe:
+    # Koch et al. train on pairs from anywhere: many ways come closest
+    return _protonet(ways, shots) | {"task.train_ways": 20}
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
@@ -160,6 +189,9 @@ _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "mamlpp": _mamlpp,
     "metasgd": _metasgd,
     "protomaml": _protomaml,
+    "matching": _matching,
+    "relation": _relation,
+    "siamese": _siamese,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -199,6 +231,29 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_batch_size": 16,
         "train.shard_size": 8,
         "train.meta_lr": 5e-3,
+        "train.outer_steps": 400,
+    },
+    "matching": {
+        "method.temperature": 0.1,
+        "model.width": 32,
+        "train.meta_batch_size": 4,
+        "train.shard_size": 2,
+        "train.meta_lr": 2e-3,
+        "train.outer_steps": 400,
+    },
+    "relation": {
+        "model.width": 32,
+        "task.train_queries": 5,
+        "train.meta_batch_size": 4,
+        "train.shard_size": 2,
+        "train.meta_lr": 2e-3,
+        "train.schedule": "cosine",
+        "train.outer_steps": 600,
+    },
+    "siamese": {
+        "model.width": 32,
+        "train.meta_batch_size": 2,
+        "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
 }

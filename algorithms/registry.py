@@ -75,6 +75,24 @@ METHODS: dict[str, Method] = {
         module="metaray.algorithms.protomaml",
         class_name="ProtoMAML",
     ),
+    "matching": Method(
+        summary="attention over the support set by cosine; full-context embeddings optional",
+        paper="Vinyals, Blundell, Lillicrap, Kavukcuoglu & Wierstra, NIPS 2016, arXiv 1606.04080",
+        module="metaray.algorithms.matching",
+        class_name="MatchingNetwork",
+    ),
+    "relation": Method(
+        summary="learns the comparison of feature maps, too",
+        paper="Sung, Yang, Zhang, Xiang, Torr & Hospedales, CVPR 2018, arXiv 1711.06025",
+        module="metaray.algorithms.relation",
+        class_name="RelationNetwork",
+    ),
+    "siamese": Method(
+        summary="nearest support example in an embedding learned from pairs or triplets",
+        paper="Koch, Zemel & Salakhutdinov, ICML deep learning workshop 2015",
+        module="metaray.algorithms.siamese",
+        class_name="SiameseNetwork",
+    ),
 }
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from metaray.tune_spaces import anil, fomaml, maml, mamlpp, metasgd, protomaml, protonet, reptile
+from metaray.tune_spaces import (
+    anil,
+    fomaml,
+    maml,
+    mamlpp,
+    matching,
+    metasgd,
+    protomaml,
+    protonet,
+    relation,
+    reptile,
+    siamese,
+)
 from metaray.tune_spaces.space import Space
 
 SPACES: dict[str, Space] = {
@@ -14,4 +26,7 @@ SPACES: dict[str, Space] = {
     "mamlpp": mamlpp.SPACE,
     "metasgd": metasgd.SPACE,
     "protomaml": protomaml.SPACE,
+    "matching": matching.SPACE,
+    "relation": relation.SPACE,
+    "siamese": siamese.SPACE,
 }

@@ -16,6 +16,11 @@ class Backbone(ABC):
 
     feature_dim: int
 
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of the map that the features are, flattened."""
+        return self.feature_dim, 1, 1
+
     @abstractmethod
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """Fresh float32 parameters, and normalisation statistics (empty without batch norm)."""

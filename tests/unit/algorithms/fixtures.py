@@ -11,12 +11,15 @@ from metaray.algorithms.configs import (
     FOMAMLConfig,
     MAMLConfig,
     MAMLPlusPlusConfig,
+    MatchingConfig,
     MetaSGDConfig,
     MethodSection,
     ModelConfig,
     ProtoMAMLConfig,
     ProtoNetConfig,
+    RelationConfig,
     ReptileConfig,
+    SiameseConfig,
 )
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
@@ -37,6 +40,9 @@ SMALL: dict[str, MethodSection] = {
     "protomaml": ProtoMAMLConfig(
         inner_lr=0.1, inner_steps=2, eval_inner_steps=2, second_order="auto"
     ),
+    "matching": MatchingConfig(temperature=0.1, full_context=True),
+    "relation": RelationConfig(),
+    "siamese": SiameseConfig(),
 }
 
 

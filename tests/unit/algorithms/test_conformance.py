@@ -15,6 +15,8 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS, config_classes
 
 INEXACT = {"fomaml", "reptile"}  # their task gradient is no derivative of the query loss
+# Reptile's is a share of the way; squared errors of sigmoids are flatter than a cross-entropy
+LARGE_STEPS = {"reptile": 0.5, "relation": 0.5}
 REGRESS = {name for name, config in SMALL.items() if config.learns_regression}
 ADAPT_BY_STEPS = [name for name in METHODS if len(algorithm_for(SMALL[name]).reported_steps) > 1]
 ALL = pytest.mark.parametrize("name", METHODS)
@@ -184,7 +186,7 @@ def test_identical_pictures_and_a_single_query_stay_finite(name: str, mode: Batc
 def test_a_few_outer_steps_lower_the_loss(name: str) -> None:
     algorithm, state = build(name)
     tasks = Episode.stack([episode(seed) for seed in range(4)])
-    lr = 0.5 if name == "reptile" else 0.05
+    lr = LARGE_STEPS.get(name, 0.05)
     losses = []
     for _ in range(25):
         result = batched_task_gradients(algorithm, state, tasks, WAYS)

@@ -66,6 +66,9 @@ def test_every_recipe_resolves_and_round_trips(
         ("protomaml", 5, {"method.inner_lr": 0.31, "method.second_order": "none"}),
         ("reptile", 5, {"method.inner_batch": 10, "task.train_shots": 10, "train.meta_lr": 1.0}),
         ("protonet", 5, {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3}),
+        ("matching", 20, {"task.train_ways": 20, "model.name": "conv4"}),
+        ("relation", 5, {"task.train_queries": 19, "train.clip_norm": 0.5}),
+        ("relation", 20, {"task.train_queries": 10, "train.lr_step_every": 100_000}),
     ],
 )
 def test_omniglot_recipes_are_the_papers(
