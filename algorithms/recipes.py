@@ -102,12 +102,38 @@ def _protonet(ways: int, shots: int) -> Recipe:
     }
 
 
+def _mann(ways: int, shots: int) -> Recipe:
+    return {
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _snail(ways: int, shots: int) -> Recipe:
+    return {
+        "method.sequence_length": ways * shots + 1,
+        "task.train_queries": 1,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 32,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
     "anil": _anil,
     "reptile": _reptile,
     "protonet": _protonet,
+    "mann": _mann,
+    "snail": _snail,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -130,6 +156,8 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
+    "mann": _QUICK | {"train.meta_lr": 1e-3, "train.outer_steps": 3000},
+    "snail": _QUICK | {"train.meta_lr": 1e-3, "train.outer_steps": 2000},
 }
 
 _SINUSOID_MAML: Recipe = {
@@ -153,4 +181,6 @@ _SINUSOID_METHOD: dict[str, Recipe] = {
         "train.meta_batch_size": 5,
         "train.schedule": "linear",
     },
+    "mann": {"train.meta_lr": 1e-3},
+    "snail": {"train.meta_lr": 1e-3, "method.sequence_length": 11},
 }

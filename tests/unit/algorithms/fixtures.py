@@ -10,10 +10,12 @@ from metaray.algorithms.configs import (
     ANILConfig,
     FOMAMLConfig,
     MAMLConfig,
+    MANNConfig,
     MethodSection,
     ModelConfig,
     ProtoNetConfig,
     ReptileConfig,
+    SNAILConfig,
 )
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
@@ -27,6 +29,8 @@ SMALL: dict[str, MethodSection] = {
     "anil": ANILConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "reptile": ReptileConfig(inner_lr=0.01, inner_steps=3, inner_batch=4, eval_inner_steps=4),
     "protonet": ProtoNetConfig(),
+    "mann": MANNConfig(controller_width=12, memory_slots=8, memory_width=6, read_heads=2),
+    "snail": SNAILConfig(width=8, sequence_length=7),
 }
 
 

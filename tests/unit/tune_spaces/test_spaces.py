@@ -16,6 +16,8 @@ PAPER: dict[str, dict[str, float]] = {
     "anil": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_lr": 1e-3},
     "reptile": {"method.inner_lr": 1e-3, "method.inner_batch": 10, "task.train_shots": 10},
     "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
+    "mann": {"method.controller_width": 200, "method.memory_slots": 128, "train.meta_lr": 1e-4},
+    "snail": {"method.width": 128, "train.meta_lr": 1e-4, "train.meta_batch_size": 32},
 }
 ENDS = [
     pytest.param(method, path, value, id=f"{method}-{path}-{value}")
