@@ -38,6 +38,8 @@ from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.sequence_based import SequenceBased
 
+_STRENGTH = 10.0  # key strength of a fresh network: its reads tell rows apart from the start
+
 
 class Working(NamedTuple):
     """All that the network remembers between two steps."""
@@ -62,11 +64,13 @@ class MANN(SequenceBased):
         """The controller, the layer that addresses the memory, and the output layer."""
         width = self.config.controller_width
         inputs = self.backbone.feature_dim + self.num_outputs + self.read_size
-        addresses = self.read_size + 2 * self.config.read_heads
+        heads = self.config.read_heads
+        address_bias = torch.zeros(self.read_size + 2 * heads)
+        address_bias[self.read_size : self.read_size + heads] = _STRENGTH
         return {
             **init_lstm(generator, "controller", inputs, width),
-            "access.weight": glorot_uniform(generator, addresses, width),
-            "access.bias": torch.zeros(addresses),
+            "access.weight": glorot_uniform(generator, len(address_bias), width),
+            "access.bias": address_bias,
             **init_head(generator, width + self.read_size, self.num_outputs),
         }
 

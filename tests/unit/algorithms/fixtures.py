@@ -33,6 +33,12 @@ SMALL: dict[str, MethodSection] = {
     "snail": SNAILConfig(width=8, sequence_length=7),
 }
 
+# names, or beginnings of names, of the weights that read labels beside features
+LABEL_READERS: dict[str, tuple[str, ...]] = {
+    "mann": ("controller.input",),
+    "snail": ("convolution", "attention", "head"),
+}
+
 
 def algorithm_for(
     config: MethodSection, *, model: str = "conv4_strided", kind: Kind = "classification"
