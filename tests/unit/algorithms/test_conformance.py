@@ -139,6 +139,32 @@ def test_inductive_predictions_do_not_depend_on_other_queries(name: str) -> None
 
 
 @ALL
+def test_inductive_predictions_do_not_notice_junk(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    junk = task._replace(query_x=torch.cat([task.query_x, 5 * torch.ones_like(task.query_x)]))
+    clean, disturbed = (
+        algorithm.predict_by_step(state, t, WAYS, "inductive") for t in (task, junk)
+    )
+    torch.testing.assert_close(disturbed[:, : len(task.query_x)], clean, rtol=1e-9, atol=1e-10)
+
+
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_prediction_leaves_parameters_and_buffers_bit_identical(
+    name: str, mode: BatchNormMode
+) -> None:
+    algorithm, state = build(name)
+    before = [{k: v.clone() for k, v in part.items()} for part in state]
+    algorithm.predict_by_step(state, episode(), WAYS, mode)
+    assert all(
+        torch.equal(part[k], kept[k])
+        for part, kept in zip(state, before, strict=True)
+        for k in kept
+    )
+
+
+@ALL
 def test_transductive_predictions_do(name: str) -> None:
     algorithm, state = build(name)
     task = episode(queries=4)
