@@ -156,8 +156,16 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
-    "mann": _QUICK | {"train.meta_lr": 1e-3, "train.outer_steps": 3000},
-    "snail": _QUICK | {"train.meta_lr": 1e-3, "train.outer_steps": 2000},
+    "mann": _QUICK
+    | {"train.meta_batch_size": 16, "train.meta_lr": 2e-3, "train.outer_steps": 3000},
+    "snail": _QUICK
+    | {
+        "method.width": 32,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 2000,
+    },
 }
 
 _SINUSOID_MAML: Recipe = {
