@@ -68,6 +68,22 @@ def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
     return Episode(*part(shots), *part(queries))
 
 
+def labelling(seed: int) -> Episode:
+    """The same three pictures in every task, with noise, under labels that the seed permutes."""
+    generator = torch.Generator().manual_seed(99)
+    prototypes = torch.rand(WAYS, 1, 16, 16, generator=generator, dtype=torch.float64)
+    generator.manual_seed(1000 + seed)
+    prototypes = prototypes[torch.randperm(WAYS, generator=generator)]
+
+    def part(per_class: int) -> tuple[Tensor, Tensor]:
+        y = torch.arange(WAYS).repeat(per_class)
+        y = y[torch.randperm(len(y), generator=generator)]
+        noise = torch.rand(len(y), 1, 16, 16, generator=generator, dtype=torch.float64)
+        return prototypes[y] + 0.3 * noise, y
+
+    return Episode(*part(2), *part(3))
+
+
 def wave(seed: int = 0, points: int = 6) -> Episode:
     """A regression task."""
     generator = torch.Generator().manual_seed(seed)
