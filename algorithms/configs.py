@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
+from metaray.algorithms.errors import InputError
+
 SecondOrder = Literal["auto", "unrolled", "recursion"]
 BatchNormMode = Literal["transductive", "inductive"]
 
@@ -91,6 +93,8 @@ class MethodSection(Section):
     """has one output per class, so that training and test have the same number of ways"""
     learns_regression: ClassVar[bool] = True
     """labels may be numbers"""
+    labels_are_inputs: ClassVar[bool] = False
+    """labels enter the network itself, whose weights need not treat all classes alike"""
 
 
 class _GradientBased(MethodSection):
@@ -264,6 +268,46 @@ class SiameseConfig(MethodSection):
     squared distances must differ (triplet; published with 0.2); embeddings have length 1"""
 
 
+class MANNConfig(MethodSection):
+    """Memory-augmented network (Santoro et al. 2016): an LSTM with an external memory."""
+
+    labels_are_inputs: ClassVar[bool] = True
+
+    name: Literal["mann"] = "mann"
+    controller_width: int = Field(200, ge=1)
+    """units of the LSTM"""
+    memory_slots: int = Field(128, ge=1)
+    """rows of the memory"""
+    memory_width: int = Field(40, ge=1)
+    """numbers in a row"""
+    read_heads: int = Field(4, ge=1)
+    """keys of a step; each reads, and writes to a least used row of its own"""
+    usage_decay: float = Field(0.95, ge=0, lt=1)
+    """share of the usage of a row that is left after a step"""
+
+    @model_validator(mode="after")
+    def _a_row_for_each_head(self) -> Self:
+        if self.read_heads > self.memory_slots:
+            raise InputError(
+                f"each head of mann writes to a row of its own, got method.read_heads = "
+                f"{self.read_heads} for method.memory_slots = {self.memory_slots}: lower the heads"
+            )
+        return self
+
+
+class SNAILConfig(MethodSection):
+    """SNAIL (Mishra et al. 2018): temporal convolutions and causal attention."""
+
+    labels_are_inputs: ClassVar[bool] = True
+
+    name: Literal["snail"] = "snail"
+    width: int = Field(128, ge=4)
+    """channels that each temporal convolution adds; keys and values of attention follow it"""
+    sequence_length: int = Field(6, ge=2)
+    """steps that the temporal convolutions span: support examples and one query; what is further
+    back is reached by attention alone"""
+
+
 MethodConfig = Annotated[
     MAMLConfig
     | FOMAMLConfig
@@ -275,6 +319,8 @@ MethodConfig = Annotated[
     | ProtoMAMLConfig
     | MatchingConfig
     | RelationConfig
-    | SiameseConfig,
+    | SiameseConfig
+    | MANNConfig
+    | SNAILConfig,
     Field(discriminator="name"),
 ]

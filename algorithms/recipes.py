@@ -180,6 +180,30 @@ def _siamese(ways: int, shots: int) -> Recipe:
     return _protonet(ways, shots) | {"task.train_ways": 20}
 
 
+def _mann(ways: int, shots: int) -> Recipe:
+    return {
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _snail(ways: int, shots: int) -> Recipe:
+    return {
+        "method.sequence_length": ways * shots + 1,
+        "task.train_queries": 1,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 32,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
@@ -192,6 +216,8 @@ _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "matching": _matching,
     "relation": _relation,
     "siamese": _siamese,
+    "mann": _mann,
+    "snail": _snail,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -256,6 +282,16 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
+    "mann": _QUICK
+    | {"train.meta_batch_size": 16, "train.meta_lr": 2e-3, "train.outer_steps": 3000},
+    "snail": _QUICK
+    | {
+        "method.width": 32,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 2000,
+    },
 }
 
 _SINUSOID_MAML: Recipe = {
@@ -281,4 +317,6 @@ _SINUSOID_METHOD: dict[str, Recipe] = {
         "train.meta_batch_size": 5,
         "train.schedule": "linear",
     },
+    "mann": {"train.meta_lr": 1e-3},
+    "snail": {"train.meta_lr": 1e-3, "method.sequence_length": 11},
 }

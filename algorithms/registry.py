@@ -93,6 +93,18 @@ METHODS: dict[str, Method] = {
         module="metaray.algorithms.siamese",
         class_name="SiameseNetwork",
     ),
+    "mann": Method(
+        summary="an LSTM that writes examples and labels to an external memory",
+        paper="Santoro et al., ICML 2016, arXiv 1605.06065",
+        module="metaray.algorithms.mann",
+        class_name="MANN",
+    ),
+    "snail": Method(
+        summary="temporal convolutions and attention over the labelled examples",
+        paper="Mishra, Rohaninejad, Chen & Abbeel, ICLR 2018, arXiv 1707.03141",
+        module="metaray.algorithms.snail",
+        class_name="SNAIL",
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from metaray.tune_spaces import (
     fomaml,
     maml,
     mamlpp,
+    mann,
     matching,
     metasgd,
     protomaml,
@@ -14,6 +15,7 @@ from metaray.tune_spaces import (
     relation,
     reptile,
     siamese,
+    snail,
 )
 from metaray.tune_spaces.space import Space
 
@@ -29,4 +31,6 @@ SPACES: dict[str, Space] = {
     "matching": matching.SPACE,
     "relation": relation.SPACE,
     "siamese": siamese.SPACE,
+    "mann": mann.SPACE,
+    "snail": snail.SPACE,
 }

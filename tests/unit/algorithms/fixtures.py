@@ -11,6 +11,7 @@ from metaray.algorithms.configs import (
     FOMAMLConfig,
     MAMLConfig,
     MAMLPlusPlusConfig,
+    MANNConfig,
     MatchingConfig,
     MetaSGDConfig,
     MethodSection,
@@ -20,6 +21,7 @@ from metaray.algorithms.configs import (
     RelationConfig,
     ReptileConfig,
     SiameseConfig,
+    SNAILConfig,
 )
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
@@ -43,6 +45,14 @@ SMALL: dict[str, MethodSection] = {
     "matching": MatchingConfig(temperature=0.1, full_context=True),
     "relation": RelationConfig(),
     "siamese": SiameseConfig(),
+    "mann": MANNConfig(controller_width=12, memory_slots=8, memory_width=6, read_heads=2),
+    "snail": SNAILConfig(width=8, sequence_length=7),
+}
+
+# names, or beginnings of names, of the weights that read labels beside features
+LABEL_READERS: dict[str, tuple[str, ...]] = {
+    "mann": ("controller.input",),
+    "snail": ("convolution", "attention", "head"),
 }
 
 
@@ -72,6 +82,22 @@ def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
         return prototypes[y] + 0.5 * noise, y
 
     return Episode(*part(shots), *part(queries))
+
+
+def labelling(seed: int) -> Episode:
+    """The same three pictures in every task, with noise, under labels that the seed permutes."""
+    generator = torch.Generator().manual_seed(99)
+    prototypes = torch.rand(WAYS, 1, 16, 16, generator=generator, dtype=torch.float64)
+    generator.manual_seed(1000 + seed)
+    prototypes = prototypes[torch.randperm(WAYS, generator=generator)]
+
+    def part(per_class: int) -> tuple[Tensor, Tensor]:
+        y = torch.arange(WAYS).repeat(per_class)
+        y = y[torch.randperm(len(y), generator=generator)]
+        noise = torch.rand(len(y), 1, 16, 16, generator=generator, dtype=torch.float64)
+        return prototypes[y] + 0.3 * noise, y
+
+    return Episode(*part(2), *part(3))
 
 
 def wave(seed: int = 0, points: int = 6) -> Episode:

@@ -117,6 +117,20 @@ def test_first_order_is_the_query_gradient_at_the_adapted_weights() -> None:
         assert not torch.allclose(first_order[name], exact[name], rtol=1e-3)
 
 
+def test_first_order_is_exact_where_the_support_loss_has_no_curvature() -> None:
+    params, rates = smooth_params(), dict.fromkeys(("body", "shift", "head"), 0.2)
+
+    def straight(p: dict[str, Tensor]) -> Tensor:
+        return sum((p[name].sum() for name in p), torch.zeros(()))
+
+    first_order, exact = (
+        meta_gradient(form, straight, smooth_query, params, rates, 3)[0]
+        for form in ("first_order", "recursion")
+    )
+    for name in params:
+        torch.testing.assert_close(first_order[name], exact[name])
+
+
 def test_descend_is_plain_gradient_descent_and_mutates_nothing() -> None:
     params = smooth_params()
     before = {name: value.clone() for name, value in params.items()}

@@ -66,6 +66,28 @@ def test_maml_with_plain_autograd_gives_the_same_gradient() -> None:
     assert_same(result.gradient, expected)  # type: ignore[arg-type]
 
 
+def test_first_order_maml_is_the_query_gradient_where_plain_training_ended() -> None:
+    """Section 5.2 with torch.autograd: train on the support set, then one backward pass."""
+    algorithm = algorithm_for(SMALL["fomaml"])
+    state, task = state_of(algorithm), episode()
+    weights = {k: v.clone().requires_grad_() for k, v in state.params.items()}
+    adapted = [v for k, v in weights.items() if not k.endswith((".scale", ".shift"))]
+    optimizer = torch.optim.SGD(adapted, lr=0.3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        outputs = algorithm.predict(FastWeights(weights, None), task.support_x)
+        F.cross_entropy(outputs, task.support_y).backward()
+        optimizer.step()
+    loss = F.cross_entropy(
+        algorithm.predict(FastWeights(weights, None), task.query_x), task.query_y
+    )
+    expected = torch.autograd.grad(loss, list(weights.values()))
+    result = algorithm.task_gradient(state, task, WAYS).gradient
+    assert_same(result, dict(zip(weights, expected, strict=True)))
+    exact = algorithm_for(SMALL["maml"]).task_gradient(state, task, WAYS).gradient
+    assert not torch.allclose(result["block0.conv"], exact["block0.conv"], rtol=1e-2)
+
+
 @pytest.mark.parametrize("form", ["unrolled", "recursion"])
 @pytest.mark.parametrize("mode", ["transductive", "inductive"])
 def test_anil_is_maml_restricted_to_the_head(form: SecondOrder, mode: str) -> None:

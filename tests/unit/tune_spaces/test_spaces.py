@@ -22,6 +22,8 @@ PAPER: dict[str, dict[str, float]] = {
     "matching": {"method.temperature": 1.0, "task.train_ways": 5},
     "relation": {"task.train_queries": 19, "train.meta_lr": 1e-3, "train.clip_norm": 0.5},
     "siamese": {"method.margin": 1.0},
+    "mann": {"method.controller_width": 200, "method.memory_slots": 128, "train.meta_lr": 1e-4},
+    "snail": {"method.width": 128, "train.meta_lr": 1e-4, "train.meta_batch_size": 32},
 }
 ENDS = [
     pytest.param(method, path, value, id=f"{method}-{path}-{value}")
