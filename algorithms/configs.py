@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import Self
+
+from metaray.algorithms.errors import InputError
 
 SecondOrder = Literal["auto", "unrolled", "recursion"]
 BatchNormMode = Literal["transductive", "inductive"]
+NormKind = Literal["batch", "group", "instance"]
 
 
 class Section(BaseModel):
@@ -74,12 +78,47 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network that is meta-trained."""
 
-    name: Literal["conv4", "conv4_strided", "mlp"] = "conv4_strided"
-    """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space"""
+    name: Literal["conv4", "conv4_strided", "resnet12", "wrn28_10", "torchvision", "mlp"] = (
+        "conv4_strided"
+    )
+    """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
+    resnet12 and wrn28_10: residual networks; torchvision: the network `arch`"""
     width: int = Field(64, ge=1)
-    """channels of a conv4, units of an mlp layer"""
+    """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
+    size, and all widths follow; torchvision's networks have their own"""
     depth: int = Field(2, ge=1)
     """hidden layers of an mlp"""
+    norm: NormKind = "batch"
+    """batch norm, or group or instance norm, which look at one picture at a time"""
+    drop_block: float = Field(0.0, ge=0, lt=1)
+    """resnet12: share of features that DropBlock drops in training; 0: off"""
+    arch: str = "resnet18"
+    """torchvision: name of the network"""
+    weights: str | None = None
+    """torchvision: file with pretrained weights (readable on every worker), or `download` for
+    torchvision's own; random unless set"""
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # workers run in folders of their own
+        return path if path in (None, "download") else str(Path(path).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _in_effect(self) -> Self:
+        if self.name != "torchvision":
+            for key in ("arch", "weights"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise InputError(
+                        f"model.{key} has no effect on {self.name}: set model.name = torchvision"
+                    )
+        if self.drop_block and self.name != "resnet12":
+            raise InputError(
+                f"{self.name} has no DropBlock: set model.name = resnet12, or model.drop_block = 0"
+            )
+        if self.norm != "batch" and self.name == "mlp":
+            raise InputError("an mlp has no norm: leave out model.norm")
+        return self
 
 
 class MethodSection(Section):
@@ -89,6 +128,23 @@ class MethodSection(Section):
     """has one output per class, so that training and test have the same number of ways"""
     learns_regression: ClassVar[bool] = True
     """labels may be numbers"""
+    drops_features: ClassVar[bool] = False
+    """gives the network the key that DropBlock needs"""
+
+
+class BatchTrained(MethodSection):
+    """A method that trains on mini-batches over all training classes, and is tested on episodes.
+
+    A task of an outer step is one mini-batch; several are normalised apart (ghost batch norm,
+    Hoffer et al. 2017). `task.train_ways`, `train_shots` and `train_queries` are not used.
+    """
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
+
+    batch_size: int = Field(16, ge=1)
+    """pictures in a mini-batch of training"""
 
 
 class _GradientBased(MethodSection):
@@ -150,11 +206,47 @@ class ProtoNetConfig(MethodSection):
 
     fixed_head: ClassVar[bool] = False
     learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
 
     name: Literal["protonet"] = "protonet"
 
 
+class _Baseline(BatchTrained):
+    eval_inner_steps: int = Field(100, ge=0)
+    """mini-batch steps in which the new head is fitted to a support set"""
+    eval_inner_batch: int = Field(4, ge=1)
+    """examples per mini-batch of the fit"""
+    eval_inner_lr: float = Field(0.01, gt=0)
+    """step size of the fit"""
+    eval_momentum: float = Field(0.9, ge=0, lt=1)
+    """momentum of the fit, and its dampening"""
+    eval_weight_decay: float = Field(1e-3, ge=0)
+    """weight decay of the fit"""
+
+
+class BaselineConfig(_Baseline):
+    """Baseline (Chen et al. 2019): ordinary training, then a new linear head for each task."""
+
+    name: Literal["baseline"] = "baseline"
+
+
+class BaselinePPConfig(_Baseline):
+    """Baseline++ (Chen et al. 2019): as Baseline, with a head of cosine similarities."""
+
+    name: Literal["baselinepp"] = "baselinepp"
+    scale: float = Field(2.0, gt=0)
+    """factor of the cosines in training"""
+    eval_scale: float = Field(2.0, gt=0)
+    """factor of the cosines in validation and test"""
+
+
 MethodConfig = Annotated[
-    MAMLConfig | FOMAMLConfig | ANILConfig | ReptileConfig | ProtoNetConfig,
+    MAMLConfig
+    | FOMAMLConfig
+    | ANILConfig
+    | ReptileConfig
+    | ProtoNetConfig
+    | BaselineConfig
+    | BaselinePPConfig,
     Field(discriminator="name"),
 ]

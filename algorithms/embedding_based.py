@@ -34,6 +34,8 @@ class Support(NamedTuple):
     """labels ``[support, ways]``"""
     stats: Tensors | None
     """statistics to normalise by; None: those of support and queries together"""
+    key: Tensor | None = None
+    """seed of what the network drops at random in training; None: nothing"""
 
 
 class EmbeddingBased(Algorithm):
@@ -67,6 +69,7 @@ class EmbeddingBased(Algorithm):
 
         def query_loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
+            support = support._replace(key=episode.key)
             logits, seen = self.logits(support, episode.query_x)
             figures = figures_of(self.kind, logits, episode.query_y)
             return figures["loss"], (figures, seen)
@@ -89,7 +92,7 @@ class EmbeddingBased(Algorithm):
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
         together = torch.cat([support.x, x])
-        features, seen = self.backbone.apply(support.params, together, support.stats)
+        features, seen = self.backbone.apply(support.params, together, support.stats, support.key)
         size = support.x.shape[0]
         return features[:size], features[size:], seen
 

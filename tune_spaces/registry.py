@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaray.tune_spaces import anil, fomaml, maml, protonet, reptile
+from metaray.tune_spaces import anil, baseline, baselinepp, fomaml, maml, protonet, reptile
 from metaray.tune_spaces.space import Space
 
 SPACES: dict[str, Space] = {
@@ -11,4 +11,6 @@ SPACES: dict[str, Space] = {
     "anil": anil.SPACE,
     "reptile": reptile.SPACE,
     "protonet": protonet.SPACE,
+    "baseline": baseline.SPACE,
+    "baselinepp": baselinepp.SPACE,
 }

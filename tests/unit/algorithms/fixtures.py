@@ -8,6 +8,8 @@ from torch import Tensor
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.configs import (
     ANILConfig,
+    BaselineConfig,
+    BaselinePPConfig,
     FOMAMLConfig,
     MAMLConfig,
     MethodSection,
@@ -27,6 +29,8 @@ SMALL: dict[str, MethodSection] = {
     "anil": ANILConfig(inner_lr=0.3, inner_steps=2, eval_inner_steps=2),
     "reptile": ReptileConfig(inner_lr=0.01, inner_steps=3, inner_batch=4, eval_inner_steps=4),
     "protonet": ProtoNetConfig(),
+    "baseline": BaselineConfig(eval_inner_steps=4, eval_inner_lr=0.3),
+    "baselinepp": BaselinePPConfig(eval_inner_steps=4, eval_inner_lr=0.3),
 }
 
 

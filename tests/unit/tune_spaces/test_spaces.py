@@ -15,6 +15,8 @@ PAPER: dict[str, dict[str, float]] = {
     "fomaml": {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32},
     "anil": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_lr": 1e-3},
     "reptile": {"method.inner_lr": 1e-3, "method.inner_batch": 10, "task.train_shots": 10},
+    "baseline": {"method.batch_size": 16, "method.eval_inner_lr": 0.01, "train.meta_lr": 1e-3},
+    "baselinepp": {"method.scale": 2.0, "method.eval_scale": 2.0, "method.eval_inner_steps": 100},
     "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
 }
 ENDS = [
