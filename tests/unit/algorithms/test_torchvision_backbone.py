@@ -111,7 +111,7 @@ class _Bomb:
 def test_files_that_hold_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "bad.pt"
-    for content in (b"not weights", b"", pickle.dumps(_Bomb())):
+    for content in (b"not weights", b"", pickle.dumps(_Bomb(), protocol=2)):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"cannot read the weights .*bad\.pt"):
             build(weights=str(path)).init(torch.Generator())
