@@ -12,6 +12,7 @@ from metaray.algorithms.errors import InputError
 
 SecondOrder = Literal["auto", "unrolled", "recursion"]
 BatchNormMode = Literal["transductive", "inductive"]
+NormKind = Literal["batch", "group", "instance"]
 
 
 class Section(BaseModel):
@@ -77,13 +78,48 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network that is meta-trained."""
 
-    name: Literal["conv4", "conv4_strided", "conv4_map", "mlp"] = "conv4_strided"
+    name: Literal[
+        "conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision", "mlp"
+    ] = "conv4_strided"
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
-    conv4_map: pooling in the first two blocks only, which leaves a feature map"""
+    conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
+    wrn28_10: residual networks; torchvision: the network `arch`"""
     width: int = Field(64, ge=1)
-    """channels of a conv4, units of an mlp layer"""
+    """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
+    size, and all widths follow; torchvision's networks have their own"""
     depth: int = Field(2, ge=1)
     """hidden layers of an mlp"""
+    norm: NormKind = "batch"
+    """batch norm, or group or instance norm, which look at one picture at a time"""
+    drop_block: float = Field(0.0, ge=0, lt=1)
+    """resnet12: share of features that DropBlock drops in training; 0: off"""
+    arch: str = "resnet18"
+    """torchvision: name of the network"""
+    weights: str | None = None
+    """torchvision: file with pretrained weights (readable on every worker), or `download` for
+    torchvision's own; random unless set"""
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # workers run in folders of their own
+        return path if path in (None, "download") else str(Path(path).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _in_effect(self) -> Self:
+        if self.name != "torchvision":
+            for key in ("arch", "weights"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise InputError(
+                        f"model.{key} has no effect on {self.name}: set model.name = torchvision"
+                    )
+        if self.drop_block and self.name != "resnet12":
+            raise InputError(
+                f"{self.name} has no DropBlock: set model.name = resnet12, or model.drop_block = 0"
+            )
+        if self.norm != "batch" and self.name == "mlp":
+            raise InputError("an mlp has no norm: leave out model.norm")
+        return self
 
 
 class MethodSection(Section):
@@ -95,6 +131,8 @@ class MethodSection(Section):
     """labels may be numbers"""
     labels_are_inputs: ClassVar[bool] = False
     """labels enter the network itself, whose weights need not treat all classes alike"""
+    drops_features: ClassVar[bool] = False
+    """gives the network the key that DropBlock needs"""
 
 
 class _GradientBased(MethodSection):
@@ -156,6 +194,7 @@ class ProtoNetConfig(MethodSection):
 
     fixed_head: ClassVar[bool] = False
     learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
 
     name: Literal["protonet"] = "protonet"
 
@@ -235,6 +274,7 @@ class MatchingConfig(MethodSection):
 
     fixed_head: ClassVar[bool] = False
     learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
 
     name: Literal["matching"] = "matching"
     temperature: float = Field(1.0, gt=0)
@@ -248,6 +288,7 @@ class RelationConfig(MethodSection):
 
     fixed_head: ClassVar[bool] = False
     learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
 
     name: Literal["relation"] = "relation"
     hidden_units: int = Field(8, ge=1)
@@ -259,6 +300,7 @@ class SiameseConfig(MethodSection):
 
     fixed_head: ClassVar[bool] = False
     learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
 
     name: Literal["siamese"] = "siamese"
     loss: Literal["contrastive", "triplet"] = "contrastive"
@@ -308,6 +350,50 @@ class SNAILConfig(MethodSection):
     back is reached by attention alone"""
 
 
+class BatchTrained(MethodSection):
+    """A method that trains on mini-batches over all training classes, and is tested on episodes.
+
+    A task of an outer step is one mini-batch; several are normalised apart (ghost batch norm,
+    Hoffer et al. 2017). `task.train_ways`, `train_shots` and `train_queries` are not used.
+    """
+
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
+
+    batch_size: int = Field(16, ge=1)
+    """pictures in a mini-batch of training"""
+
+
+class _Baseline(BatchTrained):
+    eval_inner_steps: int = Field(100, ge=0)
+    """mini-batch steps in which the new head is fitted to a support set"""
+    eval_inner_batch: int = Field(4, ge=1)
+    """examples per mini-batch of the fit"""
+    eval_inner_lr: float = Field(0.01, gt=0)
+    """step size of the fit"""
+    eval_momentum: float = Field(0.9, ge=0, lt=1)
+    """momentum of the fit, and its dampening"""
+    eval_weight_decay: float = Field(1e-3, ge=0)
+    """weight decay of the fit"""
+
+
+class BaselineConfig(_Baseline):
+    """Baseline (Chen et al. 2019): ordinary training, then a new linear head for each task."""
+
+    name: Literal["baseline"] = "baseline"
+
+
+class BaselinePPConfig(_Baseline):
+    """Baseline++ (Chen et al. 2019): as Baseline, with a head of cosine similarities."""
+
+    name: Literal["baselinepp"] = "baselinepp"
+    scale: float = Field(2.0, gt=0)
+    """factor of the cosines in training"""
+    eval_scale: float = Field(2.0, gt=0)
+    """factor of the cosines in validation and test"""
+
+
 MethodConfig = Annotated[
     MAMLConfig
     | FOMAMLConfig
@@ -321,6 +407,8 @@ MethodConfig = Annotated[
     | RelationConfig
     | SiameseConfig
     | MANNConfig
-    | SNAILConfig,
+    | SNAILConfig
+    | BaselineConfig
+    | BaselinePPConfig,
     Field(discriminator="name"),
 ]

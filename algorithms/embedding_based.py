@@ -36,6 +36,8 @@ class Support(NamedTuple):
     """labels ``[support, ways]``"""
     stats: Tensors | None
     """statistics to normalise by; None: those of support and queries together"""
+    key: Tensor | None = None
+    """seed of what the network drops at random in training; None: nothing"""
 
 
 class EmbeddingBased(Algorithm):
@@ -75,6 +77,7 @@ class EmbeddingBased(Algorithm):
 
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
+            support = support._replace(key=episode.key)
             figures, seen = self.figures(support, episode.query_x, episode.query_y)
             return figures["loss"], (figures, seen)
 
@@ -102,7 +105,7 @@ class EmbeddingBased(Algorithm):
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
         together = torch.cat([support.x, x])
-        features, seen = self.backbone.apply(support.params, together, support.stats)
+        features, seen = self.backbone.apply(support.params, together, support.stats, support.key)
         size = support.x.shape[0]
         return features[:size], features[size:], seen
 

@@ -204,6 +204,23 @@ def _snail(ways: int, shots: int) -> Recipe:
     }
 
 
+def _baseline(ways: int, shots: int) -> Recipe:
+    return {
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 25_000,  # about five epochs, as the authors' code takes on Omniglot
+        "train.validate_every": 1000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _baselinepp(ways: int, shots: int) -> Recipe:
+    return _baseline(ways, shots) | {"method.scale": 10.0}  # for more than 200 classes
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
@@ -218,6 +235,8 @@ _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "siamese": _siamese,
     "mann": _mann,
     "snail": _snail,
+    "baseline": _baseline,
+    "baselinepp": _baselinepp,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -227,6 +246,15 @@ _QUICK: Recipe = {
     "task.train_queries": 5,
     "train.schedule": "cosine",
     "train.outer_steps": 600,
+}
+_QUICK_BASELINE: Recipe = {
+    "data.rotations": "none",
+    "model.width": 32,
+    "method.batch_size": 128,
+    "train.meta_lr": 3e-3,
+    "train.schedule": "cosine",
+    "train.outer_steps": 800,
+    "train.validate_every": 100,
 }
 _GLYPHS: dict[str, Recipe] = {
     "maml": _QUICK | {"method.inner_lr": 1.0, "train.meta_lr": 5e-3},
@@ -292,6 +320,8 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 1e-3,
         "train.outer_steps": 2000,
     },
+    "baseline": _QUICK_BASELINE,
+    "baselinepp": _QUICK_BASELINE,
 }
 
 _SINUSOID_MAML: Recipe = {

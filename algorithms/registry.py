@@ -105,6 +105,18 @@ METHODS: dict[str, Method] = {
         module="metaray.algorithms.snail",
         class_name="SNAIL",
     ),
+    "baseline": Method(
+        summary="ordinary training on all classes, then a new linear head for each task",
+        paper="Chen, Liu, Kira, Wang & Huang, ICLR 2019, arXiv 1904.04232",
+        module="metaray.algorithms.baseline",
+        class_name="Baseline",
+    ),
+    "baselinepp": Method(
+        summary="ordinary training on all classes, then a new head of cosine similarities",
+        paper="Chen, Liu, Kira, Wang & Huang, ICLR 2019, arXiv 1904.04232",
+        module="metaray.algorithms.baseline",
+        class_name="BaselinePP",
+    ),
 }
 
 

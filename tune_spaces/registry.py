@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from metaray.tune_spaces import (
     anil,
+    baseline,
+    baselinepp,
     fomaml,
     maml,
     mamlpp,
@@ -33,4 +35,6 @@ SPACES: dict[str, Space] = {
     "siamese": siamese.SPACE,
     "mann": mann.SPACE,
     "snail": snail.SPACE,
+    "baseline": baseline.SPACE,
+    "baselinepp": baselinepp.SPACE,
 }

@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from metaray.algorithms.configs import NormKind
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
-from metaray.algorithms.models.norm import batch_norm, init_norm
+from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
 
 Reduce = Literal["pool", "stride", "map"]
@@ -39,7 +40,9 @@ class Conv4(Backbone):
         InputError: the input is no picture, or is too small for the pooling.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], width: int, reduce: Reduce) -> None:
+    def __init__(
+        self, input_shape: tuple[int, ...], width: int, reduce: Reduce, norm: NormKind = "batch"
+    ) -> None:
         if len(input_shape) != 3:
             raise InputError(
                 f"conv4 takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp"
@@ -52,7 +55,13 @@ class Conv4(Backbone):
                 f"this conv4 halves a picture {halved} times and needs {least} x {least} pixels, "
                 f"got {height} x {width_px}: raise data.image_size or use conv4_strided"
             )
+        if norm == "instance" and reduce == "stride" and max(height, width_px) <= 16:
+            raise InputError(
+                f"conv4_strided makes one pixel of {height} x {width_px}, of which instance norm "
+                "leaves nothing: raise data.image_size, or set model.norm to batch or group"
+            )
         self.width = width
+        self.norm = norm
         self.reduce = reduce
         self._size = (1, 1) if reduce == "stride" else (height // least, width_px // least)
         self.feature_dim = width * prod(self._size)
@@ -69,21 +78,25 @@ class Conv4(Backbone):
         channels = self.in_channels
         for block in _BLOCKS:
             params[f"{block}.conv"] = glorot_uniform(generator, self.width, channels, 3, 3)
-            norm_params, norm_stats = init_norm(f"{block}.norm", self.width)
+            norm_params, norm_stats = init_norm(f"{block}.norm", self.width, self.norm)
             params |= norm_params
             stats |= norm_stats
             channels = self.width
         return params, stats
 
     def apply(
-        self, params: Mapping[str, Tensor], x: Tensor, stats: Mapping[str, Tensor] | None
+        self,
+        params: Mapping[str, Tensor],
+        x: Tensor,
+        stats: Mapping[str, Tensor] | None,
+        key: Tensor | None = None,
     ) -> tuple[Tensor, Tensors]:
         """``[B, C, H, W]`` to ``[B, feature_dim]``."""
         used: Tensors = {}
         stride = 2 if self.reduce == "stride" else 1
         for block in _BLOCKS:
             x = F.conv2d(x, params[f"{block}.conv"], stride=stride, padding=1)
-            x, seen = batch_norm(params, f"{block}.norm", x, stats)
+            x, seen = normalise(self.norm, params, f"{block}.norm", x, stats)
             used |= seen
             x = F.relu(x)
             if block in _POOLED[self.reduce]:

@@ -18,6 +18,8 @@ PAPER: dict[str, dict[str, float]] = {
     "mamlpp": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_batch_size": 8},
     "metasgd": {"method.inner_lr_high": 0.1, "method.inner_steps": 1, "train.meta_lr": 1e-3},
     "protomaml": {"method.inner_lr": 0.31, "method.inner_steps": 6, "method.eval_inner_steps": 11},
+    "baseline": {"method.batch_size": 16, "method.eval_inner_lr": 0.01, "train.meta_lr": 1e-3},
+    "baselinepp": {"method.scale": 2.0, "method.eval_scale": 2.0, "method.eval_inner_steps": 100},
     "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
     "matching": {"method.temperature": 1.0, "task.train_ways": 5},
     "relation": {"task.train_queries": 19, "train.meta_lr": 1e-3, "train.clip_norm": 0.5},
