@@ -116,7 +116,7 @@ def _show(folder: Path, plan: Plan | None, address: str, parallel: int | None) -
     """Run or resume, then print the table."""
     from metaray.platform.cli.output import console
     from metaray.platform.compare import compare as story
-    from metaray.platform.compare.table import terminal_table
+    from metaray.platform.compare.table import terminal_tables
 
     if plan is None:
         results = story.resume(folder, address, parallel, console)
@@ -124,7 +124,9 @@ def _show(folder: Path, plan: Plan | None, address: str, parallel: int | None) -
         for note in plan.notes:
             console.print(note, markup=False)
         results = story.compare(plan, folder, address, parallel, console)
-    console.print(terminal_table(results))
+    for table in terminal_tables(results):
+        console.print(table)
+        console.print()
     for run, reason in results.failures.items():
         console.print(f"{run} failed: {reason}", markup=False)
     console.print(f"page: {folder / 'compare.html'}")

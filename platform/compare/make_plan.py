@@ -22,6 +22,7 @@ _SHOTS, _WAYS = (1, 2, 5, 10, 15, 20), (2, 5, 10, 20)
 _FEWEST_QUERIES = 5
 # What decides which episodes a test has. Where data lies does not.
 _SAME = ("seed", "task.ways", "task.shots", "task.queries", "evaluate.num_episodes")
+_RECIPES_FOLLOW = ("data.name", "task.ways", "task.shots")
 _PLACES = ("data.root", "data.cache", "data.download")
 
 
@@ -115,7 +116,7 @@ def _made_alike(
         for key in filter(_decides_the_test, values):
             if values[key] == wanted[key]:
                 continue
-            if key in own[name] or key in own[first_name] or key == "data.name":
+            if key in own[name] or key in own[first_name] or key in _RECIPES_FOLLOW:
                 raise InputError(
                     f"{first_name} and {name} cannot be compared: {key} is {wanted[key]} in one "
                     f"and {values[key]} in the other; set it for all with --set {key}=..."

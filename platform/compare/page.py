@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from metaray.platform.atomic import atomic_path, write_json, write_text
 from metaray.platform.compare import plots, words
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.results import Results
-from metaray.platform.compare.table import cells, columns
+from metaray.platform.compare.table import COST_COLUMNS, cells, score_columns
 from metaray.platform.config_io import flat
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
@@ -101,8 +101,7 @@ def _page(results: Results, pictures: list[Picture], directory: CompareDirectory
         "compare.html.jinja",
         title=words.title(results),
         measured=words.measured(results),
-        headings=columns(results),
-        rows=[(row.name == results.reference, cells(results, row)) for row in results.rows],
+        tables=[_table(results, headings) for headings in (score_columns(results), COST_COLUMNS)],
         how_to_read=words.how_to_read(results),
         notes=[*results.plan.notes, *words.left_out(results)],
         failures=results.failures,
@@ -111,6 +110,15 @@ def _page(results: Results, pictures: list[Picture], directory: CompareDirectory
         names=[entry.name for entry in results.plan.entries],
         resume=f"metaray compare --resume {directory.path}",
     )
+
+
+def _table(results: Results, headings: Sequence[str]) -> dict[str, Any]:
+    return {
+        "headings": headings,
+        "rows": [
+            (row.name == results.reference, cells(results, row, headings)) for row in results.rows
+        ],
+    }
 
 
 def _settings(results: Results) -> list[tuple[str, list[str]]]:

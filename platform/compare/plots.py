@@ -200,7 +200,12 @@ def _label(results: Results) -> str:
 
 
 def _finish(axes: Axes, results: Results) -> None:
-    """The legend stands beside the axes, in the order of the results."""
+    """The legend stands beside the axes, in the order of the results and with guessing last."""
     if not results.is_regression:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: (labels[i] == "guessing", i))
+    axes.legend(
+        [handles[i] for i in order], [labels[i] for i in order],
+        loc="upper left", bbox_to_anchor=(1.0, 1.02),
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from rich.table import Table
@@ -12,8 +13,8 @@ from metaray.platform.compare.results import Results, Row
 _UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))
 
 
-def columns(results: Results) -> list[str]:
-    """Headings; those of significance only where two entries are compared."""
+def score_columns(results: Results) -> list[str]:
+    """Headings of the scores; those of significance only where two entries are compared."""
     several = len(results.rows) > 1
     with_seeds = any(row.difference and row.difference.p_seeds is not None for row in results.rows)
     return [
@@ -23,47 +24,49 @@ def columns(results: Results) -> list[str]:
         *([f"to {results.reference}", "p, t", "p, Wilcoxon"] if several else []),
         *(["p, seeds"] if with_seeds else []),
         *([] if results.is_regression else ["batch norm"]),
-        "train time",
-        "steps",
-        "tasks/s",
-        "adaptation",
-        "memory",
-        "parameters",
     ]
 
 
-def cells(results: Results, row: Row) -> list[str]:
+COST_COLUMNS = (
+    "method", "train time", "steps", "tasks/s", "adaptation", "memory", "parameters"
+)  # fmt: skip
+
+
+def cells(results: Results, row: Row, headings: Sequence[str]) -> list[str]:
     """One text for each heading."""
-    score = row.score
+    score, difference, figures = row.score, row.difference, row.figures()
     by_heading = {
         "method": row.name,
         "MSE": f"{score.mean:.4g} ± {score.ci95:.2g}",
         "accuracy %": f"{100 * score.mean:.2f} ± {100 * score.ci95:.2f}",
         "SD of seeds": _spread(results, score.seed_sd),
-        "batch norm": str(row.first.summary["batch_norm"]),
-        "train time": _duration(row.mean("wall_s")),
-        "steps": _number(row.mean("outer_steps"), ",.0f"),
-        "tasks/s": _number(row.mean("tasks_per_s"), ",.4g"),
-        "adaptation": seconds_text(row.figures()["adaptation_s"]),
-        "memory": _megabytes(row.figures()["peak_memory_bytes"]),
-        "parameters": f"{row.first.summary['num_parameters']:,}",
-        f"to {results.reference}": _difference(results, row.difference),
-        "p, t": _p(row.difference.p_t if row.difference else None),
-        "p, Wilcoxon": _p(row.difference.p_wilcoxon if row.difference else None),
-        "p, seeds": _p(row.difference.p_seeds if row.difference else None),
+        f"to {results.reference}": _difference(results, difference),
+        "p, t": _p(difference.p_t if difference else None),
+        "p, Wilcoxon": _p(difference.p_wilcoxon if difference else None),
+        "p, seeds": _p(difference.p_seeds if difference else None),
+        "batch norm": str(figures["batch_norm"]),
+        "train time": _duration(figures["train_s"]),
+        "steps": _number(figures["outer_steps"], ",.0f"),
+        "tasks/s": _number(figures["tasks_per_s"], ",.4g"),
+        "adaptation": seconds_text(figures["adaptation_s"]),
+        "memory": _megabytes(figures["peak_memory_bytes"]),
+        "parameters": f"{figures['num_parameters']:,}",
     }
-    return [by_heading[heading] for heading in columns(results)]
+    return [by_heading[heading] for heading in headings]
 
 
-def terminal_table(results: Results) -> Table:
-    """For the terminal."""
-    table = Table(box=None, pad_edge=False)
-    for heading in columns(results):
-        is_text = heading in ("method", "batch norm")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=True)
-    for row in results.rows:
-        table.add_row(*cells(results, row))
-    return table
+def terminal_tables(results: Results) -> list[Table]:
+    """Scores and costs, each narrow enough for a terminal."""
+    tables = []
+    for headings in (score_columns(results), COST_COLUMNS):
+        table = Table(box=None, pad_edge=False)
+        for heading in headings:
+            is_text = heading in ("method", "batch norm")
+            table.add_column(heading, justify="left" if is_text else "right")
+        for row in results.rows:
+            table.add_row(*cells(results, row, headings))
+        tables.append(table)
+    return tables
 
 
 def seconds_text(seconds: float) -> str:
@@ -97,7 +100,9 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+    if seconds is None or seconds >= 120:
+        return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+    return f"{seconds:.1f} s"
 
 
 def _megabytes(size: int | None) -> str:

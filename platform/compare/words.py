@@ -23,7 +23,7 @@ def measured(results: Results) -> list[str]:
         f"Every run had {plan.budget.text}, each entry under "
         f"{f'seeds {seeds}' if several else f'seed {seeds}'}.",
         f"Under one seed all were tested on the same {config.evaluate.num_episodes:,} episodes "
-        "(the hash of the first 100 is compared).",
+        "(hashes of the first hundred agree).",
         "A training that was done before its time, since its settings end it, keeps the rest: see "
         "the steps and the training time."
         if plan.budget.unit == "seconds"
@@ -74,7 +74,5 @@ def left_out(results: Results) -> list[str]:
     fixed = [row.name for row in results.rows if row.first.config.method.fixed_head]
     notes = [f"{at} is left out: {'; '.join(sorted(why))}." for at, why in reasons.items()]
     if fixed and len(results.plan.curves.ways) > 1:
-        notes.append(
-            f"{', '.join(fixed)} have one output per class and so exist at {task.ways} ways only."
-        )
+        notes.append(f"At {task.ways} ways only, having one output per class: {', '.join(fixed)}.")
     return notes
