@@ -24,8 +24,8 @@ def measured(results: Results) -> list[str]:
         f"{f'seeds {seeds}' if several else f'seed {seeds}'}.",
         f"Under one seed all were tested on the same {config.evaluate.num_episodes:,} episodes "
         "(hashes of the first hundred agree).",
-        "A training that was done before its time, since its settings end it, keeps the rest: see "
-        "the steps and the training time."
+        "A step that has begun and a last validation come on top; a training whose settings end it "
+        "before its time is not prolonged: see the steps and the training time."
         if plan.budget.unit == "seconds"
         else "Steps of two methods may take very different times: see the training time.",
     ]
