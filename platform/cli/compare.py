@@ -41,7 +41,7 @@ def compare(
     time: Annotated[
         float | None, typer.Option(min=0.001, help="Budget: seconds of training, validations too.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each entry.")] = 3,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each entry [3].")] = None,
     shots: Annotated[
         str | None, typer.Option(help="Shots of the curve, like 1,5,20 [1 to 20 as data allows].")
     ] = None,
@@ -49,8 +49,8 @@ def compare(
         str | None, typer.Option(help="Ways of the curve, like 5,10 [2 to 20 as data allows].")
     ] = None,
     curve_episodes: Annotated[
-        int, typer.Option(min=2, help="Test episodes at each point of the curves.")
-    ] = 100,
+        int | None, typer.Option(min=2, help="Test episodes at each point of the curves [100].")
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Entry that the others are compared to [the best one].")
     ] = None,
@@ -78,7 +78,10 @@ def compare(
     from metaray.platform.compare.directory import fresh_compare_path
     from metaray.platform.compare.plan import Budget
 
-    new = (configs, methods, overrides, steps, tasks, time, shots, ways, reference, out)
+    new = (
+        configs, methods, overrides, steps, tasks, time, seeds, shots, ways, curve_episodes,
+        reference, out,
+    )  # fmt: skip
     if resume is not None:
         if any(new):
             raise InputError(
@@ -103,10 +106,10 @@ def compare(
         methods,
         overrides or [],
         budget=Budget.model_validate({"unit": unit, "amount": amount}),
-        num_seeds=seeds,
+        num_seeds=seeds or 3,
         shots=parse_numbers("--shots", shots),
         ways=parse_numbers("--ways", ways),
-        curve_episodes=curve_episodes,
+        curve_episodes=curve_episodes or 100,
         reference=reference,
     )
     _show(out or fresh_compare_path(), plan, address, parallel)

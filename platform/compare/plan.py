@@ -90,7 +90,7 @@ class Plan(Section):
     """what a reader has to know of how the entries were made alike, and where they differ"""
 
     @property
-    def task(self) -> RunConfig:
+    def common(self) -> RunConfig:
         """A config that stands for what all entries have in common: data, shape and test."""
         return self.entries[0].config
 

@@ -112,7 +112,7 @@ def against_cost(results: Results, theme: Theme) -> Figure:
 
 
 def _curve(results: Results, theme: Theme, over: str, label: str) -> Figure | None:
-    task = results.plan.task.task
+    task = results.plan.common.task
     figure = new_figure(_WIDTH_IN, 3.8)
     axes = figure.subplots()
     drawn: set[int] = set()

@@ -155,7 +155,7 @@ class Results:
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``."""
-        config = self.plan.task
+        config = self.plan.common
         return {
             "budget": self.plan.budget.model_dump(),
             "seeds": list(self.plan.seeds),

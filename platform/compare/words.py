@@ -7,7 +7,7 @@ from metaray.platform.compare.results import Results
 
 def title(results: Results) -> str:
     """How many methods on what."""
-    config, count = results.plan.task, len(results.rows)
+    config, count = results.plan.common, len(results.rows)
     head = f"{count} method{'' if count == 1 else 's'} on {config.data.name}"
     if results.is_regression:
         return f"{head}, {config.task.shots} examples per task"
@@ -16,7 +16,7 @@ def title(results: Results) -> str:
 
 def measured(results: Results) -> list[str]:
     """What was measured and how, a sentence each."""
-    plan, config = results.plan, results.plan.task
+    plan, config = results.plan, results.plan.common
     seeds = ", ".join(map(str, plan.seeds))
     several = len(plan.seeds) > 1
     return [
@@ -63,7 +63,7 @@ def how_to_read(results: Results) -> list[str]:
 
 def left_out(results: Results) -> list[str]:
     """What the curves do not show, and why."""
-    task = results.plan.task.task
+    task = results.plan.common.task
     reasons: dict[str, set[str]] = {}
     for row in results.rows:
         for run in row.runs:

@@ -92,10 +92,10 @@ def test_curves_are_tests_at_other_shapes(plan: Plan, finished: CompareDirectory
 def test_a_shape_that_diverges_is_left_out_with_its_reason(
     plan: Plan, tmp_path: Path, tiny: list[str]
 ) -> None:
-    """Huge inner steps overflow the head, and no inner step does not."""
-    diverging = [*tiny, "method.name=anil", "method.inner_lr=1e38", "train.outer_steps=1"]
+    """Huge inner steps overflow the network; without any, training goes well."""
+    diverging = [*tiny, "method.name=maml", "method.inner_lr=1e38", "train.outer_steps=1"]
     one = make_plan(
-        [], "anil", [*diverging, "method.eval_inner_steps=0", "method.inner_steps=0"],
+        [], "maml", [*diverging, "method.eval_inner_steps=0", "method.inner_steps=0"],
         budget=Budget(unit="steps", amount=1), num_seeds=1, shots=[2], ways=[5], curve_episodes=4,
     )  # fmt: skip
     directory = CompareDirectory(tmp_path / "out")
@@ -110,7 +110,7 @@ def test_a_shape_that_diverges_is_left_out_with_its_reason(
     assert all("infinite or NaN" in point["left_out"] for point in points)
     results = Results.read(directory, one)
     write_comparison(directory, results)
-    assert "anil at 5 ways, 2 shots is left out" in directory.page.read_text()
+    assert "maml at 5 ways, 2 shots is left out" in directory.page.read_text()
     assert not (directory.plots / "shots.png").exists()
 
 
@@ -249,4 +249,32 @@ def test_progress_in_a_pipe_is_lines(plan: Plan, finished: CompareDirectory) -> 
     assert lines[1] == "maml, seed 0: training"
     assert "maml, seed 0:  step 2/6  loss 1.5  left 0:00:03" in lines
     assert lines[-1] == "maml, seed 0: failed: a [loss] was not finite"
+    with console.capture() as captured:
+        console.print(progress.table())
+    assert "maml, seed 0      failed" in captured.get()
+    assert "3 of 4 runs done" in captured.get()
     assert progress.failures == {folders[0]: "a [loss] was not finite"}
+
+
+def test_a_regression_is_compared_by_its_error(tmp_path: Path) -> None:
+    sets = [
+        "data.name=sinusoid", "model.width=8", "train.validate_every=1", "evaluate.num_episodes=20",
+        "method.eval_inner_steps=1",
+    ]  # fmt: skip
+    plan = make_plan(
+        [], "maml,fomaml", sets, budget=Budget(unit="tasks", amount=50), num_seeds=1, shots=[5],
+        curve_episodes=4,
+    )  # fmt: skip
+    directory = CompareDirectory(tmp_path / "out")
+    directory.create(plan)
+    for entry, folder in zip(plan.entries, directory.runs(plan), strict=True):
+        perform(entry.config_of(0), folder, plan.curves, "local", StatusMonitor())
+    results = Results.read(directory, plan)
+    write_comparison(directory, results)
+    assert results.rows[0].score.mean <= results.rows[1].score.mean
+    assert results.reference == results.rows[0].name
+    assert json.loads(directory.summary.read_text())["score"] == "mse"
+    page = directory.page.read_text()
+    assert "2 methods on sinusoid, 10 examples per task" in page
+    assert f"{results.rows[0].score.mean:.4g} ±" in page
+    assert {path.stem for path in directory.plots.iterdir()} == {"scores", "shots", "time", "cost"}
