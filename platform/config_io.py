@@ -35,7 +35,7 @@ def load_config(file: Path | None, overrides: Iterable[str] = ()) -> RunConfig:
             or out of range, or settings that exclude each other.
     """
     user = _read_toml(file) if file else {}
-    return resolve(_with_overrides(user, overrides))
+    return resolve(with_overrides(user, overrides))
 
 
 def resolve(user: Tree) -> RunConfig:
@@ -53,7 +53,7 @@ def resolve(user: Tree) -> RunConfig:
 
 def override(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
     """``config`` with ``key=value`` overrides, and nothing else changed."""
-    return validate(_with_overrides(config.model_dump(), overrides))
+    return validate(with_overrides(config.model_dump(), overrides))
 
 
 def validate(tree: Tree) -> RunConfig:
@@ -119,7 +119,8 @@ def _read_toml(file: Path) -> Tree:
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
-def _with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """``tree`` with ``key=value`` overrides; InputError for one of another form."""
     result = _merged({}, tree)
     for item in overrides:
         key, equals, text = item.partition("=")

@@ -16,6 +16,8 @@ from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
+from metaray.platform.data_record import DataRecord, check_tested, config_of_test, other_data
+from metaray.platform.decoding import decoder
 from metaray.platform.evaluation import evaluate
 from metaray.platform.example import example_episode
 from metaray.platform.interrupt import StopRequest
@@ -57,6 +59,8 @@ class Session:
     source: EpisodeSource
     blueprint: Blueprint
     console: Console
+    trained: RunConfig
+    """the config of the training, whose data set a test may leave"""
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -78,9 +82,10 @@ def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[
     """
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = _open_data(config)
+    source = _open_data(config, address)
     Blueprint(config, source)  # so that what does not fit is known before a file is written
     session = _session(RunDirectory.create(out), config, source, console)
+    DataRecord.of(source).write(session.run)
     write_config(session.run.config, config)
     return _train_and_test(session, address)
 
@@ -92,7 +97,13 @@ def resume(folder: Path, overrides: list[str], address: str, console: Console) -
         InputError: no run there, a checkpoint that does not fit, or an override of something that
             has shaped the parameters already.
     """
-    session = _reopen(folder, overrides, _RESUMABLE, "resumed", console)
+    run = RunDirectory.open(folder)
+    before = read_run_config(run.config)
+    config = override(before, overrides)
+    _check_allowed(before, config, _RESUMABLE, "resumed")
+    source = _open_data(config, address)
+    DataRecord.check_same(run, source, config.data.name)
+    session = _session(run, config, source, console)
     session.checkpoints.latest()  # a bad one is known before workers start
     write_config(session.run.config, session.config)
     return _train_and_test(session, address)
@@ -101,10 +112,23 @@ def resume(folder: Path, overrides: list[str], address: str, console: Console) -
 def retest(folder: Path, overrides: list[str], address: str, console: Console) -> dict[str, Any]:
     """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
 
+    An override of data.name tests on another data set, under its own settings.
+
     Raises:
         InputError: no run there, no checkpoint yet, or an override that is no matter of testing.
     """
-    session = _reopen(folder, overrides, _RETESTABLE, "evaluated", console)
+    run = RunDirectory.open(folder)
+    before = read_run_config(run.config)
+    config = config_of_test(before, overrides, run)
+    is_other = other_data(before, overrides) is not None
+    allowed = (*_RETESTABLE, "data.") if is_other else _RETESTABLE
+    _check_allowed(before, config, allowed, "evaluated")
+    source = _open_data(config, address, only_test=True)
+    if is_other:
+        check_tested(run, source, before.data, config.data)
+    else:
+        DataRecord.check_same(run, source, config.data.name)
+    session = _session(run, config, source, console, before if is_other else config)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
@@ -164,7 +188,7 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
         test = evaluate(pool, blueprint, "test", num, state, progress.advance)
         baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, progress.advance)
     rows = MetricsLog.read(session.run.metrics)
-    summary = summarize(blueprint, last, chosen.step, test, baseline, rows)
+    summary = summarize(blueprint, last, chosen.step, test, baseline, rows, session.trained)
     write_results(session.run, config, summary, test, baseline)
     write_report(session.run, example_episode(session.source, blueprint, state))
     return summary
@@ -175,34 +199,46 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
     return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
 
 
-def _reopen(
-    folder: Path, overrides: list[str], allowed: tuple[str, ...], verb: str, console: Console
-) -> Session:
-    run = RunDirectory.open(folder)
-    before = read_run_config(run.config)
-    config = override(before, overrides)
-    for key in changed_keys(before, config):
+def _check_allowed(
+    before: RunConfig, after: RunConfig, allowed: tuple[str, ...], verb: str
+) -> None:
+    for key in changed_keys(before, after):
         if not key.startswith(allowed):
             raise InputError(
                 f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
                 "old value: start a new run"
             )
-    return _session(run, config, _open_data(config), console)
 
 
 def _session(
-    run: RunDirectory, config: RunConfig, source: EpisodeSource, console: Console
+    run: RunDirectory,
+    config: RunConfig,
+    source: EpisodeSource,
+    console: Console,
+    trained: RunConfig | None = None,
 ) -> Session:
-    blueprint = Blueprint(config, source)
-    return Session(run=run, config=config, source=source, blueprint=blueprint, console=console)
+    return Session(
+        run=run,
+        config=config,
+        source=source,
+        blueprint=Blueprint(config, source),
+        console=console,
+        trained=trained or config,
+    )
 
 
-def _open_data(config: RunConfig) -> EpisodeSource:
-    """The data, prepared with progress if need be, and able to serve every split."""
+def _open_data(config: RunConfig, address: str, only_test: bool = False) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve the splits that are used.
+
+    A large set is decoded by as many processes as the run has workers; but in this one for a run
+    that joins a cluster, whose other nodes may not share the cache.
+    """
+    mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
-        source = build_source(config.data, progress)
-    source.check("train", config.train_shape)
-    if config.train.validate_every:
-        source.check("val", config.test_shape)
+        source = build_source(config.data, progress, mapper)
+    if not only_test:
+        source.check("train", config.train_shape)
+        if config.train.validate_every:
+            source.check("val", config.test_shape)
     source.check("test", config.test_shape)
     return source
