@@ -63,11 +63,9 @@ def other_data(trained: RunConfig, overrides: Iterable[str]) -> str | None:
 
     ``folder`` is always another one: its pictures are those of data.root.
     """
-    settings = [item.partition("=") for item in overrides]
-    named = [value.strip() for key, _, value in settings if key.strip() == "data.name"]
-    if not named or (named[-1] == trained.data.name and named[-1] != "folder"):
-        return None
-    return named[-1]
+    data = with_overrides({}, overrides).get("data")
+    name = data.get("name") if isinstance(data, dict) else None
+    return None if name is None or name == trained.data.name != "folder" else str(name)
 
 
 def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirectory) -> RunConfig:

@@ -17,7 +17,13 @@ from metaray.platform import session
 from metaray.platform.config_io import load_config
 
 QUIET = Console(quiet=True)
-QUICK = ["task.ways=2", "task.train_ways=2", "train.outer_steps=2", "evaluate.num_episodes=4"]
+QUICK = [
+    "task.ways=2",
+    "task.train_ways=2",
+    "task.train_queries=2",
+    "train.outer_steps=2",
+    "evaluate.num_episodes=4",
+]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def test_grey_pictures_for_a_colour_network(
     colour = [*sets, "data.name=folder", f"data.root={photos}", "method.name=protonet"]
     run = tmp_path / "run"
     session.train(
-        load_config(None, [*colour, "task.train_queries=2", "data.split_ratio=[0.4,0.3,0.3]"]),
+        load_config(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
         run, "local", QUIET,
     )  # fmt: skip
     summary = retest(run, "data.name=glyphs", "data.num_classes=75")
@@ -94,6 +100,7 @@ def test_grey_pictures_for_a_colour_network(
         (["data.num_classes=100"], "data.num_classes cannot be changed"),
         (["data.split=random"], "data.split cannot be changed"),
         (["data.name=glyphs", "data.split=random"], "data.split cannot be changed"),
+        (['data.name = "glyphs"', "data.split=random"], "data.split cannot be changed"),
         (["data.name=sinusoid"], "trained on glyphs cannot be tested on sinusoid"),
         (["data.name=omniglott"], "did you mean omniglot"),
         (
