@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import prepare, splits_of
+from metaray.algorithms.tasks.cub import Cub
 from metaray.algorithms.tasks.store import ImageStore
 
 NUM_CLASSES = 9
@@ -87,6 +89,14 @@ def test_layouts_give_the_same(root: Path, archive: Path, tmp_path: Path) -> Non
     assert store.images(4).shape == (PER_CLASS, 3, 16, 16)
     # nothing is left of the archive but the prepared file
     assert {p.suffix for p in (tmp_path / "cache").iterdir()} == {".arrow"}
+
+
+def test_classes_of_the_archive_can_be_sent_to_another_process(
+    archive: Path, tmp_path: Path
+) -> None:
+    with Cub().open_classes(archive, config(archive, tmp_path), tmp_path / "scratch") as classes:
+        sent = pickle.loads(pickle.dumps(classes[3]))
+        np.testing.assert_array_equal(sent.load().images, classes[3].load().images)
 
 
 def test_the_bounding_box_is_what_is_left(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source, prepare, splits_of
+from metaray.algorithms.tasks.folder import Folder
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.parts import Chunk
 from metaray.algorithms.tasks.store import ImageStore
@@ -69,6 +71,17 @@ def test_folder_and_zip_are_the_same(root: Path, tmp_path: Path) -> None:
     assert {len(stores[0].images(c)) for c in range(8)} == {4}
     with Image.open(root / "animal7" / "a.png") as image:
         np.testing.assert_array_equal(stores[0].images(7)[0], np.asarray(image).transpose(2, 0, 1))
+
+
+def test_classes_can_be_sent_to_another_process(root: Path, tmp_path: Path) -> None:
+    for place in (root, zipped(root, tmp_path / "a.zip")):
+        data = config(place, tmp_path)
+        with Folder().open_classes(place, data, tmp_path) as classes:
+            sent = pickle.dumps(classes[2:4])
+            expected = [item.load() for item in classes[2:4]]
+        assert len(sent) < 2000  # where the pictures are, not the pictures
+        for item, original in zip(pickle.loads(sent), expected, strict=True):
+            np.testing.assert_array_equal(item.load().images, original.images)
 
 
 def test_other_pictures_are_another_set(root: Path, tmp_path: Path) -> None:
