@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
@@ -51,9 +51,11 @@ class PictureClass:
             with Image.open(io.BytesIO(data)) as image:
                 colour = image.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            # Pillow raises each of them, by the damage
+            # Pillow raises each of them, by the damage; of an unknown format it names the buffer
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "its format is unknown" if unknown else error
             raise InputError(
-                f"{picture} of class {self.name} is not a picture that can be decoded ({error}): "
+                f"{picture} of class {self.name} is not a picture that can be decoded ({reason}): "
                 "fetch it again or remove it"
             ) from error
         if box is not None:
