@@ -39,7 +39,7 @@ def load_config(
             or out of range, or settings that exclude each other.
     """
     user = _read_toml(file) if file else {}
-    return resolve(_with_overrides(_merged(below or {}, user), overrides))
+    return resolve(with_overrides(_merged(below or {}, user), overrides))
 
 
 def resolve(user: Tree) -> RunConfig:
@@ -57,7 +57,7 @@ def resolve(user: Tree) -> RunConfig:
 
 def override(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
     """``config`` with ``key=value`` overrides, and nothing else changed."""
-    return validate(_with_overrides(config.model_dump(), overrides))
+    return validate(with_overrides(config.model_dump(), overrides))
 
 
 def validate(tree: Tree) -> RunConfig:
@@ -123,7 +123,8 @@ def _read_toml(file: Path) -> Tree:
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
-def _with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """``tree`` with ``key=value`` overrides; InputError for one of another form."""
     result = _merged({}, tree)
     for item in overrides:
         key, equals, text = item.partition("=")

@@ -89,7 +89,8 @@ def train(
 @app.command(
     epilog="Examples:\n\n"
     "  metaray evaluate runs/omniglot --set evaluate.num_episodes=2000\n\n"
-    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive"
+    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive\n\n"
+    "  metaray evaluate runs/glyphs --set data.name=omniglot --set data.root=~/omniglot"
 )
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
@@ -99,7 +100,8 @@ def evaluate(
     """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
 
     The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
-    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set.
+    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set; and
+    data.name with data.*, for a test on another data set than that of the training.
     """
     from metaray.platform import session
     from metaray.platform.cli.output import console, print_result
