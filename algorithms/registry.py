@@ -12,7 +12,6 @@ from metaray.algorithms.method_configs import MethodConfig, MethodSection
 if TYPE_CHECKING:
     from metaray.algorithms.algorithm import Algorithm
     from metaray.algorithms.losses import Kind
-    from metaray.algorithms.method_configs import MethodConfig
     from metaray.algorithms.models.backbone import Backbone
 
 
