@@ -43,59 +43,57 @@ def refuses(metaray: Command, sentence: str, *args: object) -> None:
     ],
 )
 def test_settings(
-    metaray: Command, tiny: list[str], tmp_path: Path, sets: list[str], sentence: str
+    here: Command, tiny: list[str], tmp_path: Path, sets: list[str], sentence: str
 ) -> None:
     if "data.name=omniglot" in sets or "data.name=sinusoid" in sets:
         tiny = [item for item in tiny if "num_classes" not in item and "image_size" not in item]
         tiny = [item for item in tiny if "queries" not in item]
     out = tmp_path / "run"
-    refuses(metaray, sentence, "train", "--out", out, *arguments([*tiny, *sets]))
+    refuses(here, sentence, "train", "--out", out, *arguments([*tiny, *sets]))
     assert not (out / "config.json").exists()
 
 
-def test_truncated_zip(metaray: Command, cache: Path, tmp_path: Path) -> None:
+def test_truncated_zip(here: Command, cache: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "images_background.zip", "w") as archive:
         archive.writestr("images_background/A/character01/0001_01.png", b"x" * 5000)
     whole = (tmp_path / "images_background.zip").read_bytes()
     (tmp_path / "images_background.zip").write_bytes(whole[: len(whole) // 2])
     shutil.copy(tmp_path / "images_background.zip", tmp_path / "images_evaluation.zip")
     sets = ["data.name=omniglot", f"data.root={tmp_path}", f"data.cache={tmp_path / 'cache'}"]
-    refuses(metaray, "images_background.zip", "train", "--out", tmp_path / "r", *arguments(sets))
+    refuses(here, "images_background.zip", "train", "--out", tmp_path / "r", *arguments(sets))
 
 
 def test_out_directory_that_holds_another_run(
-    metaray: Command, tiny: list[str], finished: Path
+    here: Command, tiny: list[str], finished: Path
 ) -> None:
     before = summary_of(finished)
-    refuses(metaray, "already holds a run", "train", "--out", finished, *arguments(tiny))
+    refuses(here, "already holds a run", "train", "--out", finished, *arguments(tiny))
     assert summary_of(finished) == before
 
 
-def test_folders_that_are_no_runs(metaray: Command, tmp_path: Path) -> None:
-    refuses(metaray, "there is no such folder", "evaluate", tmp_path / "nothing")
-    refuses(metaray, "it has no config.json", "train", "--resume", tmp_path)
+def test_folders_that_are_no_runs(here: Command, tmp_path: Path) -> None:
+    refuses(here, "there is no such folder", "evaluate", tmp_path / "nothing")
+    refuses(here, "it has no config.json", "train", "--resume", tmp_path)
     (tmp_path / "note.txt").write_text("mine")
-    refuses(metaray, "is not empty and holds no run", "train", "--out", tmp_path)
+    refuses(here, "is not empty and holds no run", "train", "--out", tmp_path)
 
 
-def test_checkpoints_that_do_not_fit(metaray: Command, finished: Path, tmp_path: Path) -> None:
+def test_checkpoints_that_do_not_fit(here: Command, finished: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(finished, other)
     config = other / "config.json"
     config.write_text(config.read_text().replace('"width": 8', '"width": 9'))
-    refuses(metaray, "is of another method or network", "evaluate", other)
+    refuses(here, "is of another method or network", "evaluate", other)
     shutil.copy(finished / "config.json", config)
     newest = max((other / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:100])
-    refuses(metaray, "is not a readable checkpoint", "train", "--resume", other)
+    refuses(here, "is not a readable checkpoint", "train", "--resume", other)
 
 
-def test_what_cannot_change_in_a_run(metaray: Command, finished: Path) -> None:
-    refuses(
-        metaray, "model.width cannot be changed", "evaluate", finished, "--set", "model.width=9"
-    )
-    refuses(metaray, "seed cannot be changed", "train", "--resume", finished, "--set", "seed=4")
-    refuses(metaray, "--resume continues", "train", "--resume", finished, "--out", "elsewhere")
+def test_what_cannot_change_in_a_run(here: Command, finished: Path) -> None:
+    refuses(here, "model.width cannot be changed", "evaluate", finished, "--set", "model.width=9")
+    refuses(here, "seed cannot be changed", "train", "--resume", finished, "--set", "seed=4")
+    refuses(here, "--resume continues", "train", "--resume", finished, "--out", "elsewhere")
 
 
 def test_unreachable_cluster(metaray: Command, tiny: list[str], tmp_path: Path) -> None:
@@ -113,9 +111,9 @@ def test_unreachable_cluster(metaray: Command, tiny: list[str], tmp_path: Path) 
     )  # fmt: skip
 
 
-def test_read_only_place(metaray: Command, tiny: list[str]) -> None:
+def test_read_only_place(here: Command, tiny: list[str]) -> None:
     refuses(
-        metaray, "cannot create a run in /proc/run", "train", "--out", "/proc/run", *arguments(tiny)
+        here, "cannot create a run in /proc/run", "train", "--out", "/proc/run", *arguments(tiny)
     )
 
 

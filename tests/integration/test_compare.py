@@ -98,11 +98,11 @@ def test_stopped_and_resumed(
     ],
 )
 def test_bad_input(
-    metaray: Command, cache: Path, tmp_path: Path, options: list[object], sentence: str
+    here: Command, cache: Path, tmp_path: Path, options: list[object], sentence: str
 ) -> None:
     data = arguments([f"data.cache={cache}", "data.num_classes=200", "data.image_size=16"])
     out = [] if "--resume" in options else ["--out", tmp_path / "out", *data]
-    result = metaray("compare", *options, *out)
+    result = here("compare", *options, *out)
     assert result.returncode == 2, result.stderr
     assert sentence in result.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "out").exists()
