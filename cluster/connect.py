@@ -28,12 +28,16 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
     Args:
         address: ``local`` starts a Ray of this process's own, which ends with the block; ``auto``
             joins the one that runs on this machine; ``HOST:PORT`` or ``ray://HOST:PORT`` joins
-            that one.
+            that one; ``current`` uses the one that this process is a part of already, and leaves
+            it as it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
     """
+    if address == "current":
+        yield
+        return
     try:
         _start_local() if address == "local" else _join(address, package)
     except ClusterError:

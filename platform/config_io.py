@@ -27,15 +27,19 @@ else:
 Tree = dict[str, Any]
 
 
-def load_config(file: Path | None, overrides: Iterable[str] = ()) -> RunConfig:
+def load_config(
+    file: Path | None, overrides: Iterable[str] = (), below: Tree | None = None
+) -> RunConfig:
     """The resolved config of ``file`` (or of nothing) with ``key=value`` overrides.
+
+    ``below`` are settings that the file and the overrides may replace.
 
     Raises:
         InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
             or out of range, or settings that exclude each other.
     """
     user = _read_toml(file) if file else {}
-    return resolve(_with_overrides(user, overrides))
+    return resolve(_with_overrides(_merged(below or {}, user), overrides))
 
 
 def resolve(user: Tree) -> RunConfig:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
@@ -18,13 +18,12 @@ from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
 from metaray.platform.evaluation import evaluate
 from metaray.platform.example import example_episode
-from metaray.platform.interrupt import StopRequest
 from metaray.platform.loop import LoopHooks, TrainingLoop
 from metaray.platform.messages import FlatState
+from metaray.platform.monitor import Monitor
 from metaray.platform.open_pool import open_pool
 from metaray.platform.pool import Pool
 from metaray.platform.preparing import preparing
-from metaray.platform.progress import EvaluationProgress, TrainingProgress
 from metaray.platform.report.page import write_report
 from metaray.platform.results import summarize, write_config, write_results
 from metaray.platform.run_directory import RunDirectory
@@ -56,7 +55,7 @@ class Session:
     config: RunConfig
     source: EpisodeSource
     blueprint: Blueprint
-    console: Console
+    monitor: Monitor
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -68,7 +67,7 @@ class Session:
         )
 
 
-def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[str, Any]:
+def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[str, Any]:
     """A new run in ``out``: meta-training, meta-test and report; the summary.
 
     Raises:
@@ -78,37 +77,37 @@ def train(config: RunConfig, out: Path, address: str, console: Console) -> dict[
     """
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = _open_data(config)
+    source = open_data(config)
     Blueprint(config, source)  # so that what does not fit is known before a file is written
-    session = _session(RunDirectory.create(out), config, source, console)
+    session = _session(RunDirectory.create(out), config, source, monitor)
     write_config(session.run.config, config)
     return _train_and_test(session, address)
 
 
-def resume(folder: Path, overrides: list[str], address: str, console: Console) -> dict[str, Any]:
+def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Continue the run in ``folder`` from its last checkpoint; the summary.
 
     Raises:
         InputError: no run there, a checkpoint that does not fit, or an override of something that
             has shaped the parameters already.
     """
-    session = _reopen(folder, overrides, _RESUMABLE, "resumed", console)
+    session = _reopen(folder, overrides, _RESUMABLE, "resumed", monitor)
     session.checkpoints.latest()  # a bad one is known before workers start
     write_config(session.run.config, session.config)
     return _train_and_test(session, address)
 
 
-def retest(folder: Path, overrides: list[str], address: str, console: Console) -> dict[str, Any]:
+def retest(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
 
     Raises:
         InputError: no run there, no checkpoint yet, or an override that is no matter of testing.
     """
-    session = _reopen(folder, overrides, _RETESTABLE, "evaluated", console)
+    session = _reopen(folder, overrides, _RETESTABLE, "evaluated", monitor)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
-    with open_pool(session.config, address, console.print) as pool:
+    with open_pool(session.config, address, monitor.message) as pool:
         return _test(session, pool, last)
 
 
@@ -124,7 +123,7 @@ def fingerprint(blueprint: Blueprint) -> str:
 
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:
-    with open_pool(session.config, address, session.console.print) as pool:
+    with open_pool(session.config, address, session.monitor.message) as pool:
         return _test(session, pool, _train(session, pool))
 
 
@@ -135,17 +134,16 @@ def _train(session: Session, pool: Pool) -> Checkpoint:
     left_s = None if budget_s is None else budget_s - (latest.wall_s if latest else 0.0)
     with (
         MetricsLog(session.run.metrics) as log,
-        StopRequest() as stop,
-        TrainingProgress(session.console, total, start, left_s) as progress,
+        session.monitor.training(total, start, left_s) as watch,
     ):
         hooks = LoopHooks(
-            on_row=progress.step,
-            notify=progress.message,
-            stop_requested=lambda: stop.received is not None,
+            on_row=watch.on_row,
+            notify=watch.notify,
+            stop_requested=watch.stop_requested,
             wanted_workers=WorkerRequests(session.run).poll,
         )
         last = TrainingLoop(pool, session.blueprint, session.checkpoints, log, hooks).run()
-    if stop.received:
+    if watch.stop_requested():
         raise Stopped(
             f"stopped after outer step {last.step} of {total}, with a checkpoint: continue with "
             f"metaray train --resume {session.run.path}"
@@ -160,14 +158,25 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
     chosen = session.checkpoints.load(last.best_step) if use_best and last.best_step else last
     state = flat_state(chosen)
     num = config.evaluate.num_episodes
-    with EvaluationProgress(session.console, "meta-test", 2 * num) as progress:
-        test = evaluate(pool, blueprint, "test", num, state, progress.advance)
-        baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, progress.advance)
+    with session.monitor.testing(2 * num) as advance:
+        test = evaluate(pool, blueprint, "test", num, state, advance)
+        baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, advance)
     rows = MetricsLog.read(session.run.metrics)
     summary = summarize(blueprint, last, chosen.step, test, baseline, rows)
     write_results(session.run, config, summary, test, baseline)
     write_report(session.run, example_episode(session.source, blueprint, state))
     return summary
+
+
+def tested(folder: Path, monitor: Monitor) -> tuple[Session, FlatState]:
+    """The run in ``folder`` and the state that its latest meta-test was of.
+
+    Raises:
+        InputError: no run there, or its checkpoint is damaged.
+    """
+    session = _reopen(folder, [], (), "evaluated", monitor)
+    step = json.loads(session.run.summary.read_text(encoding="utf-8"))["tested_step"]
+    return session, flat_state(session.checkpoints.load(step))
 
 
 def flat_state(checkpoint: Checkpoint) -> FlatState:
@@ -176,7 +185,7 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
 
 
 def _reopen(
-    folder: Path, overrides: list[str], allowed: tuple[str, ...], verb: str, console: Console
+    folder: Path, overrides: list[str], allowed: tuple[str, ...], verb: str, monitor: Monitor
 ) -> Session:
     run = RunDirectory.open(folder)
     before = read_run_config(run.config)
@@ -187,18 +196,22 @@ def _reopen(
                 f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
                 "old value: start a new run"
             )
-    return _session(run, config, _open_data(config), console)
+    return _session(run, config, open_data(config), monitor)
 
 
 def _session(
-    run: RunDirectory, config: RunConfig, source: EpisodeSource, console: Console
+    run: RunDirectory, config: RunConfig, source: EpisodeSource, monitor: Monitor
 ) -> Session:
     blueprint = Blueprint(config, source)
-    return Session(run=run, config=config, source=source, blueprint=blueprint, console=console)
+    return Session(run=run, config=config, source=source, blueprint=blueprint, monitor=monitor)
 
 
-def _open_data(config: RunConfig) -> EpisodeSource:
-    """The data, prepared with progress if need be, and able to serve every split."""
+def open_data(config: RunConfig) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve every split.
+
+    Raises:
+        InputError: it is missing or damaged, or too small for the shapes of ``config``.
+    """
     with preparing(config.data.name) as progress:
         source = build_source(config.data, progress)
     source.check("train", config.train_shape)

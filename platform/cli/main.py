@@ -72,14 +72,17 @@ def train(
         if config is not None or out is not None:
             raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
         from metaray.platform import session
+        from metaray.platform.monitor import TerminalMonitor
 
-        print_result(session.resume(resume, overrides or [], address, console), resume)
+        monitor = TerminalMonitor(console)
+        print_result(session.resume(resume, overrides or [], address, monitor), resume)
         return
     settings = load_config(config, overrides or [])
     folder = out or fresh_run_path(settings.method.name, settings.data.name)
     from metaray.platform import session  # after the settings: it takes seconds to import
+    from metaray.platform.monitor import TerminalMonitor
 
-    print_result(session.train(settings, folder, address, console), folder)
+    print_result(session.train(settings, folder, address, TerminalMonitor(console)), folder)
 
 
 @app.command(
@@ -99,8 +102,10 @@ def evaluate(
     """
     from metaray.platform import session
     from metaray.platform.cli.output import console, print_result
+    from metaray.platform.monitor import TerminalMonitor
 
-    print_result(session.retest(run_dir, overrides or [], address, console), run_dir)
+    monitor = TerminalMonitor(console)
+    print_result(session.retest(run_dir, overrides or [], address, monitor), run_dir)
 
 
 @app.command()
