@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
@@ -18,20 +17,11 @@ from metaray.platform.report.commands import evaluate_command, own_settings, tra
 from metaray.platform.report.episode_picture import class_letter, episode_picture, picture_is_cut
 from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.record import RunRecord
-from metaray.platform.report.style import DARK, LIGHT, Draw, Theme, svg_uri, write_png
+from metaray.platform.report.style import LIGHT, Theme, write_png
+from metaray.platform.report.template import Picture, render
 from metaray.platform.run_directory import RunDirectory
 
 Plot = Callable[[RunRecord, Theme], "Figure | None"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A plot as the page shows it: one image for light paper, one for dark."""
-
-    title: str
-    caption: str
-    light: str
-    dark: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +114,7 @@ def _pictures(run: RunDirectory, record: RunRecord, entry: _Entry) -> Iterator[P
         return figure
 
     write_png(draw, entry.title, path)
-    yield _picture(draw, entry.title, entry.caption)
+    yield Picture.of(draw, entry.title, entry.caption)
 
 
 def _example(run: RunDirectory, example: ExampleEpisode | None) -> Picture | None:
@@ -142,12 +132,7 @@ def _example(run: RunDirectory, example: ExampleEpisode | None) -> Picture | Non
         caption += "Under each: mark, predicted class, confidence. "
         caption += "Only a part is shown, as it comes." if picture_is_cut(example) else ""
     write_png(draw, title, path)
-    return _picture(draw, title, caption)
-
-
-def _picture(draw: Draw, title: str, caption: str) -> Picture:
-    light, dark = svg_uri(draw, LIGHT), svg_uri(draw, DARK)
-    return Picture(title=title, caption=caption, light=light, dark=dark)
+    return Picture.of(draw, title, caption)
 
 
 def _render(
@@ -157,14 +142,9 @@ def _render(
     example: ExampleEpisode | None,
     shown: Picture | None,
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("metaray.platform.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "metaray.platform.report",
+        "report.html.jinja",
         title=words.title(record),
         bars=_bars(record),
         is_regression=record.is_regression,

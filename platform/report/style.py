@@ -37,6 +37,8 @@ class Theme:
     """validation"""
     right: str
     wrong: str
+    series: tuple[str, ...]
+    """lines that stand for one thing each, such as methods"""
 
 
 LIGHT = Theme(
@@ -48,6 +50,7 @@ LIGHT = Theme(
     accent="#d97900",
     right="#00875f",
     wrong="#c8450c",
+    series=("#0072b2", "#d97900", "#00875f", "#c8450c", "#9a4f96", "#3aa0d8", "#8a7a00", "#5b6673"),
 )
 DARK = Theme(
     paper="#171c22",
@@ -58,6 +61,7 @@ DARK = Theme(
     accent="#f0a83c",
     right="#35c99b",
     wrong="#ff8559",
+    series=("#5ab4e8", "#f0a83c", "#35c99b", "#ff8559", "#d79bd2", "#8fd0f5", "#d9c94a", "#a9b4c0"),
 )
 
 Draw = Callable[[Theme], Figure]
