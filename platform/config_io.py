@@ -38,8 +38,8 @@ def load_config(
         InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
             or out of range, or settings that exclude each other.
     """
-    user = _read_toml(file) if file else {}
-    return resolve(_with_overrides(_merged(below or {}, user), overrides))
+    user = read_toml(file) if file else {}
+    return resolve(with_overrides(_merged(below or {}, user), overrides))
 
 
 def resolve(user: Tree) -> RunConfig:
@@ -57,7 +57,7 @@ def resolve(user: Tree) -> RunConfig:
 
 def override(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
     """``config`` with ``key=value`` overrides, and nothing else changed."""
-    return validate(_with_overrides(config.model_dump(), overrides))
+    return validate(with_overrides(config.model_dump(), overrides))
 
 
 def validate(tree: Tree) -> RunConfig:
@@ -114,16 +114,34 @@ def known_keys() -> list[str]:
     return sorted(keys)
 
 
-def _read_toml(file: Path) -> Tree:
+def read_toml(file: Path) -> Tree:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: it cannot be read or is not TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read the config {file}: {error.strerror}") from None
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
-def _with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+def with_values(tree: Tree, values: Mapping[str, Any]) -> Tree:
+    """``tree`` with values by path, such as ``{"train.meta_lr": 0.01}``, on top."""
+    result = _merged({}, tree)
+    for path, value in values.items():
+        _put(result, path, value)
+    return result
+
+
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """``tree`` with ``key=value`` settings on top.
+
+    Raises:
+        InputError: one has another form.
+    """
     result = _merged({}, tree)
     for item in overrides:
         key, equals, text = item.partition("=")

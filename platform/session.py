@@ -84,6 +84,28 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
     return _train_and_test(session, address)
 
 
+def meta_train(
+    config: RunConfig, out: Path, address: str, monitor: Monitor
+) -> tuple[Session, Checkpoint]:
+    """Meta-training alone, without a test: a new run in ``out``, or the one there continued.
+
+    Raises:
+        InputError: bad input, or ``out`` holds a run with other settings.
+        TrainingError, Stopped: as ``train``.
+    """
+    if RunDirectory(out).config.exists():
+        session = _reopen(out, [], (), "resumed", monitor)
+        if changed := changed_keys(session.config, config):
+            raise InputError(
+                f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
+            )
+    else:
+        session = _session(RunDirectory.create(out), config, open_data(config), monitor)
+        write_config(session.run.config, config)
+    with open_pool(config, address, monitor.message) as pool:
+        return session, _train(session, pool)
+
+
 def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Continue the run in ``folder`` from its last checkpoint; the summary.
 

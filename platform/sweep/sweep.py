@@ -1,0 +1,174 @@
+"""A sweep from beginning to end: what the command does."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from metaray.platform import session
+from metaray.platform.atomic import write_text
+from metaray.platform.config_io import resolve
+from metaray.platform.monitor import TerminalMonitor
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, own_values
+from metaray.platform.sweep.progress import SweepProgress
+from metaray.platform.sweep.results import SweepResult, write_results
+from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
+from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What may differ each time that a sweep is started or resumed."""
+
+    address: str = "local"
+    parallel: int | None = None
+    time_budget_s: float | None = None
+    storage: str | None = None
+
+
+def sweep(
+    plan: SweepPlan, space_file: Path | None, out: Path, limits: Limits, console: Console
+) -> SweepResult:
+    """A new sweep in ``out``: its trials, a meta-test of the best one, tables and page.
+
+    Raises:
+        InputError: bad input, before a trial starts.
+        Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
+    """
+    space = _check(plan, space_file)
+    session.open_data(plan.base)  # prepared once, not by each trial
+    folder = SweepDirectory.create(out)
+    if space_file is not None:
+        shutil.copyfile(space_file, folder.space(plan.space_suffix))
+    elif not callable(space):
+        write_text(folder.space(plan.space_suffix), space_text(space))
+    study = studies.create_study(plan, folder, limits.storage)
+    if plan.sampler != "grid" and not callable(space):
+        start = own_values(space, plan.settings)
+        if start is not None:  # what is published is the first thing to beat
+            study.enqueue_trial(start)
+    plan.write(folder.plan)
+    return _run(plan, space, folder, study, limits, console)
+
+
+def resume(
+    folder_path: Path, num_trials: int | None, limits: Limits, console: Console
+) -> SweepResult:
+    """Go on with the sweep in a folder, to ``num_trials`` if more are wanted than before.
+
+    Raises:
+        InputError: no sweep there, or its study is gone.
+        Stopped: as ``sweep``.
+    """
+    folder = SweepDirectory.open(folder_path)
+    plan = SweepPlan.read(folder.plan)
+    if num_trials is not None:
+        plan = plan.model_copy(update={"num_trials": num_trials})
+    space = read_space(folder.space(plan.space_suffix))
+    study = studies.load_study(plan, folder, limits.storage)
+    plan.write(folder.plan)
+    return _run(plan, space, folder, study, limits, console)
+
+
+def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
+    """The space, once it is known that trials can be made from it."""
+    check_shared(plan.base)
+    space = read_space(space_file) if space_file else SPACES[plan.base.method.name]
+    if plan.sampler == "grid":
+        grid_of(space)
+    if callable(space):
+        study = optuna.create_study(sampler=make_sampler("random", space, plan.seed, 0))
+        plan.config_of(draw(space, study.ask(), {}))
+    else:
+        check_space(space, plan)
+    return space
+
+
+def _run(
+    plan: SweepPlan,
+    space: Space | SpaceFunction,
+    folder: SweepDirectory,
+    study: optuna.Study,
+    limits: Limits,
+    console: Console,
+) -> SweepResult:
+    import metaray
+    from metaray.cluster.connect import connected
+
+    total = plan.num_trials
+    if plan.sampler == "grid":
+        total = min(total, grid_size(space))
+    with connected(limits.address, metaray):
+        from metaray.platform.sweep.runner import run_trials, trials_in_parallel
+
+        parallel = trials_in_parallel(plan.base, limits.parallel)
+        done = studies.begun(study) - len(studies.unfinished(study))
+        with SweepProgress(
+            console,
+            metrics=plan.metrics,
+            outer_steps=plan.base.train.outer_steps,
+            num_trials=total,
+            num_done=done,
+            parallel=parallel,
+            time_budget_s=limits.time_budget_s,
+        ) as progress:
+            stopped = run_trials(
+                plan,
+                space,
+                folder,
+                study,
+                num_trials=total,
+                parallel=parallel,
+                time_budget_s=limits.time_budget_s,
+                audience=progress,
+            )
+        if stopped:
+            raise session.Stopped(
+                f"stopped after {studies.begun(study) - len(studies.unfinished(study))} of {total} "
+                f"trials; what was running has checkpoints: continue with metaray sweep --resume "
+                f"{folder.path}"
+            )
+        summary = _test_best(plan, folder, study, console)
+    result = write_results(plan, folder, study, summary)
+    write_page(folder, result)
+    return result
+
+
+def _test_best(
+    plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, console: Console
+) -> dict[str, Any] | None:
+    """The one meta-test of a sweep, in the run directory of the best trial."""
+    best = studies.best(study)
+    if best is None:
+        return None
+    path = folder.trial(best.number)
+    console.print(f"meta-test of trial {best.number}, the best on validation", highlight=False)
+    address = "current" if plan.base.workers.count else "local"
+    return session.retest(RunDirectory(path).path, [], address, TerminalMonitor(console))
+
+
+def make_plan(settings: dict[str, Any], **options: Any) -> SweepPlan:
+    """A plan for ``settings``; options that are None take their default, which may follow the data.
+
+    Raises:
+        InputError: an option has a bad value, or two exclude each other.
+    """
+    base = resolve(settings)
+    given = {key: value for key, value in options.items() if value is not None}
+    if "metrics" not in given:
+        given["metrics"] = ("val_mse",) if base.data.name == "sinusoid" else ("val_accuracy",)
+    if len(given["metrics"]) > 1:
+        given.setdefault("scheduler", "none")
+    given.setdefault("grace", base.train.validate_every or 1)
+    return SweepPlan(settings=settings, **given)

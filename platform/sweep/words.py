@@ -1,0 +1,98 @@
+"""A sweep in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from metaray.platform.sweep.progress import figure
+from metaray.platform.sweep.results import SweepResult
+
+
+def outcome_counts(result: SweepResult) -> str:
+    """``20 trials: 12 complete, 7 pruned, 1 failed``."""
+    states = ("complete", "pruned", "failed", "unfinished")
+    counts = [f"{len(result.having(s))} {s}" for s in states if result.having(s)]
+    number = len(result.trials)
+    return f"{number} trial{'' if number == 1 else 's'}: {', '.join(counts)}"
+
+
+def print_result(result: SweepResult, folder: Path, console: Console) -> None:
+    """The result in a few lines."""
+    best, test = result.best, result.test
+    console.print(outcome_counts(result), highlight=False)
+    for trial in result.having("failed"):
+        console.print(f"trial {trial.number} failed: {trial.reason}", markup=False)
+    if best is None or test is None:
+        console.print("no trial came to its end, so there is no best one")
+    else:
+        name = result.plan.metrics[0]
+        tested = (
+            f"{test['accuracy']:.2%} ± {test['ci95']:.2%}"
+            if test["accuracy"] is not None
+            else f"mean squared error {test['mse']:.4f} ± {test['ci95']:.4f}"
+        )
+        console.print(
+            f"[bold]best: trial {best.number}[/], {name} {figure(name, best.metrics[name])} on "
+            f"validation; meta-test, run once: [bold]{tested}[/]",
+            highlight=False,
+        )
+        console.print(f"train it again: metaray train {folder / 'best.toml'}")
+    console.print(f"page: {folder / 'sweep.html'}")
+
+
+def headline(result: SweepResult) -> dict[str, str]:
+    """The headline: a label, a score and its interval."""
+    test = result.test
+    if test is None:
+        return {"label": "no complete trial", "score": "–", "interval": ""}
+    label = "meta-test of the best trial"
+    if test["accuracy"] is None:
+        return {
+            "label": f"{label}, mean squared error",
+            "score": f"{test['mse']:.4g}",
+            "interval": f"± {test['ci95']:.2g}",
+        }
+    score, interval = f"{test['accuracy']:.1%}", f"± {100 * test['ci95']:.1f}"
+    return {"label": f"{label}, accuracy", "score": score, "interval": interval}
+
+
+def told(result: SweepResult) -> list[str]:
+    """How the search went and what its figures mean, a sentence each."""
+    best, test, plan = result.best, result.test, result.plan
+    sentences = [f"{outcome_counts(result)}."]
+    if best is not None and test is not None:
+        name = plan.metrics[0]
+        sentences += [
+            f"Trial {best.number} was the best by {name}, {figure(name, best.metrics[name])} on "
+            f"{plan.base.train.validate_episodes} validation episodes.",
+            "The best of many is a lucky one too, so expect less of the test than of validation.",
+            "The search saw validation classes only: test classes were touched once, after it, "
+            f"for this trial alone, over {test['num_episodes']:,} episodes.",
+        ]
+        first = result.trials[0]
+        if first.number == 0 and first.number != best.number and name in first.metrics:
+            value = figure(name, first.metrics[name])
+            sentences.append(f"The first trial had {value} ({first.state}).")
+    samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
+    schedulers = {"asha": "ASHA", "hyperband": "HyperBand"}
+    ended = schedulers.get(plan.scheduler)
+    by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
+    sentences.append(by + (f", and {ended} ended poor trials early." if ended else "."))
+    return sentences
+
+
+def task(result: SweepResult) -> str:
+    """The shape of the episodes that trials are validated on."""
+    config = result.plan.base
+    if config.data.name == "sinusoid":
+        return f"{config.task.shots} examples per task"
+    return f"{config.task.ways}-way {config.task.shots}-shot"
+
+
+def value_text(value: object) -> str:
+    """A value of a setting in a table; nothing where it was not searched."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
