@@ -65,7 +65,7 @@ def validate(tree: Tree) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_sentence(error)) from None
+        raise InputError(complaint(error)) from None
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -191,7 +191,7 @@ def _put(tree: Tree, path: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _sentence(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
     """The first problem of a validation, as a person would say it."""
     problem = error.errors()[0]
     location = [str(part) for part in problem["loc"]]

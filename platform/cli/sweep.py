@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metaray.algorithms.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metaray.platform.sweep.results import SweepResult
 
 EPILOG = (
     "Examples:\n\n"
@@ -80,10 +85,6 @@ def sweep(
     for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
     Ctrl-C ends after the current validations; --resume goes on.
     """
-    from metaray.platform.cli.output import console
-    from metaray.platform.config_io import read_toml, resolve, with_overrides
-    from metaray.platform.sweep.directory import fresh_sweep_path
-
     new = (config, overrides, space, metric, sampler, scheduler, grace, seed, out)
     if resume is not None:
         if any(value is not None for value in new):
@@ -91,22 +92,19 @@ def sweep(
                 "--resume continues a sweep as it was planned: leave out all but --num-trials, "
                 "--time-budget, --parallel, --storage and --address"
             )
-        folder = resume
-    else:
-        settings = with_overrides(read_toml(config) if config else {}, overrides or [])
-        base = resolve(settings)  # before what takes seconds to import
-        folder = out or fresh_sweep_path(base.method.name, base.data.name)
-    from metaray.platform.sweep import sweep as story
-    from metaray.platform.sweep.study import without_password
-    from metaray.platform.sweep.words import print_result
+        from metaray.platform.sweep import sweep as story
 
-    limits = story.Limits(
-        address=address, parallel=parallel, time_budget_s=time_budget, storage=storage
-    )
-    if resume is not None:
-        print_result(story.resume(resume, num_trials, limits, console), folder, console)
+        limits = story.Limits(address, parallel, time_budget, storage)
+        _show(story.resume(resume, num_trials, limits, _console()), resume)
         return
-    plan = story.make_plan(
+    from metaray.platform.config_io import read_toml, resolve, with_overrides
+    from metaray.platform.sweep.directory import fresh_sweep_path
+    from metaray.platform.sweep.plan import make_plan, without_password
+
+    settings = with_overrides(read_toml(config) if config else {}, overrides or [])
+    base = resolve(settings)
+    folder = out or fresh_sweep_path(base.method.name, base.data.name)
+    plan = make_plan(
         settings,
         metrics=tuple(metric.split(",")) if metric else None,
         num_trials=num_trials,
@@ -118,4 +116,19 @@ def sweep(
         study_name=folder.name,
         storage=without_password(storage),
     )
-    print_result(story.sweep(plan, space, folder, limits, console), folder, console)
+    from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
+
+    limits = story.Limits(address, parallel, time_budget, storage)
+    _show(story.sweep(plan, space, folder, limits, _console()), folder)
+
+
+def _console() -> Console:
+    from metaray.platform.cli.output import console
+
+    return console
+
+
+def _show(result: SweepResult, folder: Path) -> None:
+    from metaray.platform.sweep.words import print_result
+
+    print_result(result, folder, _console())

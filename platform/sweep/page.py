@@ -48,21 +48,6 @@ _PLOTS = (
         plots.history,
     ),
     _Entry(
-        "slices",
-        "Setting by setting",
-        "Each trial against one setting at a time, the most important first; the best trial has "
-        "a ring, hollow ones were ended early.",
-        plots.slices,
-        wide=True,
-    ),
-    _Entry(
-        "parallel",
-        "All settings together",
-        "A line for each complete trial; the best is the heavy one.",
-        plots.parallel,
-        wide=True,
-    ),
-    _Entry(
         "pareto",
         "Pareto front",
         "No trial beats those on the front in both metrics. Numbers are those of the trials.",
@@ -79,6 +64,21 @@ _PLOTS = (
         "Learning curves",
         "Validation of every trial while it trained.",
         plots.curves,
+    ),
+    _Entry(
+        "slices",
+        "Setting by setting",
+        "Each trial against one setting at a time, the most important first; the best trial has "
+        "a ring, hollow ones were ended early.",
+        plots.slices,
+        wide=True,
+    ),
+    _Entry(
+        "parallel",
+        "All settings together",
+        "A line for each complete trial; the best is the heavy one.",
+        plots.parallel,
+        wide=True,
     ),
 )
 

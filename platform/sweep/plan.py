@@ -14,7 +14,7 @@ from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_json
 from metaray.platform.config import RunConfig
-from metaray.platform.config_io import Tree, flat, known_keys, resolve, with_values
+from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolve, with_values
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
@@ -119,6 +119,44 @@ class SweepPlan(Section):
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, ValidationError) as error:
             raise InputError(f"{path} is not the plan of a sweep ({error})") from None
+
+
+def make_plan(settings: Tree, **options: Any) -> SweepPlan:
+    """A plan for ``settings``; an option that is None has its default, which may follow the data.
+
+    Raises:
+        InputError: an option has a bad value, or two exclude each other.
+    """
+    base = resolve(settings)
+    given = {key: value for key, value in options.items() if value is not None}
+    if "metrics" not in given:
+        given["metrics"] = ("val_mse",) if base.data.name == "sinusoid" else ("val_accuracy",)
+    if len(given["metrics"]) > 1:
+        given.setdefault("scheduler", "none")
+    given.setdefault("grace", base.train.validate_every or 1)
+    try:
+        return SweepPlan(settings=settings, **given)
+    except ValidationError as error:
+        raise InputError(complaint(error)) from None
+
+
+def without_password(url: str | None) -> str | None:
+    """``url`` as it may be shown.
+
+    Raises:
+        InputError: it is none.
+    """
+    if url is None:
+        return None
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise InputError(
+            "--storage takes a URL such as postgresql://user:password@host/database"
+        ) from None
 
 
 def check_shared(config: RunConfig) -> None:

@@ -173,7 +173,7 @@ def parallel(result: SweepResult, theme: Theme) -> Figure | None:
         color = theme.accent if is_best else colors[1](colors[0](values[index]))
         axes.plot(*zip(*at, strict=True), color=color, linewidth=2.6 if is_best else 1.2)
     for x, (path, scale) in enumerate(axes_of.items()):
-        axes.axvline(x, color=theme.ink, linewidth=0.8, zorder=1)
+        axes.plot([x, x], [0, 1], color=theme.ink, linewidth=0.8, zorder=1)
         for tick, label in zip(scale.ticks, scale.labels, strict=True):
             axes.text(x + 0.02, tick, label, fontsize=7, va="center", color=theme.ink,
                       bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6,
@@ -269,8 +269,9 @@ class _Scale:
             return
         self._low, self._high = distribution.low, distribution.high  # type: ignore[attr-defined]
         whole = isinstance(self._low, int)
-        inner = np.geomspace if self._log else np.linspace
-        marks = inner(self._low, self._high, 4 if self._log else 3).tolist()
+        middle = float(self._low + self._high) / 2
+        marks = [self._low, *(_decades(self._low, self._high) if self._log else [middle])]
+        marks.append(self._high)
         shown = sorted({round(m) for m in marks} if whole else set(marks))
         self.ticks = [self.place(mark) for mark in shown]
         self.labels = [f"{mark:.2g}" if not whole else str(mark) for mark in shown]
@@ -283,6 +284,14 @@ class _Scale:
         if self._log:
             low, high, value = np.log(low), np.log(high), np.log(value)
         return float((value - low) / (high - low))
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten between two ends, and not so close to them that labels would overlap."""
+    first, last = np.log10([low, high])
+    room = 0.12 * (last - first)
+    powers = range(int(np.floor(first)), int(np.ceil(last)) + 1)
+    return [10.0**power for power in powers if first + room < power < last - room]
 
 
 def _dimensions(result: SweepResult) -> dict[str, _Scale]:
@@ -312,7 +321,7 @@ def _maximized(result: SweepResult) -> bool:
 
 def _colors(theme: Theme, values: Array) -> tuple[Normalize, LinearSegmentedColormap]:
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    map_ = LinearSegmentedColormap.from_list("metric", [theme.grid, theme.main])
+    map_ = LinearSegmentedColormap.from_list("metric", [theme.other, theme.main])
     return Normalize(low, high if high > low else low + 1e-9), map_
 
 

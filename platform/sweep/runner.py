@@ -65,7 +65,7 @@ def run_trials(
             tune.with_resources(run_trial, group),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=make_scheduler(plan, _most_steps(plan, space)),
+                scheduler=make_scheduler(plan, _most_steps(plan, space), study),
                 num_samples=-1,
                 max_concurrent_trials=parallel,
                 reuse_actors=True,
@@ -112,6 +112,7 @@ def _quiet_tune() -> None:
     """Our table is what a user sees, and our handler is what Ctrl-C reaches."""
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_WARN_THRESHOLD_S"] = "10"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -52,7 +52,7 @@ def make_sampler(
     if name == "random":
         return RandomSampler(seed=drawn)
     if name == "grid":
-        return GridSampler(grid_of(space), seed=drawn)
+        return _Grid(grid_of(space), seed=drawn)
     if name == "cmaes":
         if importlib.util.find_spec("cmaes") is None:
             raise InputError("--sampler cmaes needs the package cmaes: pip install cmaes")
@@ -66,6 +66,11 @@ def make_sampler(
             group=branches,
             constant_liar=True,
         )
+
+
+class _Grid(GridSampler):
+    def after_trial(self, *_: object) -> None:
+        """Nothing: after the last point Optuna's would stop ``Study.optimize``, which we lack."""
 
 
 def grid_of(space: Space | SpaceFunction) -> dict[str, list[Any]]:

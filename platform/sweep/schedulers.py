@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler
 
 from metaray.platform.sweep.plan import SweepPlan
@@ -11,8 +13,12 @@ from metaray.platform.sweep.plan import SweepPlan
 _REDUCTION = 3  # a third of the trials pass each rung (Li et al. 2020, Massively parallel tuning)
 
 
-def make_scheduler(plan: SweepPlan, outer_steps: int) -> Any:
-    """The scheduler of ``plan`` over trials of at most ``outer_steps``."""
+def make_scheduler(plan: SweepPlan, outer_steps: int, study: optuna.Study) -> Any:
+    """The scheduler of ``plan`` over trials of at most ``outer_steps``.
+
+    ASHA is told what finished trials of an interrupted sweep had reported, so that it judges the
+    others as it would have. HyperBand begins with new brackets.
+    """
     if plan.scheduler == "none":
         return FIFOScheduler()
     judged: dict[str, Any] = {
@@ -24,4 +30,13 @@ def make_scheduler(plan: SweepPlan, outer_steps: int) -> Any:
     }
     if plan.scheduler == "hyperband":
         return HyperBandScheduler(**judged)
-    return AsyncHyperBandScheduler(**judged, grace_period=plan.grace)
+    scheduler = AsyncHyperBandScheduler(**judged, grace_period=plan.grace)
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state.is_finished():
+            before: Any = SimpleNamespace(trial_id=f"before-{trial.number}")
+            nobody: Any = None  # ASHA asks the controller nothing
+            scheduler.on_trial_add(nobody, before)
+            for step, value in sorted(trial.intermediate_values.items()):
+                result = {"step": step, plan.metrics[0]: value}
+                scheduler.on_trial_result(nobody, before, result)
+    return scheduler

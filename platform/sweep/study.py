@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.plan import SweepPlan, without_password
 
 _FAILURE = "failure"
 _STEP = "step"
@@ -52,15 +52,6 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
         raise InputError(
             f"{without_password(storage) or folder.study} has no study {plan.study_name}"
         ) from None
-
-
-def without_password(url: str | None) -> str | None:
-    """``url`` as it may be shown."""
-    if url is None:
-        return None
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
 
 
 def reopen(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from metaray.platform import session
 from metaray.platform.atomic import write_text
-from metaray.platform.config_io import resolve
 from metaray.platform.monitor import TerminalMonitor
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
@@ -27,7 +26,7 @@ from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Space
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Limits:
     """What may differ each time that a sweep is started or resumed."""
 
@@ -156,19 +155,3 @@ def _test_best(
     console.print(f"meta-test of trial {best.number}, the best on validation", highlight=False)
     address = "current" if plan.base.workers.count else "local"
     return session.retest(RunDirectory(path).path, [], address, TerminalMonitor(console))
-
-
-def make_plan(settings: dict[str, Any], **options: Any) -> SweepPlan:
-    """A plan for ``settings``; options that are None take their default, which may follow the data.
-
-    Raises:
-        InputError: an option has a bad value, or two exclude each other.
-    """
-    base = resolve(settings)
-    given = {key: value for key, value in options.items() if value is not None}
-    if "metrics" not in given:
-        given["metrics"] = ("val_mse",) if base.data.name == "sinusoid" else ("val_accuracy",)
-    if len(given["metrics"]) > 1:
-        given.setdefault("scheduler", "none")
-    given.setdefault("grace", base.train.validate_every or 1)
-    return SweepPlan(settings=settings, **given)

@@ -84,17 +84,23 @@ class TrialMonitor:
     def training(
         self, total_steps: int, start_step: int, at_most_s: float | None
     ) -> Iterator[TrainingWatch]:
-        """Report after every validation but that of the last step."""
+        """Report after every validation but that of the last step.
+
+        A trial that goes on reports its earlier ones again: a scheduler that was started anew
+        then decides as the one before it would have.
+        """
         rows = MetricsLog.read(self._run.metrics) if self._run.metrics.exists() else []
         rows = [row for row in rows if row["step"] <= start_step]
-        reported = start_step
+        reported = 0
 
         def between_steps() -> bool:
             nonlocal reported
-            last = rows[-1] if rows else {}
-            if "val_ci95" in last and reported < last["step"] < total_steps:
-                reported = last["step"]
-                self._report(kept_metrics(rows, self._config))  # Tune may end the trial in here
+            while reported < len(rows):
+                reported += 1
+                last = rows[reported - 1]
+                if "val_ci95" in last and last["step"] < total_steps:
+                    # Tune may end the trial in here
+                    self._report(kept_metrics(rows[:reported], self._config))
             return False
 
         yield TrainingWatch(
