@@ -75,8 +75,18 @@ class SweepDirectory:
         Raises:
             InputError: it holds a sweep or other files already, or cannot be written.
         """
+        cls.check_fresh(path)
         folder = cls(path.absolute())  # workers run in folders of their own
-        if folder.plan.exists():
+        try:
+            (folder.path / "trials").mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"cannot create a sweep in {path}: {error.strerror}") from error
+        return folder
+
+    @classmethod
+    def check_fresh(cls, path: Path) -> None:
+        """Raise an InputError where ``create`` would, for a folder that is in use."""
+        if cls(path).plan.exists():
             raise InputError(
                 f"{path} already holds a sweep: continue it with --resume {path}, "
                 "or choose another folder with --out"
@@ -85,11 +95,6 @@ class SweepDirectory:
             raise InputError(
                 f"{path} is not empty and holds no sweep: choose another folder with --out"
             )
-        try:
-            (folder.path / "trials").mkdir(parents=True)
-        except OSError as error:
-            raise InputError(f"cannot create a sweep in {path}: {error.strerror}") from error
-        return folder
 
     @classmethod
     def open(cls, path: Path) -> SweepDirectory:

@@ -48,11 +48,11 @@ def make_sampler(
     Raises:
         InputError: a grid over a space that has none, or a missing package.
     """
+    if name == "grid":
+        return _Grid(grid_of(space), seed=seed)  # the seed is the order of its points
     drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if name == "random":
         return RandomSampler(seed=drawn)
-    if name == "grid":
-        return _Grid(grid_of(space), seed=drawn)
     if name == "cmaes":
         if importlib.util.find_spec("cmaes") is None:
             raise InputError("--sampler cmaes needs the package cmaes: pip install cmaes")

@@ -96,9 +96,11 @@ class StudySearcher(Searcher):
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
-        if error:
+        folder = self._folder.trial(trial.number)
+        if error and Outcome.read(folder) is None:
             reason = "its process died more often than the sweep restarts one"
-            Outcome(metrics={}, failure=reason).write(self._folder.trial(trial.number))
+            folder.mkdir(parents=True, exist_ok=True)
+            Outcome(metrics={}, failure=reason).write(folder)
         self._conclude(trial, result or {})
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,19 +48,21 @@ def sweep(
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
     space = _check(plan, space_file)
+    SweepDirectory.check_fresh(out)
     session.open_data(plan.base)  # prepared once, not by each trial
-    folder = SweepDirectory.create(out)
-    if space_file is not None:
-        shutil.copyfile(space_file, folder.space(plan.space_suffix))
-    elif not callable(space):
-        write_text(folder.space(plan.space_suffix), space_text(space))
-    study = studies.create_study(plan, folder, limits.storage)
-    if plan.sampler != "grid" and not callable(space):
-        start = own_values(space, plan.settings)
-        if start is not None:  # what is published is the first thing to beat
-            study.enqueue_trial(start)
-    plan.write(folder.plan)
-    return _run(plan, space, folder, study, limits, console)
+    with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
+        folder = SweepDirectory.create(out)
+        if space_file is not None:
+            shutil.copyfile(space_file, folder.space(plan.space_suffix))
+        elif not callable(space):
+            write_text(folder.space(plan.space_suffix), space_text(space))
+        study = studies.create_study(plan, folder, limits.storage)
+        if plan.sampler != "grid" and not callable(space):
+            start = own_values(space, plan.settings)
+            if start is not None:  # what is published is the first thing to beat
+                study.enqueue_trial(start)
+        plan.write(folder.plan)
+        return _run(plan, space, folder, study, limits, parallel, console)
 
 
 def resume(
@@ -77,7 +81,8 @@ def resume(
     space = read_space(folder.space(plan.space_suffix))
     study = studies.load_study(plan, folder, limits.storage)
     plan.write(folder.plan)
-    return _run(plan, space, folder, study, limits, console)
+    with _cluster(plan, limits) as parallel:
+        return _run(plan, space, folder, study, limits, parallel, console)
 
 
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
@@ -94,54 +99,63 @@ def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     return space
 
 
+@contextmanager
+def _cluster(plan: SweepPlan, limits: Limits) -> Iterator[int]:
+    """A connection to Ray for the time of the block; yields how many trials run there at once."""
+    import metaray
+    from metaray.cluster.connect import connected
+
+    with connected(limits.address, metaray):
+        from metaray.platform.sweep.runner import trials_in_parallel  # Ray, which is set up now
+
+        yield trials_in_parallel(plan.base, limits.parallel)
+
+
 def _run(
     plan: SweepPlan,
     space: Space | SpaceFunction,
     folder: SweepDirectory,
     study: optuna.Study,
     limits: Limits,
+    parallel: int,
     console: Console,
 ) -> SweepResult:
-    import metaray
-    from metaray.cluster.connect import connected
+    from metaray.platform.sweep import runner
 
     total = plan.num_trials
     if plan.sampler == "grid":
         total = min(total, grid_size(space))
-    with connected(limits.address, metaray):
-        from metaray.platform.sweep.runner import run_trials, trials_in_parallel
-
-        parallel = trials_in_parallel(plan.base, limits.parallel)
-        done = studies.begun(study) - len(studies.unfinished(study))
-        with SweepProgress(
-            console,
-            metrics=plan.metrics,
-            outer_steps=plan.base.train.outer_steps,
+    with SweepProgress(
+        console,
+        metrics=plan.metrics,
+        outer_steps=plan.base.train.outer_steps,
+        num_trials=total,
+        num_done=_num_done(study),
+        parallel=parallel,
+        time_budget_s=limits.time_budget_s,
+    ) as progress:
+        stopped = runner.run_trials(
+            plan,
+            space,
+            folder,
+            study,
             num_trials=total,
-            num_done=done,
             parallel=parallel,
             time_budget_s=limits.time_budget_s,
-        ) as progress:
-            stopped = run_trials(
-                plan,
-                space,
-                folder,
-                study,
-                num_trials=total,
-                parallel=parallel,
-                time_budget_s=limits.time_budget_s,
-                audience=progress,
-            )
-        if stopped:
-            raise session.Stopped(
-                f"stopped after {studies.begun(study) - len(studies.unfinished(study))} of {total} "
-                f"trials; what was running has checkpoints: continue with metaray sweep --resume "
-                f"{folder.path}"
-            )
-        summary = _test_best(plan, folder, study, console)
-    result = write_results(plan, folder, study, summary)
+            audience=progress,
+        )
+    if stopped:
+        raise session.Stopped(
+            f"stopped after {_num_done(study)} of {total} trials; those that were running have "
+            f"checkpoints: continue with metaray sweep --resume {folder.path}"
+        )
+    result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
     write_page(folder, result)
     return result
+
+
+def _num_done(study: optuna.Study) -> int:
+    return studies.begun(study) - len(studies.unfinished(study))
 
 
 def _test_best(

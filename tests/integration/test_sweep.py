@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from pathlib import Path
@@ -162,4 +161,4 @@ def test_what_never_fits_fails_at_once(metaray: Command, sets: list[str], tmp_pa
     assert result.returncode == 2
     assert "never fits on this cluster" in result.stderr
     assert "set workers.count=" in result.stderr
-    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["num_trials"] == 20
+    assert not (tmp_path / "sweep").exists()
