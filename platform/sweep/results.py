@@ -63,6 +63,8 @@ class SweepResult:
     """numbers of the trials on the Pareto front, where there are several metrics"""
     test: dict[str, Any] | None
     """summary of the best trial's meta-test"""
+    num_tested: int
+    """trials that were ever meta-tested: more than one where a sweep ended and went on"""
     config: RunConfig | None
     """of the best trial"""
     versions: dict[str, str]
@@ -91,6 +93,7 @@ def write_results(
         best=best,
         front=[t.number for t in study.best_trials] if len(plan.metrics) > 1 else [],
         test=test,
+        num_tested=sum(RunDirectory(folder.trial(t.number)).summary.exists() for t in trials),
         config=read_run_config(RunDirectory(folder.trial(best.number)).config) if best else None,
         versions=versions(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,11 +162,15 @@ def _num_done(study: optuna.Study) -> int:
 def _test_best(
     plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, console: Console
 ) -> dict[str, Any] | None:
-    """The one meta-test of a sweep, in the run directory of the best trial."""
+    """The meta-test of the best trial, in its run directory; not again if it is there."""
     best = studies.best(study)
     if best is None:
         return None
     path = folder.trial(best.number)
+    known = RunDirectory(path).summary
+    if known.exists():
+        tested: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+        return tested
     console.print(f"meta-test of trial {best.number}, the best on validation", highlight=False)
     address = "current" if plan.base.workers.count else "local"
-    return session.retest(RunDirectory(path).path, [], address, TerminalMonitor(console))
+    return session.retest(path, [], address, TerminalMonitor(console))

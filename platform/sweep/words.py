@@ -35,7 +35,7 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
         )
         console.print(
             f"[bold]best: trial {best.number}[/], {name} {figure(name, best.metrics[name])} on "
-            f"validation; meta-test, run once: [bold]{tested}[/]",
+            f"validation; meta-test: [bold]{tested}[/]",
             highlight=False,
         )
         console.print(f"train it again: metaray train {folder / 'best.toml'}")
@@ -69,7 +69,11 @@ def told(result: SweepResult) -> list[str]:
             f"{plan.base.train.validate_episodes} validation episodes.",
             "The best of many is a lucky one too, so expect less of the test than of validation.",
             "The search saw validation classes only: test classes were touched once, after it, "
-            f"for this trial alone, over {test['num_episodes']:,} episodes.",
+            f"for this trial alone, over {test['num_episodes']:,} episodes."
+            if result.num_tested <= 1
+            else "The search saw validation classes only. The sweep ended and went on, so that "
+            f"{result.num_tested} trials were meta-tested, each as the best of its time; no choice "
+            "depended on it.",
         ]
         first = result.trials[0]
         if first.number == 0 and first.number != best.number and name in first.metrics:

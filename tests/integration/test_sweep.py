@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
@@ -48,7 +49,7 @@ def undisturbed(
     folder: Path = tmp_path_factory.mktemp("undisturbed") / "sweep"
     result = metaray("sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
     assert result.returncode == 0, result.stderr
-    assert "meta-test, run once" in result.stdout
+    assert "on validation; meta-test: " in result.stdout
     return folder
 
 
@@ -152,6 +153,28 @@ def test_ctrl_c_keeps_what_was_running(
     assert "Traceback" not in told
     assert not (folder / "summary.json").exists()
     assert metaray("sweep", "--resume", folder).returncode == 0
+    assert essence(folder) == essence(undisturbed)
+
+
+def test_a_trial_whose_process_is_lost_goes_on_in_another(
+    environment: dict[str, str], sets: list[str], space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with subprocess.Popen(
+        [str(part) for part in command], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        deadline = monotonic() + 120
+        while not (folder / "trials" / "0001" / "metrics.jsonl").exists():
+            assert monotonic() < deadline, "the sweep did not come that far"
+            sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+        trials = [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
+        assert trials, "no process of a trial was found"
+        for trial in trials:
+            trial.kill()
+        assert process.wait(timeout=120) == 0
     assert essence(folder) == essence(undisturbed)
 
 
