@@ -93,12 +93,13 @@ def meta_train(
         InputError: bad input, or ``out`` holds a run with other settings.
         TrainingError, Stopped: as ``train``.
     """
-    if RunDirectory(out).config.exists():
-        session = _reopen(out, [], (), "resumed", monitor)
-        if changed := changed_keys(session.config, config):
+    run = RunDirectory(out)
+    if run.config.exists():
+        if changed := changed_keys(read_run_config(run.config), config):
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
+        session = _session(run, config, open_data(config), monitor)
     else:
         session = _session(RunDirectory.create(out), config, open_data(config), monitor)
         write_config(session.run.config, config)
