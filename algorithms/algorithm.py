@@ -52,12 +52,17 @@ class Algorithm(ABC):
         generator = torch.Generator().manual_seed(seed)
         params, stats = self.backbone.init(generator)
         params |= init_head(generator, self.backbone.feature_dim, self.num_outputs)
+        params = self.init_params(params, generator)
         return State(params, self.init_buffers(params, stats))
 
     @property
     def reported_steps(self) -> tuple[int, ...]:
         """The inner steps after which ``adapt`` gives a result; the last one is the method's."""
         return (0,)
+
+    def init_params(self, network: Tensors, generator: torch.Generator) -> Tensors:
+        """All meta-parameters, given those of backbone and head; by default no others."""
+        return network
 
     def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
         """What is carried beside the parameters; nothing by default."""

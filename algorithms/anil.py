@@ -22,7 +22,7 @@ from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import ANILConfig, BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.gradient_based import FastWeights, GradientBased, second_order_form
-from metaray.algorithms.inner_loop import descend, meta_gradient
+from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
@@ -81,12 +81,12 @@ class ANIL(GradientBased):
         body = {name: p for name, p in state.params.items() if name not in HEAD}
         features, pull_back = vjp(embed, body)[:2]
         start = features | {name: state.params[name] for name in HEAD}
-        gradient, figures = meta_gradient(
-            self.form, support_loss, query_loss, start, self._rates, self.config.inner_steps
-        )
+        num_steps = self.config.inner_steps
+        steps = [InnerStep(support_loss, self._rates)] * num_steps
+        gradient, figures, _ = meta_gradient(self.form, steps, {num_steps: query_loss}, start)
         (body_gradient,) = pull_back({name: gradient[name] for name in features})
         return TaskGradient(
             {name: (gradient if name in HEAD else body_gradient)[name] for name in state.params},
             state.buffers,
-            figures,
+            figures[num_steps],
         )

@@ -9,6 +9,7 @@ Deviation: running variances are biased (divided by n), torch's are divided by n
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from metaray.algorithms.losses import figures_of
 from metaray.algorithms.parameters import Tensors
 
 _MOMENTUM = 0.1  # share of a new batch in the running statistics, torch's default
+_LEAST_SQUARE = 1e-8  # squared lengths below are not scaled to 1
 
 
 class Support(NamedTuple):
@@ -34,15 +36,23 @@ class Support(NamedTuple):
     """labels ``[support, ways]``"""
     stats: Tensors | None
     """statistics to normalise by; None: those of support and queries together"""
+    key: Tensor | None = None
+    """seed of what the network drops at random in training; None: nothing"""
 
 
 class EmbeddingBased(Algorithm):
     """A backbone without a head; what is adapted is the support set itself."""
 
     def init(self, seed: int) -> State:
-        """The backbone alone, and its running statistics as buffers."""
-        params, stats = self.backbone.init(torch.Generator().manual_seed(seed))
-        return State(params, stats)
+        """The backbone and what the method has beside it; running statistics are the buffers."""
+        generator = torch.Generator().manual_seed(seed)
+        params, stats = self.backbone.init(generator)
+        own_params, own_stats = self.init_own(generator)
+        return State(params | own_params, stats | own_stats)
+
+    def init_own(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
+        """Parameters and normalisation statistics beside the backbone's; none by default."""
+        return {}, {}
 
     def adapt(
         self,
@@ -63,35 +73,51 @@ class EmbeddingBased(Algorithm):
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:
-        """The gradient of the query loss; the embedding is all there is to learn."""
+        """The gradient of the training loss; nothing is adapted on the way to it."""
 
-        def query_loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
+        def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
-            logits, seen = self.logits(support, episode.query_x)
-            figures = figures_of(self.kind, logits, episode.query_y)
+            support = support._replace(key=episode.key)
+            figures, seen = self.figures(support, episode.query_x, episode.query_y)
             return figures["loss"], (figures, seen)
 
-        gradient, (figures, seen) = grad(query_loss, has_aux=True)(state.params)
+        gradient, (figures, seen) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, seen), figures)
 
+    @abstractmethod
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Logits ``[B, ways]`` of ``x``, and the normalisation statistics that were used."""
-        raise NotImplementedError
+
+    def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
+        """Training ``loss`` and ``accuracy`` on queries ``x``, ``y``, and the statistics used.
+
+        The loss is the cross-entropy of the logits, unless a method says otherwise.
+        """
+        logits, seen = self.logits(support, x)
+        return figures_of(self.kind, logits, y), seen
 
     def support_of(
         self, params: Tensors, x: Tensor, y: Tensor, ways: int, stats: Tensors | None
     ) -> Support:
         """A support set as ``logits`` takes it."""
-        # torch's one_hot looks at values, which vmap does not allow
-        one_hot = (y[:, None] == torch.arange(ways, device=y.device)).to(x.dtype)
-        return Support(params, x, y, one_hot, stats)
+        return Support(params, x, y, one_hot(y, ways, x.dtype), stats)
 
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
         together = torch.cat([support.x, x])
-        features, seen = self.backbone.apply(support.params, together, support.stats)
+        features, seen = self.backbone.apply(support.params, together, support.stats, support.key)
         size = support.x.shape[0]
         return features[:size], features[size:], seen
+
+
+def one_hot(y: Tensor, ways: int, dtype: torch.dtype) -> Tensor:
+    """Labels ``[B]`` to ``[B, ways]``; torch's own looks at values, which vmap does not allow."""
+    return (y[:, None] == torch.arange(ways, device=y.device)).to(dtype)
+
+
+def unit_length(features: Tensor) -> Tensor:
+    """``[B, F]`` scaled to length 1; zeros stay, with a finite gradient."""
+    return features * features.square().sum(-1, keepdim=True).clamp(min=_LEAST_SQUARE).rsqrt()
 
 
 def running_statistics(old: Tensors, seen: Tensors) -> Tensors:

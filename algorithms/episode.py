@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 
-__all__ = ["Episode", "EpisodeShape", "Split", "TaskSpec"]
+__all__ = ["BatchSpec", "Episode", "EpisodeShape", "Split", "TaskSpec"]
 
 
 class Episode(NamedTuple):

@@ -35,3 +35,13 @@ class TaskSpec:
     index: int
     seed: int
     shape: EpisodeShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSpec:
+    """All that determines one mini-batch over the classes of a split."""
+
+    split: Split
+    index: int
+    seed: int
+    size: int

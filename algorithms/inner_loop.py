@@ -2,17 +2,21 @@ r"""The inner loop of gradient-based meta-learning, and three meta-gradients thr
 
 Inner steps, on the adapted parameters only::
 
-    theta_{k+1} = theta_k - a * dL_s(theta_k)          a: step size, k = 0 .. K-1
+    theta_{k+1} = theta_k - a_k * dL_k(theta_k)        a: step sizes, k = 0 .. K-1
 
-The meta-gradient is the derivative of ``L_q(theta_K)`` with respect to ``theta_0``:
+The objective is a sum of query losses after chosen steps, most often one after the last:
+``sum_k Q_k(theta_k)``. Its derivative with respect to ``theta_0``, and to step sizes that are
+meta-learned:
 
 ``unrolled``    back-propagates through the graph of all K steps; its memory grows with K.
-``recursive``   v_K = dL_q(theta_K);  v_k = v_{k+1} - H_s(theta_k) (a * v_{k+1});  result v_0.
+``recursion``   v_K = dQ_K(theta_K);  v_k = v_{k+1} - H_k(theta_k) (a_k * v_{k+1}) + dQ_k(theta_k);
+                result v_0, and - v_{k+1} * dL_k(theta_k) for the step size a_k.
                 Keeps only the K parameter sets and takes one Hessian-vector product a step
                 (forward over reverse), so the graph in memory is that of one step. The same
                 gradient to rounding: it is reverse-mode differentiation written out, with each
                 step's graph made anew (compare the reverse sweep of Maclaurin et al. 2015).
-``first order`` v_K itself (Finn et al. 2017, section 5.2).
+``first_order`` without the Hessians: inner gradients count as constants (Finn et al. 2017,
+                section 5.2).
 
 All are pure functions of one task, for use under ``torch.func.vmap``.
 """
@@ -20,8 +24,8 @@ All are pure functions of one task, for use under ``torch.func.vmap``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,9 +37,28 @@ Loss = Callable[[Tensors], Tensor]
 """Parameters to a scalar."""
 LossWithAux = Callable[[Tensors], tuple[Tensor, Any]]
 """Parameters to a scalar and what else is wanted of that evaluation."""
-Rates = Mapping[str, float]
-"""Step size of each adapted parameter; a parameter without one is held fixed."""
+Rates = Mapping[str, float | str]
+"""Step size of each adapted parameter: a number, or the name of the parameter that holds it, which
+is ``[]`` or shaped as the adapted one. A parameter without a step size is held fixed."""
 Form = Literal["unrolled", "recursion", "first_order"]
+
+
+class InnerStep(NamedTuple):
+    """One step of gradient descent."""
+
+    loss: Loss
+    rates: Rates
+
+
+class MetaGradient(NamedTuple):
+    """The derivative of the objective, and what was met on the way."""
+
+    gradient: Tensors
+    """named and shaped as the parameters, those that hold step sizes included"""
+    aux: dict[int, Any]
+    """auxiliary output of each query loss, by the number of steps taken"""
+    trajectory: list[Tensors]
+    """parameters after 0, 1, ..., K steps"""
 
 
 with warnings.catch_warnings():  # torch's own tables for forward mode use a deprecated call
@@ -44,52 +67,84 @@ with warnings.catch_warnings():  # torch's own tables for forward mode use a dep
 
 
 def descend(loss: Loss, params: Tensors, rates: Rates, num_steps: int) -> list[Tensors]:
-    """Parameters after 0, 1, ..., ``num_steps`` steps of gradient descent on ``loss``."""
+    """Parameters after 0, 1, ..., ``num_steps`` equal steps of gradient descent on ``loss``."""
+    return follow([InnerStep(loss, rates)] * num_steps, params)
+
+
+def follow(
+    steps: Sequence[InnerStep], params: Tensors, constant_gradients: bool = False
+) -> list[Tensors]:
+    """Parameters after 0, 1, ..., ``len(steps)`` steps, each of its own loss and step sizes."""
     trajectory = [params]
-    for _ in range(num_steps):
-        fixed = trajectory[-1]
-        adapted = {name: fixed[name] for name in rates}
-        gradient = grad(lambda part, fixed=fixed: loss(fixed | part))(adapted)
-        step = {name: adapted[name] - rates[name] * gradient[name] for name in rates}
-        trajectory.append(fixed | step)
+    for step in steps:
+        at = trajectory[-1]
+        seen = {name: p.detach() for name, p in at.items()} if constant_gradients else at
+        gradient = grad(lambda part, seen=seen, loss=step.loss: loss(seen | part))(
+            {name: seen[name] for name in step.rates}
+        )
+        moved = {
+            name: at[name] - _size(at, rate) * gradient[name] for name, rate in step.rates.items()
+        }
+        trajectory.append(at | moved)
     return trajectory
 
 
 def meta_gradient(
     form: Form,
-    support_loss: Loss,
-    query_loss: LossWithAux,
+    steps: Sequence[InnerStep],
+    queries: Mapping[int, LossWithAux],
     params: Tensors,
-    rates: Rates,
-    num_steps: int,
-) -> tuple[Tensors, Any]:
-    """Derivative of the query loss after ``num_steps`` with respect to all of ``params``.
+) -> MetaGradient:
+    """Derivative of a sum of query losses with respect to all of ``params``.
 
-    Returns the gradient and the auxiliary output of ``query_loss`` at the adapted parameters.
+    Args:
+        form: how; see above.
+        steps: the inner steps.
+        queries: the terms of the objective, by the number of steps taken before each; the one
+            after all of ``steps`` must be there.
+        params: where adaptation starts, with the step sizes that ``steps`` name.
     """
-    if form == "unrolled":
-        return _unrolled(support_loss, query_loss, params, rates, num_steps)
-    trajectory = descend(support_loss, params, rates, num_steps)
-    gradient, aux = grad(query_loss, has_aux=True)(trajectory[-1])
     if form == "recursion":
-        for at in reversed(trajectory[:-1]):
-            gradient = _pull_back(support_loss, at, rates, gradient)
-    return gradient, aux
+        return _recursive(steps, queries, params)
+
+    def objective(start: Tensors) -> tuple[Tensor, tuple[dict[int, Any], list[Tensors]]]:
+        trajectory = follow(steps, start, constant_gradients=form == "first_order")
+        terms = {k: query(trajectory[k]) for k, query in queries.items()}
+        total = torch.stack([term for term, _ in terms.values()]).sum()
+        return total, ({k: aux for k, (_, aux) in terms.items()}, trajectory)
+
+    gradient, (aux, trajectory) = grad(objective, has_aux=True)(params)
+    return MetaGradient(gradient, aux, trajectory)
 
 
-def _unrolled(
-    support_loss: Loss, query_loss: LossWithAux, params: Tensors, rates: Rates, num_steps: int
-) -> tuple[Tensors, Any]:
-    def after_adaptation(start: Tensors) -> tuple[Tensor, Any]:
-        return query_loss(descend(support_loss, start, rates, num_steps)[-1])
+def _recursive(
+    steps: Sequence[InnerStep], queries: Mapping[int, LossWithAux], params: Tensors
+) -> MetaGradient:
+    trajectory = follow(steps, params)
+    last = len(steps)
+    v, aux_of_last = grad(queries[last], has_aux=True)(trajectory[last])
+    aux = {last: aux_of_last}
+    for k in reversed(range(last)):
+        v = _pull_back(steps[k], trajectory[k], v)
+        if k in queries:
+            term, aux[k] = grad(queries[k], has_aux=True)(trajectory[k])
+            v = {name: v[name] + term[name] for name in v}
+    return MetaGradient(v, aux, trajectory)
 
-    gradient, aux = grad(after_adaptation, has_aux=True)(params)
-    return gradient, aux
+
+def _pull_back(step: InnerStep, at: Tensors, v: Tensors) -> Tensors:
+    """One step of the recursion: ``v - H (a * v)``, H the Hessian of the step's loss."""
+    adapted = {name: at[name] for name in step.rates}
+    tangent = {name: _size(at, rate) * v[name] for name, rate in step.rates.items()}
+    slope_at = jvp(lambda part: grad(step.loss)(at | part), (adapted,), (tangent,))
+    gradient, curvature = slope_at[:2]
+    pulled = {name: v[name] - curvature[name] for name in v}
+    for name, rate in step.rates.items():
+        if isinstance(rate, str):
+            slope = v[name] * gradient[name]
+            pulled[rate] = pulled[rate] - (slope if at[rate].ndim else slope.sum())
+    return pulled
 
 
-def _pull_back(support_loss: Loss, at: Tensors, rates: Rates, v: Tensors) -> Tensors:
-    """One step of the recursion: ``v - H (a * v)``, H the Hessian of the support loss."""
-    adapted = {name: at[name] for name in rates}
-    tangent = {name: rates[name] * v[name] for name in rates}
-    curvature = jvp(lambda part: grad(support_loss)(at | part), (adapted,), (tangent,))[1]
-    return {name: v[name] - curvature[name] for name in v}
+def _size(params: Tensors, rate: float | str) -> float | Tensor:
+    return params[rate] if isinstance(rate, str) else rate

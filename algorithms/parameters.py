@@ -33,8 +33,9 @@ class Layout:
         """Concatenate ``tensors`` into ``[size]``, or ``[T, size]`` under a leading task axis."""
         if not self.shapes:
             return torch.empty(0)
-        leading = tensors[self.shapes[0][0]].ndim - len(self.shapes[0][1])
-        return torch.cat([tensors[name].flatten(leading) for name, _ in self.shapes], dim=-1)
+        first, shape = self.shapes[0]
+        tasks = tensors[first].shape[: tensors[first].ndim - len(shape)]
+        return torch.cat([tensors[name].reshape(*tasks, -1) for name, _ in self.shapes], dim=-1)
 
     def unflatten(self, flat: Tensor) -> Tensors:
         """Views of ``flat`` (``[size]``) under their names.

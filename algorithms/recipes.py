@@ -102,12 +102,141 @@ def _protonet(ways: int, shots: int) -> Recipe:
     }
 
 
+def _mamlpp(ways: int, shots: int) -> Recipe:
+    return {
+        "method.inner_lr": 0.1,
+        "method.inner_steps": 5,
+        "method.multi_step_share": 0.1,
+        "task.train_queries": shots,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 8,
+        "train.meta_lr": 1e-3,
+        "train.schedule": "cosine",
+        "train.min_meta_lr": 1e-5,
+        "train.outer_steps": 50_000,
+    }
+
+
+def _metasgd(ways: int, shots: int) -> Recipe:
+    # the paper takes over MAML's network and its episodes
+    return {
+        "method.inner_steps": 1,
+        "method.eval_inner_steps": 1,
+        "task.train_queries": shots,
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 32 if ways <= 5 else 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 60_000,
+    }
+
+
+def _protomaml(ways: int, shots: int) -> Recipe:
+    # published on ImageNet, with ways and shots that vary; episodes are those of MAML
+    return {
+        "method.inner_lr": 0.31,
+        "method.inner_steps": 6,
+        "method.eval_inner_steps": 11,
+        "task.train_queries": 10,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 7e-4,
+        "train.schedule": "step",
+        "train.lr_step_every": 5000,
+        "train.lr_step_factor": 0.64,
+        "train.outer_steps": 75_000,
+    }
+
+
+def _matching(ways: int, shots: int) -> Recipe:
+    # the paper says how it trains but for the optimizer and the queries: those of _protonet
+    return _protonet(ways, shots) | {"task.train_ways": ways}
+
+
+def _relation(ways: int, shots: int) -> Recipe:
+    one_shot, more = (19, 15) if ways <= 5 else (10, 5)
+    return {
+        "task.train_queries": one_shot if shots == 1 else more,
+        "data.rotations": "all",
+        "model.name": "conv4_map",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 1e-3,
+        "train.schedule": "step",
+        "train.lr_step_every": 100_000,
+        "train.lr_step_factor": 0.5,
+        "train.clip_norm": 0.5,
+        "train.outer_steps": 1_000_000,
+        "evaluate.batch_norm": "transductive",
+        "evaluate.num_episodes": 1000,
+    }
+
+
+def _siamese(ways: int, shots: int) -> Recipe:
+    # Koch et al. train on pairs from anywhere: many ways come closest
+    return _protonet(ways, shots) | {"task.train_ways": 20}
+
+
+def _mann(ways: int, shots: int) -> Recipe:
+    return {
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _snail(ways: int, shots: int) -> Recipe:
+    return {
+        "method.sequence_length": ways * shots + 1,
+        "task.train_queries": 1,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 32,
+        "train.meta_lr": 1e-4,
+        "train.outer_steps": 100_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _baseline(ways: int, shots: int) -> Recipe:
+    return {
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "train.meta_batch_size": 1,
+        "train.shard_size": 1,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 25_000,  # about five epochs, as the authors' code takes on Omniglot
+        "train.validate_every": 1000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
+def _baselinepp(ways: int, shots: int) -> Recipe:
+    return _baseline(ways, shots) | {"method.scale": 10.0}  # for more than 200 classes
+
+
 _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
     "anil": _anil,
     "reptile": _reptile,
     "protonet": _protonet,
+    "mamlpp": _mamlpp,
+    "metasgd": _metasgd,
+    "protomaml": _protomaml,
+    "matching": _matching,
+    "relation": _relation,
+    "siamese": _siamese,
+    "mann": _mann,
+    "snail": _snail,
+    "baseline": _baseline,
+    "baselinepp": _baselinepp,
 }
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
@@ -117,6 +246,15 @@ _QUICK: Recipe = {
     "task.train_queries": 5,
     "train.schedule": "cosine",
     "train.outer_steps": 600,
+}
+_QUICK_BASELINE: Recipe = {
+    "data.rotations": "none",
+    "model.width": 32,
+    "method.batch_size": 128,
+    "train.meta_lr": 3e-3,
+    "train.schedule": "cosine",
+    "train.outer_steps": 800,
+    "train.validate_every": 100,
 }
 _GLYPHS: dict[str, Recipe] = {
     "maml": _QUICK | {"method.inner_lr": 1.0, "train.meta_lr": 5e-3},
@@ -130,6 +268,60 @@ _GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 2e-3,
         "train.outer_steps": 400,
     },
+    "mamlpp": _QUICK
+    | {
+        "method.inner_lr": 0.4,
+        "method.inner_steps": 3,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 5e-3,
+    },
+    "metasgd": _QUICK | {"method.inner_lr_high": 0.5, "train.meta_lr": 5e-3},
+    "protomaml": _QUICK
+    | {
+        "method.inner_steps": 3,
+        "method.eval_inner_steps": 5,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.shard_size": 8,
+        "train.meta_lr": 5e-3,
+        "train.outer_steps": 400,
+    },
+    "matching": {
+        "method.temperature": 0.1,
+        "model.width": 32,
+        "train.meta_batch_size": 4,
+        "train.shard_size": 2,
+        "train.meta_lr": 2e-3,
+        "train.outer_steps": 400,
+    },
+    "relation": {
+        "model.width": 32,
+        "task.train_queries": 5,
+        "train.meta_batch_size": 4,
+        "train.shard_size": 2,
+        "train.meta_lr": 2e-3,
+        "train.schedule": "cosine",
+        "train.outer_steps": 600,
+    },
+    "siamese": {
+        "model.width": 32,
+        "train.meta_batch_size": 2,
+        "train.meta_lr": 2e-3,
+        "train.outer_steps": 400,
+    },
+    "mann": _QUICK
+    | {"train.meta_batch_size": 16, "train.meta_lr": 2e-3, "train.outer_steps": 3000},
+    "snail": _QUICK
+    | {
+        "method.width": 32,
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 2000,
+    },
+    "baseline": _QUICK_BASELINE,
+    "baselinepp": _QUICK_BASELINE,
 }
 
 _SINUSOID_MAML: Recipe = {
@@ -142,6 +334,8 @@ _SINUSOID_METHOD: dict[str, Recipe] = {
     "maml": _SINUSOID_MAML,
     "fomaml": _SINUSOID_MAML,
     "anil": _SINUSOID_MAML | {"method.inner_steps": 5},
+    "mamlpp": {"method.inner_lr": 0.01, "train.meta_lr": 1e-3, "train.schedule": "cosine"},
+    "metasgd": {"train.meta_lr": 1e-3},
     "reptile": {
         "method.inner_optimizer": "sgd",
         "method.inner_lr": 0.02,
@@ -153,4 +347,6 @@ _SINUSOID_METHOD: dict[str, Recipe] = {
         "train.meta_batch_size": 5,
         "train.schedule": "linear",
     },
+    "mann": {"train.meta_lr": 1e-3},
+    "snail": {"train.meta_lr": 1e-3, "method.sequence_length": 11},
 }

@@ -57,6 +57,66 @@ METHODS: dict[str, Method] = {
         module="metaray.algorithms.protonet",
         class_name="ProtoNet",
     ),
+    "mamlpp": Method(
+        summary="MAML with multi-step loss, learned rates and norms of each inner step",
+        paper="Antoniou, Edwards & Storkey, ICLR 2019, arXiv 1810.09502",
+        module="metaray.algorithms.mamlpp",
+        class_name="MAMLPlusPlus",
+    ),
+    "metasgd": Method(
+        summary="MAML with a learned step size of each parameter; one inner step",
+        paper="Li, Zhou, Chen & Li 2017, arXiv 1707.09835",
+        module="metaray.algorithms.metasgd",
+        class_name="MetaSGD",
+    ),
+    "protomaml": Method(
+        summary="MAML whose head starts from the prototypes of the support set",
+        paper="Triantafillou et al., ICLR 2020, arXiv 1903.03096",
+        module="metaray.algorithms.protomaml",
+        class_name="ProtoMAML",
+    ),
+    "matching": Method(
+        summary="attention over the support set by cosine; full-context embeddings optional",
+        paper="Vinyals, Blundell, Lillicrap, Kavukcuoglu & Wierstra, NIPS 2016, arXiv 1606.04080",
+        module="metaray.algorithms.matching",
+        class_name="MatchingNetwork",
+    ),
+    "relation": Method(
+        summary="learns the comparison of feature maps, too",
+        paper="Sung, Yang, Zhang, Xiang, Torr & Hospedales, CVPR 2018, arXiv 1711.06025",
+        module="metaray.algorithms.relation",
+        class_name="RelationNetwork",
+    ),
+    "siamese": Method(
+        summary="nearest support example in an embedding learned from pairs or triplets",
+        paper="Koch, Zemel & Salakhutdinov, ICML deep learning workshop 2015",
+        module="metaray.algorithms.siamese",
+        class_name="SiameseNetwork",
+    ),
+    "mann": Method(
+        summary="an LSTM that writes examples and labels to an external memory",
+        paper="Santoro et al., ICML 2016, arXiv 1605.06065",
+        module="metaray.algorithms.mann",
+        class_name="MANN",
+    ),
+    "snail": Method(
+        summary="temporal convolutions and attention over the labelled examples",
+        paper="Mishra, Rohaninejad, Chen & Abbeel, ICLR 2018, arXiv 1707.03141",
+        module="metaray.algorithms.snail",
+        class_name="SNAIL",
+    ),
+    "baseline": Method(
+        summary="ordinary training on all classes, then a new linear head for each task",
+        paper="Chen, Liu, Kira, Wang & Huang, ICLR 2019, arXiv 1904.04232",
+        module="metaray.algorithms.baseline",
+        class_name="Baseline",
+    ),
+    "baselinepp": Method(
+        summary="ordinary training on all classes, then a new head of cosine similarities",
+        paper="Chen, Liu, Kira, Wang & Huang, ICLR 2019, arXiv 1904.04232",
+        module="metaray.algorithms.baseline",
+        class_name="BaselinePP",
+    ),
 }
 
 

@@ -31,6 +31,14 @@ SHORT_OF_TIME: dict[str, list[str]] = {
     "anil": ["train.meta_lr=3e-3", "task.train_queries=5"],
     "reptile": [],
     "protonet": ["task.train_ways=20", "train.meta_lr=2e-3", "train.meta_batch_size=2"],
+    "matching": [
+        "method.temperature=0.1",
+        "task.train_ways=20",
+        "train.meta_lr=2e-3",
+        "train.meta_batch_size=2",
+    ],
+    "relation": [],
+    "siamese": ["train.meta_lr=2e-3", "train.meta_batch_size=2"],
 }
 
 # per cent, 5-way 1-shot and 5-shot; the sources are in docs/results.md
@@ -40,6 +48,9 @@ PUBLISHED = {
     "anil": {1: None, 5: None},
     "reptile": {1: 97.7, 5: 99.5},
     "protonet": {1: 98.8, 5: 99.7},
+    "matching": {1: 98.1, 5: 98.9},
+    "relation": {1: 99.6, 5: 99.8},
+    "siamese": {1: 97.3, 5: 98.4},
 }
 
 

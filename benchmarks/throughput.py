@@ -22,7 +22,7 @@ from common import report
 
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
-from metaray.algorithms.registry import METHODS
+from metaray.algorithms.registry import METHODS, config_classes
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import load_config
 from metaray.platform.loop import train_orders
@@ -47,9 +47,13 @@ def config_for(method: str, steps: int, queries: int, workers: int) -> RunConfig
         "train.outer_steps=100000",
         f"workers.count={workers}",
     ]
-    if method != "protonet":
+    if has_inner_steps(method):
         sets.append(f"method.inner_steps={steps}")
     return load_config(None, sets)
+
+
+def has_inner_steps(method: str) -> bool:
+    return "inner_steps" in config_classes()[method].model_fields
 
 
 def one_by_one(config: RunConfig, worker: TaskWorker, tasks: int) -> float:
@@ -130,7 +134,7 @@ def main() -> None:
         measure(method, setup, arguments.rounds)
         for setup in SETUPS
         for method in arguments.methods
-        if method != "protonet" or setup != "1 step, 1 query"  # it has no inner steps
+        if has_inner_steps(method) or setup != "1 step, 1 query"
     ]
     report("throughput", rows, rounds=arguments.rounds)
 

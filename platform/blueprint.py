@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
+from metaray.algorithms.configs import BatchTrained
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.registry import build_algorithm
@@ -28,7 +29,7 @@ class Blueprint:
             config.method,
             build_backbone(config.model, source.input_shape),
             source.kind,
-            config.task.ways if source.kind == "classification" else 1,
+            _num_outputs(config, source),
         )
         self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
 
@@ -58,3 +59,11 @@ class Blueprint:
         """The untrained state as it travels."""
         array: np.ndarray[Any, Any] = self.flatten(self.initial).numpy()
         return array
+
+
+def _num_outputs(config: RunConfig, source: EpisodeSource) -> int:
+    if source.kind == "regression":
+        return 1
+    if isinstance(config.method, BatchTrained):
+        return source.num_classes("train")
+    return config.task.ways

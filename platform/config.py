@@ -129,6 +129,11 @@ class RunConfig(Section):
             raise InputError(
                 f"sinusoid has no pictures for {self.model.name}: set model.name to mlp"
             )
+        if self.model.drop_block and not self.method.drops_features:
+            raise InputError(
+                f"{self.method.name} has no use for DropBlock: set model.drop_block = 0, or "
+                "method.name to one that trains without an inner loop"
+            )
         if self.workers.gpus > 0 and self.workers.device == "cpu":
             raise InputError(
                 "workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle"

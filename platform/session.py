@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metaray.algorithms.configs import BatchTrained
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
@@ -237,7 +238,8 @@ def open_data(config: RunConfig) -> EpisodeSource:
     """
     with preparing(config.data.name) as progress:
         source = build_source(config.data, progress)
-    source.check("train", config.train_shape)
+    if not isinstance(config.method, BatchTrained):
+        source.check("train", config.train_shape)
     if config.train.validate_every:
         source.check("val", config.test_shape)
     source.check("test", config.test_shape)

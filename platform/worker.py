@@ -11,8 +11,9 @@ import torch
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
+from metaray.algorithms.configs import BatchTrained
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.allocator import keep_freed_memory
@@ -58,12 +59,11 @@ class TaskWorker:
 
     def _train(self, order: TrainOrder, state: State) -> tuple[FlatState, ShardReport]:
         started = perf_counter()
-        shape = self.config.train_shape
-        episodes = self._sample("train", order.first_task, order.num_tasks, shape)
+        episodes = self._training_tasks(order)
         sampled = perf_counter()
         progress = order.step / self.config.train.outer_steps
         result = batched_task_gradients(
-            self.blueprint.algorithm, state, episodes, shape.ways, progress
+            self.blueprint.algorithm, state, episodes, self.config.task.train_ways, progress
         )
         flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
         total = flat.detach().to("cpu", self.blueprint.dtype).numpy()
@@ -93,13 +93,25 @@ class TaskWorker:
             compute_s=perf_counter() - sampled,
         )
 
+    def _training_tasks(self, order: TrainOrder) -> Episode:
+        config, seed = self.config, self.config.seed
+        if not isinstance(config.method, BatchTrained):
+            return self._sample("train", order.first_task, order.num_tasks, config.train_shape)
+        batches = [
+            BatchSpec(split="train", index=index, seed=seed, size=config.method.batch_size)
+            for index in range(order.first_task, order.first_task + order.num_tasks)
+        ]
+        return self._stacked([self.source.sample_batch(spec) for spec in batches])
+
     def _sample(self, split: Split, first: int, count: int, shape: EpisodeShape) -> Episode:
         specs = [
             TaskSpec(split=split, index=index, seed=self.config.seed, shape=shape)
             for index in range(first, first + count)
         ]
-        episodes = Episode.stack([self.source.sample(spec) for spec in specs])
-        return episodes.to(self.device, self.blueprint.dtype)
+        return self._stacked([self.source.sample(spec) for spec in specs])
+
+    def _stacked(self, episodes: list[Episode]) -> Episode:
+        return Episode.stack(episodes).to(self.device, self.blueprint.dtype)
 
     def _state(self, flat: FlatState) -> State:
         # a copy: arrays from Ray's object store are shared between processes, and torch writes

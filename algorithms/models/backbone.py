@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 
 
@@ -16,17 +17,27 @@ class Backbone(ABC):
 
     feature_dim: int
 
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of the map that the features are, flattened."""
+        return self.feature_dim, 1, 1
+
     @abstractmethod
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """Fresh float32 parameters, and normalisation statistics (empty without batch norm)."""
 
     @abstractmethod
     def apply(
-        self, params: Mapping[str, Tensor], x: Tensor, stats: Mapping[str, Tensor] | None
+        self,
+        params: Mapping[str, Tensor],
+        x: Tensor,
+        stats: Mapping[str, Tensor] | None,
+        key: Tensor | None = None,
     ) -> tuple[Tensor, Tensors]:
         """Features of ``x``, and the normalisation statistics that were used.
 
-        ``stats`` None normalises by the batch ``x`` itself.
+        ``stats`` None normalises by the batch ``x`` itself. ``key`` (int64, ``[]``) seeds what the
+        network drops at random in training; None drops nothing.
         """
 
 
@@ -34,3 +45,34 @@ def glorot_uniform(generator: torch.Generator, *shape: int) -> Tensor:
     """Uniform weights of Glorot & Bengio 2010 for ``[out, in, ...]``."""
     weight = torch.empty(shape)
     return torch.nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def he_normal(generator: torch.Generator, *shape: int, slope: float = 0.0) -> Tensor:
+    """Normal weights of He et al. 2015 for ``[out, in, ...]``, by fan-out.
+
+    ``slope`` is that of the leaky ReLU which follows.
+    """
+    weight = torch.empty(shape)
+    return torch.nn.init.kaiming_normal_(
+        weight, a=slope, mode="fan_out", nonlinearity="leaky_relu", generator=generator
+    )
+
+
+def picture_channels(name: str, input_shape: tuple[int, ...], halvings: int) -> int:
+    """The channels of pictures that ``name`` can halve ``halvings`` times.
+
+    Raises:
+        InputError: the input is no picture, or too small.
+    """
+    if len(input_shape) != 3:
+        raise InputError(
+            f"{name} takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp"
+        )
+    channels, height, width = input_shape
+    least = 2**halvings
+    if min(height, width) < least:
+        raise InputError(
+            f"{name} halves a picture {halvings} times and needs {least} x {least} pixels, got "
+            f"{height} x {width}: raise data.image_size or use conv4_strided"
+        )
+    return channels

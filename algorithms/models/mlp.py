@@ -32,7 +32,11 @@ class MLP(Backbone):
         return params, {}
 
     def apply(
-        self, params: Mapping[str, Tensor], x: Tensor, stats: Mapping[str, Tensor] | None
+        self,
+        params: Mapping[str, Tensor],
+        x: Tensor,
+        stats: Mapping[str, Tensor] | None,
+        key: Tensor | None = None,
     ) -> tuple[Tensor, Tensors]:
         """``[B, *input_shape]`` to ``[B, width]``; there are no statistics."""
         x = x.flatten(1)

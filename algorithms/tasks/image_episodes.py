@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import Images
 from metaray.algorithms.tasks.source import episode_key, episode_rng
@@ -64,8 +64,7 @@ class ImageEpisodes:
 
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few images."""
-        classes = self.splits[split]
-        available = len(classes) * self._turns(split)
+        available = self.num_classes(split)
         if available < shape.ways:
             raise InputError(
                 f"the {split} split of {self.store.header.name} has {available} classes, fewer "
@@ -95,6 +94,34 @@ class ImageEpisodes:
         query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
         return Episode(*support, *query, episode_key(rng))
 
+    def num_classes(self, split: Split) -> int:
+        """Classes of ``split``, times the quarter turns at which they are seen."""
+        return len(self.splits[split]) * self._turns(split)
+
+    def sample_batch(self, spec: BatchSpec) -> Episode:
+        """Draw images of all classes without replacement; all are equally likely.
+
+        The label of a class is its place in the split, times the turns, plus its turn.
+        """
+        rng = episode_rng(spec)
+        turns = self._turns(spec.split)
+        ends = self._image_ends[spec.split]
+        if spec.size > ends[-1] * turns:
+            raise InputError(
+                f"the {spec.split} split of {self.store.header.name} has {ends[-1] * turns} "
+                f"images, fewer than a batch of {spec.size}: lower method.batch_size"
+            )
+        drawn = rng.choice(ends[-1] * turns, spec.size, replace=False)
+        images, turned = drawn // turns, drawn % turns
+        places = np.searchsorted(ends, images, side="right")
+        x = np.empty((spec.size, *self.input_shape), np.uint8)
+        for row, (image, place, turn) in enumerate(zip(images, places, turned, strict=True)):
+            stored = self.store.images(self.splits[spec.split][place])
+            x[row] = np.rot90(stored[image - ends[place]], turn, axes=(-2, -1))  # from the end
+        y = torch.from_numpy(places * turns + turned)
+        query = torch.from_numpy(np.divide(x, np.float32(255), dtype=np.float32))
+        return Episode(query[:0], y[:0], query, y, episode_key(rng))
+
     def describe(self, spec: TaskSpec) -> list[str]:
         """The class behind every label of the episode of ``spec``, with its rotation if any."""
         names = self.store.header.class_names
@@ -109,6 +136,12 @@ class ImageEpisodes:
         images = self.store.images
         return {s: min(ids, key=lambda c: len(images(c))) for s, ids in self.splits.items()}
 
+    @cached_property
+    def _image_ends(self) -> dict[Split, NDArray[np.int64]]:
+        """The number of images up to the end of each class of a split."""
+        images = self.store.images
+        return {s: np.cumsum([len(images(c)) for c in ids]) for s, ids in self.splits.items()}
+
     def _turns(self, split: Split) -> int:
         return 4 if self.rotations == "all" or self.rotations == split else 1
 
@@ -116,7 +149,7 @@ class ImageEpisodes:
         """Must be the first use of ``rng``: describe repeats it."""
         self.check(spec.split, spec.shape)
         classes, turns = self.splits[spec.split], self._turns(spec.split)
-        drawn = rng.choice(len(classes) * turns, spec.shape.ways, replace=False)
+        drawn = rng.choice(self.num_classes(spec.split), spec.shape.ways, replace=False)
         return [_Way(classes[i // turns], i % turns) for i in drawn.tolist()]
 
     def _gather(self, rng: Generator, ways: Sequence[_Way], shape: EpisodeShape) -> Images:

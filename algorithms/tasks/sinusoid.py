@@ -15,7 +15,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.source import episode_key, episode_rng
 
@@ -54,6 +54,18 @@ class SinusoidEpisodes:
         support = _points(rng, amplitude, phase, spec.shape.shots)
         query = _points(rng, amplitude, phase, spec.shape.queries)
         return Episode(*support, *query, episode_key(rng))
+
+    def num_classes(self, split: Split) -> int:
+        """Raise InputError: there are none."""
+        raise InputError(
+            "sinusoid is regression and has no classes: set data.name to a set of them"
+        )
+
+    def sample_batch(self, spec: BatchSpec) -> Episode:
+        """Raise InputError: there are no classes to draw from."""
+        raise InputError(
+            "sinusoid is regression and has no batches over classes: train on episodes"
+        )
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The curve of the episode of ``spec``, as the name of its only row."""

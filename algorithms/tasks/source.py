@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaray.algorithms.episode import Episode, EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode import BatchSpec, Episode, EpisodeShape, Split, TaskSpec
 
 _SPLIT_CODE: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
@@ -30,12 +30,22 @@ class EpisodeSource(Protocol):
     def sample(self, spec: TaskSpec) -> Episode:
         """The episode of ``spec``, the same on any machine."""
 
+    def num_classes(self, split: Split) -> int:
+        """Classes in ``split``, each rotation being one. InputError for regression."""
+
+    def sample_batch(self, spec: BatchSpec) -> Episode:
+        """The mini-batch of ``spec``: an episode with an empty support set.
+
+        The labels of its query set, 0 .. ``num_classes`` - 1, are the same in every batch.
+        InputError for regression.
+        """
+
     def describe(self, spec: TaskSpec) -> list[str]:
         """What stands behind each label of the episode of ``spec``."""
 
 
-def episode_rng(spec: TaskSpec) -> np.random.Generator:
-    """The random stream of one episode, independent of every other episode's."""
+def episode_rng(spec: TaskSpec | BatchSpec) -> np.random.Generator:
+    """The random stream of one episode or batch, independent of every other's."""
     key = (_SPLIT_CODE[spec.split], spec.index)
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 

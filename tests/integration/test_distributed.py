@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from metaray.algorithms.registry import METHODS
+from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import params_sha256
@@ -64,7 +64,9 @@ def listening_addresses() -> set[str]:
 @pytest.mark.parametrize("method", METHODS)
 def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
     """Seven tasks in shards of three: the last shard is smaller."""
-    more = [f"method.name={method}"] + (["task.train_ways=8"] if method == "protonet" else [])
+    more = [f"method.name={method}"]
+    if not config_classes()[method].fixed_head:
+        more.append("task.train_ways=8")
     local = config_of(tiny, *more)
     reference = LocalPool(local)
     expected = digest_after(reference, local)

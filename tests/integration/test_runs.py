@@ -71,6 +71,7 @@ def test_a_run_directory_holds_what_it_promises(undisturbed: Path) -> None:
     promised = {
         "method", "dataset", "ways", "shots", "accuracy", "ci95", "num_episodes", "batch_norm",
         "outer_steps", "tasks_per_s", "wall_s", "params_sha256", "baseline_accuracy",
+        "inner_steps", "eval_inner_steps", "checkpoint", "tested_step",
     }  # fmt: skip
     assert promised <= summary.keys()
     config = json.loads((undisturbed / "config.json").read_text())

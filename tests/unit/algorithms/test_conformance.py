@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fixtures import SMALL, WAYS, algorithm_for, assert_same, episode, state_of, wave
+import torch.nn.functional as F
+from fixtures import (
+    LABEL_READERS,
+    SMALL,
+    WAYS,
+    algorithm_for,
+    assert_same,
+    episode,
+    labelling,
+    state_of,
+    wave,
+)
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
@@ -12,9 +23,12 @@ from metaray.algorithms.batching import batched_predictions, batched_task_gradie
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.registry import METHODS, config_classes
 
 INEXACT = {"fomaml", "reptile"}  # their task gradient is no derivative of the query loss
+LABELS_ARE_INPUTS = {name for name, config in SMALL.items() if config.labels_are_inputs}
+LEARN_SLOWLY = {"reptile", "mann"}  # need more outer steps than seconds allow
 REGRESS = {name for name, config in SMALL.items() if config.learns_regression}
 ADAPT_BY_STEPS = [name for name in METHODS if len(algorithm_for(SMALL[name]).reported_steps) > 1]
 ALL = pytest.mark.parametrize("name", METHODS)
@@ -128,6 +142,29 @@ def test_inductive_predictions_do_not_depend_on_other_queries(name: str) -> None
 
 
 @ALL
+def test_inductive_predictions_do_not_notice_junk(name: str) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    junk = task._replace(query_x=torch.cat([task.query_x, 5 * torch.ones_like(task.query_x)]))
+    clean, disturbed = (
+        algorithm.predict_by_step(state, t, WAYS, "inductive") for t in (task, junk)
+    )
+    torch.testing.assert_close(disturbed[:, : len(task.query_x)], clean, rtol=1e-9, atol=1e-10)
+
+
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_prediction_leaves_parameters_and_buffers_bit_identical(
+    name: str, mode: BatchNormMode
+) -> None:
+    algorithm, state = build(name)
+    before = [t.clone() for part in state for t in part.values()]
+    algorithm.predict_by_step(state, episode(), WAYS, mode)
+    after = [t for part in state for t in part.values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@ALL
 def test_transductive_predictions_do(name: str) -> None:
     algorithm, state = build(name)
     task = episode(queries=4)
@@ -137,11 +174,13 @@ def test_transductive_predictions_do(name: str) -> None:
     assert not torch.allclose(disturbed[:, : len(task.query_x)], together, rtol=1e-2)
 
 
-@ALL
+@pytest.mark.parametrize("name", sorted(set(METHODS) - LABELS_ARE_INPUTS))
 def test_renaming_the_classes_renames_what_was_learned(name: str) -> None:
     """With a head that treats classes alike, permuted labels give permuted predictions."""
     algorithm, state = build(name)
-    alike = {k: torch.zeros_like(v) if k.startswith("head") else v for k, v in state.params.items()}
+    alike = {
+        k: v.mean(0).expand_as(v) if "head" in k and v.ndim else v for k, v in state.params.items()
+    }
     permutation = torch.tensor([2, 0, 1])
     task = episode()
     renamed = task._replace(support_y=permutation[task.support_y])
@@ -150,6 +189,28 @@ def test_renaming_the_classes_renames_what_was_learned(name: str) -> None:
         for t in (task, renamed)
     )
     torch.testing.assert_close(permuted[:, permutation], outputs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(LABELS_ARE_INPUTS))
+def test_renaming_the_classes_in_the_network_as_well_renames_predictions(name: str) -> None:
+    """Weights that read a label or write an output know a class by its number, and by no more."""
+    algorithm, (params, buffers) = build(name)
+    permutation = torch.tensor([2, 0, 1])
+    first = algorithm.backbone.feature_dim  # a step's input is [features, label, ...]
+    renamed = {k: v.clone() for k, v in params.items()}
+    for key, value in params.items():
+        if key.startswith(LABEL_READERS[name]) and value.ndim == 2:
+            renamed[key][:, first + permutation] = value[:, first : first + WAYS]
+    for key in HEAD:
+        renamed[key] = torch.empty_like(renamed[key]).index_copy(0, permutation, renamed[key])
+    task = episode()
+    relabelled = task._replace(support_y=permutation[task.support_y])
+    outputs, permuted, unmoved = (
+        algorithm.predict_by_step(State(at, buffers), t, WAYS, "inductive")[-1]
+        for at, t in ((params, task), (renamed, relabelled), (params, relabelled))
+    )
+    torch.testing.assert_close(permuted[:, permutation], outputs, rtol=1e-8, atol=1e-8)
+    assert not torch.allclose(unmoved, outputs, rtol=1e-6)  # support labels matter
 
 
 @pytest.mark.parametrize("name", ADAPT_BY_STEPS)
@@ -182,19 +243,57 @@ def test_identical_pictures_and_a_single_query_stay_finite(name: str, mode: Batc
 def test_a_few_outer_steps_lower_the_loss(name: str) -> None:
     algorithm, state = build(name)
     tasks = Episode.stack([episode(seed) for seed in range(4)])
-    lr = 0.5 if name == "reptile" else 0.05
+    leaves = {k: v.clone() for k, v in state.params.items()}
+    adam = torch.optim.Adam(leaves.values(), lr=0.01)
     losses = []
     for _ in range(25):
         result = batched_task_gradients(algorithm, state, tasks, WAYS)
         losses.append(float(result.figures["loss"].mean()))
-        params = {k: v - lr * result.gradient[k].mean(0) for k, v in state.params.items()}
-        state = State(params, {k: v.mean(0) for k, v in result.buffers.items()})
+        for k, v in leaves.items():
+            v.grad = result.gradient[k].mean(0)
+        adam.step()
+        state = State(
+            {k: v.detach().clone() for k, v in leaves.items()},
+            {k: v.mean(0) for k, v in result.buffers.items()},
+        )
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - LEARN_SLOWLY))
+def test_learns_a_family_of_tasks_in_seconds(name: str) -> None:
+    """Three characters under ever new labels: tasks that were never seen get easier."""
+    algorithm, state = build(name)
+    unseen = Episode.stack([labelling(-seed) for seed in range(1, 21)])
+    leaves = {k: v.clone() for k, v in state.params.items()}
+    adam = torch.optim.Adam(leaves.values(), lr=0.01)
+
+    def unseen_loss() -> float:
+        outputs = batched_predictions(algorithm, state, unseen, WAYS, "transductive")[:, -1]
+        return float(F.cross_entropy(outputs.flatten(0, 1), unseen.query_y.flatten()))
+
+    losses = [unseen_loss()]
+    for step in range(200):
+        tasks = Episode.stack([labelling(8 * step + i) for i in range(8)])
+        result = batched_task_gradients(algorithm, state, tasks, WAYS)
+        for k, v in leaves.items():
+            v.grad = result.gradient[k].mean(0)
+        adam.step()
+        state = State(
+            {k: v.detach().clone() for k, v in leaves.items()},
+            {k: v.mean(0) for k, v in result.buffers.items()},
+        )
+        if step % 10 == 9:
+            losses.append(unseen_loss())
+            if losses[-1] < 0.9 * losses[0]:
+                return
+    pytest.fail(f"the loss on unseen tasks stayed at {losses}")
 
 
 @pytest.mark.parametrize("name", sorted(REGRESS))
 def test_regression_runs_through_every_method_that_can(name: str) -> None:
-    config = SMALL[name].model_copy(update={"inner_lr": 0.02})
+    config = SMALL[name]
+    if name in ADAPT_BY_STEPS:
+        config = config.model_copy(update={"inner_lr": 0.02})
     algorithm = algorithm_for(config, model="mlp", kind="regression")
     state = state_of(algorithm)
     tasks = Episode.stack([wave(seed) for seed in range(2)])
@@ -202,6 +301,19 @@ def test_regression_runs_through_every_method_that_can(name: str) -> None:
     assert set(result.figures) == {"loss"}
     outputs = batched_predictions(algorithm, state, tasks, 1, "inductive")
     assert outputs.shape == (2, len(algorithm.reported_steps), 6, 1)
+    assert torch.isfinite(outputs).all()
+    other = tasks._replace(support_y=tasks.support_y + 1)
+    assert not torch.allclose(
+        batched_predictions(algorithm, state, other, 1, "inductive")[:, -1], outputs[:, -1]
+    )
+
+
+@pytest.mark.parametrize("name", sorted(REGRESS & set(ADAPT_BY_STEPS)))
+def test_inner_steps_on_a_curve_fit_its_points(name: str) -> None:
+    config = SMALL[name].model_copy(update={"inner_lr": 0.02})
+    algorithm = algorithm_for(config, model="mlp", kind="regression")
+    state = state_of(algorithm)
+    tasks = Episode.stack([wave(seed) for seed in range(2)])
     seen = tasks._replace(query_x=tasks.support_x, query_y=tasks.support_y)
     outputs = batched_predictions(algorithm, state, seen, 1, "inductive")
     first, last = ((outputs[:, i] - seen.query_y).square().mean() for i in (0, -1))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
+from torch.func import grad
 
-from metaray.algorithms.inner_loop import Form, descend, meta_gradient
+from metaray.algorithms.inner_loop import (
+    Form,
+    InnerStep,
+    LossWithAux,
+    descend,
+    follow,
+    meta_gradient,
+)
 
 FORMS: tuple[Form, ...] = ("unrolled", "recursion")
 RATE = 0.1
@@ -31,7 +41,8 @@ def test_quadratic_has_the_closed_form(form: Form, steps: int) -> None:
     def query(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return p["w"] @ query_hessian @ p["w"] / 2, p["w"]
 
-    gradient, _ = meta_gradient(form, support, query, start, {"w": RATE}, steps)
+    path = [InnerStep(support, {"w": RATE})] * steps
+    gradient = meta_gradient(form, path, {steps: query}, start).gradient
     adapted = descend(support, start, {"w": RATE}, steps)[-1]["w"]
     contraction = torch.linalg.matrix_power(torch.eye(4).double() - RATE * hessian, steps)
     torch.testing.assert_close(gradient["w"], contraction @ (query_hessian @ adapted))
@@ -68,12 +79,21 @@ def test_every_component_equals_central_differences(
     """Also with parameters that the inner loop leaves alone."""
     rates = dict.fromkeys(adapted, 0.2)
     params = smooth_params()
-    gradient, aux = meta_gradient(form, smooth_support, smooth_query, params, rates, steps)
+    path = [InnerStep(smooth_support, rates)] * steps
+    gradient, aux, _ = meta_gradient(form, path, {steps: smooth_query}, params)
 
     def objective(at: dict[str, Tensor]) -> float:
         return float(smooth_query(descend(smooth_support, at, rates, steps)[-1])[0])
 
-    assert float(aux) == pytest.approx(2 * objective(params), rel=1e-12)
+    assert float(aux[steps]) == pytest.approx(2 * objective(params), rel=1e-12)
+    assert_central_differences(gradient, params, objective)
+
+
+def assert_central_differences(
+    gradient: dict[str, Tensor],
+    params: dict[str, Tensor],
+    objective: Callable[[dict[str, Tensor]], float],
+) -> None:
     h = 1e-5
     for name, value in params.items():
         for i in range(value.numel()):
@@ -86,14 +106,29 @@ def test_every_component_equals_central_differences(
 
 def test_first_order_is_the_query_gradient_at_the_adapted_weights() -> None:
     params, rates = smooth_params(), dict.fromkeys(("body", "shift", "head"), 0.2)
-    first_order, _ = meta_gradient("first_order", smooth_support, smooth_query, params, rates, 3)
+    path = [InnerStep(smooth_support, rates)] * 3
+    first_order = meta_gradient("first_order", path, {3: smooth_query}, params).gradient
     at = descend(smooth_support, params, rates, 3)[-1]
     leaves = {name: value.clone().requires_grad_() for name, value in at.items()}
     smooth_query(leaves)[0].backward()
-    exact, _ = meta_gradient("unrolled", smooth_support, smooth_query, params, rates, 3)
+    exact = meta_gradient("unrolled", path, {3: smooth_query}, params).gradient
     for name in params:
         torch.testing.assert_close(first_order[name], leaves[name].grad)
         assert not torch.allclose(first_order[name], exact[name], rtol=1e-3)
+
+
+def test_first_order_is_exact_where_the_support_loss_has_no_curvature() -> None:
+    params, rates = smooth_params(), dict.fromkeys(("body", "shift", "head"), 0.2)
+
+    def straight(p: dict[str, Tensor]) -> Tensor:
+        return sum((p[name].sum() for name in p), torch.zeros(()))
+
+    first_order, exact = (
+        meta_gradient(form, straight, smooth_query, params, rates, 3)[0]
+        for form in ("first_order", "recursion")
+    )
+    for name in params:
+        torch.testing.assert_close(first_order[name], exact[name])
 
 
 def test_descend_is_plain_gradient_descent_and_mutates_nothing() -> None:
@@ -109,3 +144,58 @@ def test_descend_is_plain_gradient_descent_and_mutates_nothing() -> None:
         optimizer.step()
     assert torch.equal(trajectory[3]["body"], before["body"])
     assert all(torch.equal(params[name], before[name]) for name in params)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_learned_rates_and_intermediate_losses_equal_central_differences(
+    form: Form, steps: int
+) -> None:
+    """An elementwise rate that all steps share, a scalar of each step, and a number."""
+    params = smooth_params() | {"rate.body": torch.linspace(-0.1, 0.3, 6).double()[None]}
+    params |= {f"rate.{k}.head": torch.tensor(0.1 + 0.05 * k).double() for k in range(steps)}
+    path = [
+        InnerStep(smooth_support, {"body": "rate.body", "head": f"rate.{k}.head", "shift": 0.2})
+        for k in range(steps)
+    ]
+    queries = {k: weighted_query(k + 1.0) for k in {0, steps // 2, steps}}
+    gradient, aux, trajectory = meta_gradient(form, path, queries, params)
+
+    def objective(at: dict[str, Tensor]) -> float:
+        reached = follow(path, at)
+        return sum(float(query(reached[k])[0]) for k, query in queries.items())
+
+    assert sum(map(float, aux.values())) == pytest.approx(objective(params), rel=1e-12)
+    for reached, expected in zip(trajectory, follow(path, params), strict=True):
+        assert all(torch.equal(reached[name], expected[name]) for name in params)
+    assert_central_differences(gradient, params, objective)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_forms_agree_on_learned_rates_to_rounding(steps: int) -> None:
+    params = smooth_params() | {"rate": torch.full((6,), 0.2, dtype=torch.float64)}
+    path = [InnerStep(smooth_support, {"shift": "rate", "head": 0.2})] * steps
+    queries = {k: weighted_query(0.5) for k in range(steps + 1)}
+    one, other = (meta_gradient(form, path, queries, params).gradient for form in FORMS)
+    for name in params:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-12, atol=1e-14)
+
+
+def test_first_order_learns_rates_from_constant_inner_gradients() -> None:
+    """The objective is then linear in each step: ``- <dQ, dL_k>`` for the rate of step k."""
+    params = smooth_params() | {f"rate.{k}": torch.tensor(0.2).double() for k in range(2)}
+    path = [InnerStep(smooth_support, {"head": f"rate.{k}"}) for k in range(2)]
+    gradient, _, trajectory = meta_gradient("first_order", path, {2: smooth_query}, params)
+    v = grad(lambda p: smooth_query(p)[0])(trajectory[2])["head"]
+    for k in range(2):
+        inner = grad(smooth_support)(trajectory[k])["head"]
+        torch.testing.assert_close(gradient[f"rate.{k}"], -(v * inner).sum())
+    torch.testing.assert_close(gradient["head"], v)
+
+
+def weighted_query(weight: float) -> LossWithAux:
+    def query(params: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        loss = weight * smooth_query(params)[0]
+        return loss, loss
+
+    return query

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,13 +46,21 @@ def test_batch_norm_of_constant_input_is_its_shift() -> None:
 
 @pytest.mark.parametrize(
     ("name", "size", "features"),
-    [("conv4", 28, 64), ("conv4", 84, 1600), ("conv4_strided", 28, 64), ("conv4_strided", 84, 64)],
+    [
+        ("conv4", 28, 64),
+        ("conv4", 84, 1600),
+        ("conv4_strided", 28, 64),
+        ("conv4_strided", 84, 64),
+        ("conv4_map", 28, 64 * 7 * 7),
+        ("conv4_map", 84, 64 * 21 * 21),
+    ],
 )
 def test_conv4_features(name: str, size: int, features: int) -> None:
     backbone = build_backbone(ModelConfig(name=name, width=64), (3, size, size))  # type: ignore[arg-type]
     params, stats = backbone.init(torch.Generator().manual_seed(0))
     out, seen = backbone.apply(params, torch.rand(2, 3, size, size), None)
     assert out.shape == (2, features) == (2, backbone.feature_dim)
+    assert prod(backbone.map_shape) == features
     assert set(seen) == set(stats)
     # 3x3 convolutions of 3, 64, 64, 64 channels, and two parameters of norm per channel and block
     assert sum(p.numel() for p in params.values()) == 9 * 64 * (3 + 3 * 64) + 4 * 2 * 64

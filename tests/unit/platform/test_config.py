@@ -12,6 +12,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import (
     changed_keys,
+    flat,
     known_keys,
     load_config,
     override,
@@ -47,6 +48,17 @@ def test_every_recipe_resolves_and_round_trips(
     assert read_run_config(file) == config
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_with_every_setting_gives_the_config_it_was_written_from(
+    method: str, tmp_path: Path
+) -> None:
+    config = load_config(None, [f"method.name={method}", "seed=7", "task.shots=5"])
+    settings = {key: value for key, value in flat(config.model_dump()) if value is not None}
+    file = tmp_path / "run.toml"  # TOML has no null; strings, numbers and lists are as in JSON
+    file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    assert load_config(file) == config
+
+
 @pytest.mark.parametrize(
     ("method", "ways", "expected"),
     [
@@ -57,8 +69,21 @@ def test_every_recipe_resolves_and_round_trips(
             20,
             {"method.inner_lr": 2.0, "method.inner_steps": 5, "train.meta_batch_size": 16},
         ),
+        (
+            "mamlpp",
+            20,
+            {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.min_meta_lr": 1e-5},
+        ),
+        ("metasgd", 5, {"method.inner_lr_high": 0.1, "method.inner_steps": 1}),
+        ("protomaml", 5, {"method.inner_lr": 0.31, "method.second_order": "none"}),
         ("reptile", 5, {"method.inner_batch": 10, "task.train_shots": 10, "train.meta_lr": 1.0}),
         ("protonet", 5, {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3}),
+        ("matching", 20, {"task.train_ways": 20, "model.name": "conv4"}),
+        ("relation", 5, {"task.train_queries": 19, "train.clip_norm": 0.5}),
+        ("relation", 20, {"task.train_queries": 10, "train.lr_step_every": 100_000}),
+        ("mann", 5, {"method.controller_width": 200, "train.meta_batch_size": 16}),
+        ("snail", 5, {"method.sequence_length": 6, "method.width": 128, "train.meta_lr": 1e-4}),
+        ("snail", 20, {"method.sequence_length": 21, "train.meta_batch_size": 32}),
     ],
 )
 def test_omniglot_recipes_are_the_papers(
@@ -83,6 +108,7 @@ def test_omniglot_recipes_are_the_papers(
         ("train.outer_steps=many", "train.outer_steps = 'many' is not valid"),
         ("task.train_ways=7", r"task.train_ways \(7\) must equal task.ways \(5\)"),
         ("workers.device=gpu", "workers.device = 'gpu' is not valid"),
+        ("method={name='mann', read_heads=200}", r"read_heads = 200 for .*slots = 128: lower the"),
         ("train.meta_lr", "--set takes key=value, got 'train.meta_lr'"),
         ("seed.x=1", "seed"),
     ],

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore, params_sha256
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import load_config
 from metaray.platform.errors import LearnerLostError, NonFiniteError, WorkersLostError
+from metaray.platform.evaluation import evaluate
 from metaray.platform.learner import MetaLearner
 from metaray.platform.loop import LoopHooks, TrainingLoop, due, train_orders
 from metaray.platform.messages import ShardReport, TrainOrder
@@ -115,14 +117,15 @@ def test_divergence_stops_the_run_and_names_the_shard(tiny: list[str], tmp_path:
     assert [p.name for p in tmp_path.glob("step-*")] == ["step-00000000.safetensors"]
 
 
-@pytest.mark.parametrize("method", ["maml", "reptile", "protonet"])
-@pytest.mark.parametrize("stop_after", [1, 4])
+@pytest.mark.parametrize(
+    ("method", "stop_after"), [("maml", 1), *((method, 4) for method in METHODS)]
+)
 def test_stopped_and_resumed_equals_uninterrupted(
     tiny: list[str], tmp_path: Path, method: str, stop_after: int
 ) -> None:
     """Adam's state, Reptile's moments, running statistics, schedule, best step, and the log."""
     more = [f"method.name={method}", "train.schedule=linear"]
-    if method == "protonet":
+    if not config_classes()[method].fixed_head:
         more.append("task.train_ways=8")
     config = config_of(tiny, *more)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
@@ -139,6 +142,46 @@ def test_stopped_and_resumed_equals_uninterrupted(
     rows = [MetricsLog.read(folder / "metrics.jsonl") for folder in (whole, halves)]
     for key in ("step", "loss", "grad_norm", "meta_lr", "val_accuracy"):
         assert [r.get(key) for r in rows[0]] == [r.get(key) for r in rows[1]], key
+
+
+class _WatchedPool(LocalPool):
+    """A pool that notes which splits it was asked about."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self.splits: set[str] = set()
+
+    def evaluate(self, orders, state=None, done=lambda episodes: None):  # type: ignore[no-untyped-def]
+        self.splits |= {order.split for order in orders}
+        return super().evaluate(orders, state, done)
+
+
+def test_the_best_step_is_chosen_on_validation_classes_alone(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    config = config_of(tiny, "train.validate_every=1", "train.validate_episodes=20")
+    pool = _WatchedPool(config)
+    last = run_loop(config, tmp_path, pool=pool)
+    assert pool.splits == {"val"}
+    scores = {
+        row["step"]: row["val_accuracy"] for row in MetricsLog.read(tmp_path / "metrics.jsonl")
+    }
+    assert len(scores) == 6
+    assert last.best_score == max(scores.values())
+    assert last.best_step in scores
+    assert scores[last.best_step] == last.best_score
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) -> None:
+    more = [] if config_classes()[method].fixed_head else ["task.train_ways=8"]
+    config = config_of(tiny, f"method.name={method}", *more)
+    pool = LocalPool(config)
+    pool.train_step(train_orders(0, config.train))
+    before = pool.snapshot()
+    evaluate(pool, Blueprint(config, build_source(config.data)), "test", 4)
+    after = pool.snapshot()
+    assert all(torch.equal(before.tensors[k], after.tensors[k]) for k in after.tensors)
 
 
 def test_a_run_killed_between_checkpoints_repeats_the_lost_steps(

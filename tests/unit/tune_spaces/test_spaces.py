@@ -15,7 +15,17 @@ PAPER: dict[str, dict[str, float]] = {
     "fomaml": {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32},
     "anil": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_lr": 1e-3},
     "reptile": {"method.inner_lr": 1e-3, "method.inner_batch": 10, "task.train_shots": 10},
+    "mamlpp": {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.meta_batch_size": 8},
+    "metasgd": {"method.inner_lr_high": 0.1, "method.inner_steps": 1, "train.meta_lr": 1e-3},
+    "protomaml": {"method.inner_lr": 0.31, "method.inner_steps": 6, "method.eval_inner_steps": 11},
+    "baseline": {"method.batch_size": 16, "method.eval_inner_lr": 0.01, "train.meta_lr": 1e-3},
+    "baselinepp": {"method.scale": 2.0, "method.eval_scale": 2.0, "method.eval_inner_steps": 100},
     "protonet": {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3},
+    "matching": {"method.temperature": 1.0, "task.train_ways": 5},
+    "relation": {"task.train_queries": 19, "train.meta_lr": 1e-3, "train.clip_norm": 0.5},
+    "siamese": {"method.margin": 1.0},
+    "mann": {"method.controller_width": 200, "method.memory_slots": 128, "train.meta_lr": 1e-4},
+    "snail": {"method.width": 128, "train.meta_lr": 1e-4, "train.meta_batch_size": 32},
 }
 ENDS = [
     pytest.param(method, path, value, id=f"{method}-{path}-{value}")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, Rotations
@@ -207,3 +207,35 @@ def test_turns_need_square_images(tmp_path: Path) -> None:
     assert ImageEpisodes(store, splits).input_shape == (1, 3, 4)
     with pytest.raises(InputError, match="square images, got 3 x 4"):
         ImageEpisodes(store, splits, "train")
+
+
+@pytest.mark.parametrize("rotations", ["none", "train"])
+def test_a_batch_names_the_class_and_the_turn_of_each_image(
+    tmp_path: Path, rotations: Rotations
+) -> None:
+    data = source(tmp_path, rotations, class4=3)
+    turns = 4 if rotations == "train" else 1
+    assert data.num_classes("train") == 15 * turns
+    assert data.num_classes("val") == 7
+    total = (15 * NUM_IMAGES - 5) * turns
+    batch = data.sample_batch(BatchSpec(split="train", index=3, seed=1, size=total))
+    seen = read(batch.query_x)
+    assert len(set(seen)) == total  # all images, each once
+    labels = [SPLITS["train"].index(class_id) * turns + turned for class_id, _, turned in seen]
+    assert batch.query_y.tolist() == labels
+    assert batch.support_x.shape == (0, 1, 3, 3)
+    assert batch.support_y.shape == (0,)
+
+
+def test_batches_are_functions_of_their_spec(tmp_path: Path) -> None:
+    data = source(tmp_path)
+
+    def batch(index: int, seed: int = 0) -> Tensor:
+        spec = BatchSpec(split="train", index=index, seed=seed, size=20)
+        return data.sample_batch(spec).query_x
+
+    assert torch.equal(batch(1), batch(1))
+    assert not torch.equal(batch(1), batch(2))
+    assert not torch.equal(batch(1), batch(1, seed=1))
+    with pytest.raises(InputError, match="has 120 images, fewer than a batch of 121"):
+        data.sample_batch(BatchSpec(split="train", index=0, seed=0, size=121))

@@ -1,0 +1,83 @@
+"""Pretrained weights: from a file without executing what is in it, or from torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+import torchvision.models
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.parameters import Tensors
+
+_NAMED = 3  # layers that an error message lists
+
+
+def read_weights(arch: str, source: str) -> Tensors:
+    """A state dict from the file ``source``, or torchvision's for ``arch`` where it is `download`.
+
+    Raises:
+        InputError: no such file, one that cannot be read safely, or no network to download over.
+    """
+    if source == "download":
+        return _download(arch)
+    path = Path(source)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"cannot read the weights {path} ({reason}): give a state dict written by torch.save "
+            "or safetensors"
+        ) from None
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise InputError(
+            f"{path} holds no state dict: save model.state_dict(), names and tensors alone"
+        )
+    return dict(found)
+
+
+def fitted(wanted: Tensors, found: Tensors, what: str) -> Tensors:
+    """``found`` with the types of ``wanted``, whose names and shapes it must have.
+
+    Raises:
+        InputError: a tensor is missing, unknown or of another shape; the first few are named.
+    """
+    problems = [f"{name} is missing" for name in wanted if name not in found]
+    problems += [f"{name} has no place" for name in found if name not in wanted]
+    problems += [
+        f"{name} is {_shape(found[name])} in place of {_shape(tensor)}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise InputError(
+            f"{what} are those of another network: {'; '.join(problems[:_NAMED])}{more}: set "
+            "model.arch to the network they belong to"
+        )
+    return {name: found[name].to(tensor.dtype) for name, tensor in wanted.items()}
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _download(arch: str) -> Tensors:
+    try:
+        state: dict[str, Any] = torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(
+            progress=False, check_hash=True
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot download the weights of {arch} ({error}): give a file as model.weights"
+        ) from None
+    return state
