@@ -2,12 +2,12 @@
 
     python benchmarks/sweep.py
 
-Twenty short trials of MAML's own space on built-in characters (width 16, 60 outer steps, validation
+Twenty short trials of MAML on built-in characters (width 16, 60 outer steps of 16 tasks, validation
 every 20), each computing in its own process, on all cores. ``CPUs busy`` is of the whole machine
 from the first trial to the last, so nothing else should run. ``training`` is the share of that time
 in which trials were in their loops, and ``overhead s`` what the rest comes to for each trial.
-``to best s`` is when a trial first reached the best validation accuracy of the scheduler that found
-the lower one.
+``to best s`` is when a trial first ended with the best validation accuracy of the scheduler that
+found the lower one.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from unittest.mock import patch
 
 import psutil
 from common import Row, report
 from rich.console import Console
+from typing_extensions import Self
 
 from metaray.platform.config_io import with_overrides
-from metaray.platform.sweep import runner
 from metaray.platform.sweep import sweep as story
+from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import make_plan
+from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult
 
 SETTINGS = [
     "model.width=16",
     "task.queries=5",
     "train.outer_steps=60",
+    "train.meta_batch_size=16",
     "train.validate_every=20",
     "train.validate_episodes=50",
     "evaluate.num_episodes=50",
@@ -65,37 +66,27 @@ high = 5
 """
 
 
-@dataclass
-class Stopwatch:
+class Stopwatch(SweepProgress):
     """Time and work of the trials alone, without the start of Ray, the test and the page."""
 
-    wall_s: float = 0.0
-    busy_share: float = 0.0
-    best_by_s: list[tuple[float, float]] = field(default_factory=list)
+    latest: Stopwatch
 
+    def __enter__(self) -> Self:
+        Stopwatch.latest = self
+        self.completed: list[tuple[float, float]] = []
+        self.started_s, self._before = perf_counter(), psutil.cpu_times()
+        return super().__enter__()
 
-def timed_trials(watch: Stopwatch) -> Any:
-    """``run_trials`` with a watch in the audience's place."""
-    run_trials = runner.run_trials
-
-    def timed(*args: Any, audience: Any, **options: Any) -> bool:
-        started, before = perf_counter(), psutil.cpu_times()
-        ended = audience.ended
-
-        def note(number: int, state: str, metrics: dict[str, Any], reason: str | None) -> None:
-            if state == "complete":
-                watch.best_by_s.append((perf_counter() - started, metrics["val_accuracy"]))
-            ended(number, state, metrics, reason)
-
-        audience.ended = note
-        stopped = run_trials(*args, audience=audience, **options)
+    def __exit__(self, *error: object) -> None:
         after = psutil.cpu_times()
-        watch.wall_s = perf_counter() - started
-        spent = sum(after) - sum(before)
-        watch.busy_share = 1 - (after.idle - before.idle) / spent
-        return stopped
+        self.wall_s = perf_counter() - self.started_s
+        self.busy_share = 1 - (after.idle - self._before.idle) / (sum(after) - sum(self._before))
+        super().__exit__(*error)
 
-    return timed
+    def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
+        if state == "complete":
+            self.completed.append((perf_counter() - self.started_s, metrics["val_accuracy"]))
+        super().ended(number, state, metrics, reason)
 
 
 def run(scheduler: str, num_trials: int, folder: Path) -> tuple[SweepResult, Stopwatch]:
@@ -107,17 +98,16 @@ def run(scheduler: str, num_trials: int, folder: Path) -> tuple[SweepResult, Sto
     )
     space = folder / "space.toml"
     space.write_text(SPACE)
-    watch = Stopwatch()
     quiet = Console(file=(folder / f"{scheduler}.log").open("w"))
-    with patch.object(runner, "run_trials", timed_trials(watch)):
+    with patch.object(story, "SweepProgress", Stopwatch):
         result = story.sweep(plan, space, folder / scheduler, story.Limits(), quiet)
-    return result, watch
+    return result, Stopwatch.latest
 
 
 def row_of(scheduler: str, result: SweepResult, watch: Stopwatch, target: float) -> Row:
     cores = os.cpu_count() or 1
     training_s = sum(trial.duration_s or 0.0 for trial in result.trials)
-    reached = [seconds for seconds, value in watch.best_by_s if value >= target]
+    reached = [seconds for seconds, value in watch.completed if value >= target]
     count = len(result.trials)
     return {
         "scheduler": scheduler,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
@@ -18,9 +18,10 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.progress import SweepProgress
-from metaray.platform.sweep.searcher import StudySearcher
-from metaray.platform.sweep.trial import train_trial
 from metaray.tune_spaces.space import Choice, Float, Int, Space
+
+if TYPE_CHECKING:
+    from metaray.platform.sweep.searcher import StudySearcher
 
 SPACE: Space = {
     "method.inner_lr": Float(0.05, 2.0, log=True),
@@ -58,6 +59,8 @@ class Bench:
 
     def searcher(self) -> StudySearcher:
         """A new one, as after a restart, over the study as it is on the disk."""
+        from metaray.platform.sweep.searcher import StudySearcher  # Ray: not while collecting
+
         self.study = studies.load_study(self.plan, self.folder, None)
         progress = SweepProgress(
             self.console,
@@ -92,6 +95,8 @@ class Bench:
     @staticmethod
     def train(order: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """What a trial does in its process."""
+        from metaray.platform.sweep.trial import train_trial
+
         config = validate(json.loads(order["config"]))
         return train_trial(config, Path(order["folder"]), order["time_adaptation"], report)
 

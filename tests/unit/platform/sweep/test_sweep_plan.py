@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.cli.sweep import sweep
 from metaray.platform.config import WorkersConfig
 from metaray.platform.sweep.capacity import bundles, trials_at_once
-from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, make_plan, own_values
+from metaray.platform.sweep.plan import (
+    SweepPlan,
+    check_shared,
+    check_space,
+    make_plan,
+    own_values,
+    without_password,
+)
 from metaray.platform.sweep.space_file import parse_space, read_space, space_text
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, Space
@@ -211,3 +219,21 @@ def test_what_never_fits_is_refused_with_what_would(
 def test_the_head_of_a_placement_group_takes_nothing() -> None:
     assert bundles(WorkersConfig(count=2, cpus=0.5)) == [{}, {"CPU": 0.5}, {"CPU": 0.5}]
     assert bundles(WorkersConfig(count=0)) == [{"CPU": 1.0}]
+
+
+def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
+        sweep(resume=tmp_path, overrides=["seed=1"])
+    with pytest.raises(InputError, match="is not a sweep .it has no sweep.json"):
+        sweep(resume=tmp_path)
+
+
+def test_an_option_that_is_not_known_is_refused_by_its_name() -> None:
+    with pytest.raises(InputError, match="sampler = 'tpa' is not one of .*did you mean tpe"):
+        sweep(sampler="tpa")
+    with pytest.raises(InputError, match="--storage takes a URL"):
+        sweep(storage="somewhere")
+
+
+def test_a_password_is_not_written_down() -> None:
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
