@@ -53,8 +53,7 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            help="Who ends poor trials early: asha, hyperband or none [asha; none for several "
-            "metrics]."
+            help="Who ends poor trials early: asha or none [asha; none for several metrics]."
         ),
     ] = None,
     grace: Annotated[

@@ -18,7 +18,7 @@ from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolv
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
-SchedulerName = Literal["asha", "hyperband", "none"]
+SchedulerName = Literal["asha", "none"]
 
 Direction = Literal["maximize", "minimize"]
 

@@ -67,8 +67,7 @@ def run_trials(
                 search_alg=searcher,
                 scheduler=make_scheduler(plan, _most_steps(plan, space), study),
                 num_samples=-1,
-                # HyperBand pauses trials until a bracket is full: they must not count
-                max_concurrent_trials=None if plan.scheduler == "hyperband" else parallel,
+                max_concurrent_trials=parallel,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

@@ -1,4 +1,4 @@
-"""Tune's schedulers, which end poor trials early so that others can begin."""
+"""Tune's ASHA, which ends poor trials early so that others can begin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from metaray.platform.sweep.plan import SweepPlan
 
@@ -17,20 +17,18 @@ def make_scheduler(plan: SweepPlan, outer_steps: int, study: optuna.Study) -> An
     """The scheduler of ``plan`` over trials of at most ``outer_steps``.
 
     ASHA is told what finished trials of an interrupted sweep had reported, so that it judges the
-    others as it would have. HyperBand begins with new brackets.
+    others as it would have.
     """
     if plan.scheduler == "none":
         return FIFOScheduler()
-    judged: dict[str, Any] = {
-        "metric": plan.metrics[0],
-        "mode": "max" if plan.directions[0] == "maximize" else "min",
-        "time_attr": "step",
-        "max_t": outer_steps + 1,  # a trial that is through ends by itself
-        "reduction_factor": _REDUCTION,
-    }
-    if plan.scheduler == "hyperband":
-        return HyperBandScheduler(**judged)
-    scheduler = AsyncHyperBandScheduler(**judged, grace_period=plan.grace)
+    scheduler = AsyncHyperBandScheduler(
+        metric=plan.metrics[0],
+        mode="max" if plan.directions[0] == "maximize" else "min",
+        time_attr="step",
+        max_t=outer_steps + 1,  # a trial that is through ends by itself
+        grace_period=plan.grace,
+        reduction_factor=_REDUCTION,
+    )
     for trial in study.get_trials(deepcopy=False):
         if trial.state.is_finished():
             before: Any = SimpleNamespace(trial_id=f"before-{trial.number}")

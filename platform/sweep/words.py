@@ -80,10 +80,9 @@ def told(result: SweepResult) -> list[str]:
             value = figure(name, first.metrics[name])
             sentences.append(f"The first trial had {value} ({first.state}).")
     samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
-    schedulers = {"asha": "ASHA", "hyperband": "HyperBand"}
-    ended = schedulers.get(plan.scheduler)
     by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
-    sentences.append(by + (f", and {ended} ended poor trials early." if ended else "."))
+    ended = plan.scheduler == "asha"
+    sentences.append(by + (", and ASHA ended poor trials early." if ended else "."))
     return sentences
 
 
