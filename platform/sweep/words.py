@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from metaray.platform.config_io import flat
 from metaray.platform.sweep.progress import figure
-from metaray.platform.sweep.results import SweepResult
+from metaray.platform.sweep.results import SweepResult, TrialRecord
 
 
 def outcome_counts(result: SweepResult) -> str:
@@ -67,7 +68,7 @@ def told(result: SweepResult) -> list[str]:
         sentences += [
             f"Trial {best.number} was the best by {name}, {figure(name, best.metrics[name])} on "
             f"{plan.base.train.validate_episodes} validation episodes.",
-            "The best of many is a lucky one too, so expect less of the test than of validation.",
+            "To be the best of many is partly luck, which flatters that figure.",
             "The search saw validation classes only: test classes were touched once, after it, "
             f"for this trial alone, over {test['num_episodes']:,} episodes."
             if result.num_tested <= 1
@@ -75,15 +76,25 @@ def told(result: SweepResult) -> list[str]:
             f"{result.num_tested} trials were meta-tested, each as the best of its time; no choice "
             "depended on it.",
         ]
-        first = result.trials[0]
-        if first.number == 0 and first.number != best.number and name in first.metrics:
-            value = figure(name, first.metrics[name])
-            sentences.append(f"The first trial had {value} ({first.state}).")
+        start = _unchanged(result)
+        if start is not None and start.number != best.number and name in start.metrics:
+            value = figure(name, start.metrics[name])
+            sentences.append(
+                f"Trial {start.number}, with the settings from before the sweep, had {value}"
+                + (f" when it was ended at step {start.step}." if start.state == "pruned" else ".")
+            )
     samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
     by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
     ended = plan.scheduler == "asha"
     sentences.append(by + (", and ASHA ended poor trials early." if ended else "."))
     return sentences
+
+
+def _unchanged(result: SweepResult) -> TrialRecord | None:
+    """The trial with the settings that the config has by itself, if it was one of them."""
+    base = dict(flat(result.plan.base.model_dump()))
+    own = (t for t in result.trials if all(base.get(k) == v for k, v in t.values.items()))
+    return next(own, None)
 
 
 def task(result: SweepResult) -> str:
