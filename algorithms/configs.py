@@ -46,21 +46,45 @@ class TaskConfig(Section):
         return fallback | values
 
 
+# What a data set has been used with in the literature, where it is not the class default.
+_PICTURES_84 = {"split": "published", "image_size": 84}
+_PICTURES_32 = {"split": "published", "image_size": 32}
+_BY_DATA_SET: dict[str, dict[str, Any]] = {
+    "miniimagenet": _PICTURES_84,
+    "cifar_fs": _PICTURES_32,
+    "fc100": _PICTURES_32,
+    "cub": _PICTURES_84,
+    "folder": {"split": "random", "image_size": 84},
+}
+
+
 class DataConfig(Section):
     """Where the classes come from, and how they are split."""
 
-    name: Literal["glyphs", "omniglot", "sinusoid"] = "glyphs"
+    name: Literal[
+        "glyphs", "omniglot", "sinusoid", "miniimagenet", "cifar_fs", "fc100", "cub", "folder"
+    ] = "glyphs"
     """data set"""
     root: str | None = None
-    """folder with the raw data (Omniglot's zips or folders)"""
+    """where the raw data is: a folder, or for some sets a file (`metaray data list` tells)"""
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
-    split: Literal["alphabet", "vinyals", "random"] = "alphabet"
+    split: Literal["alphabet", "vinyals", "random", "published", "lists"] = "alphabet"
     """how classes are divided into train, val and test (`metaray data list` explains)"""
     split_seed: int = Field(0, ge=0)
     """seed of the `random` split"""
+    split_ratio: tuple[float, float, float] = (0.64, 0.16, 0.2)
+    """folder, `random` split: shares of the classes for train, val and test; they add up to 1"""
+    split_lists: str | None = None
+    """folder, `lists` split: a folder with train.txt, val.txt and test.txt, a class name a line"""
     rotations: Literal["none", "train", "all"] = "none"
     """quarter turns of a class as further classes: in training only, in all splits, or nowhere"""
+    augment: bool = False
+    """colour pictures: shift by up to an eighth and flip at random, in training only"""
+    bbox_crop: bool = False
+    """cub only: keep the part of each picture within its bounding box"""
+    channels: Literal[1, 3] | None = None
+    """grey (1) or colour (3) as the network sees pictures; default as the data set has them"""
     image_size: int = Field(28, ge=8, le=512)
     """pixels per side after resizing"""
     num_classes: int = Field(2000, ge=3, le=100_000)
@@ -68,11 +92,28 @@ class DataConfig(Section):
     download: bool = False
     """fetch missing data (omniglot, through torchvision)"""
 
-    @field_validator("root", "cache")
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return _BY_DATA_SET.get(str(values.get("name")), {}) | values
+
+    @field_validator("root", "cache", "split_lists")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
         # workers run in folders of their own
         return None if path is None else str(Path(path).expanduser().absolute())
+
+    @field_validator("split_ratio")
+    @classmethod
+    def _whole(cls, ratio: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(ratio) <= 0 or abs(sum(ratio) - 1) > 1e-6:
+            raise ValueError(
+                f"data.split_ratio = {list(ratio)} are not three positive shares that add up to "
+                "1: for example [0.64, 0.16, 0.2]"
+            )
+        return ratio
 
 
 class ModelConfig(Section):
@@ -363,6 +404,8 @@ class BatchTrained(MethodSection):
 
     batch_size: int = Field(16, ge=1)
     """pictures in a mini-batch of training"""
+    num_classes: int | None = Field(None, ge=2)
+    """classes of the head in training; as many as the training set has unless set"""
 
 
 class _Baseline(BatchTrained):

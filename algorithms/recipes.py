@@ -29,14 +29,20 @@ def paper_defaults(method: str, data: str, ways: int, shots: int) -> Recipe:
 
     Args:
         method: a name in ``registry.METHODS``.
-        data: a data set; pictures follow the Omniglot recipe, ``sinusoid`` its own.
+        data: a data set; drawn characters follow the Omniglot recipe, colour pictures that of
+            miniImageNet, ``sinusoid`` its own.
         ways: classes per episode of the test.
         shots: labelled examples per class of the test.
     """
     if data == "sinusoid":
         return _SINUSOID | _SINUSOID_METHOD.get(method, {})
     recipe = _PICTURES[method](ways, shots)
-    return recipe | _GLYPHS[method] if data == "glyphs" else recipe
+    if data == "glyphs":
+        return recipe | _GLYPHS[method]
+    if data == "omniglot":
+        return recipe
+    colour = _COLOUR[method](ways, shots) if method in _COLOUR else {}
+    return recipe | _UPRIGHT | colour | _COLOUR_SETS.get(data, {}) | _own_folder(data, ways)
 
 
 def _maml(ways: int, shots: int) -> Recipe:
@@ -238,6 +244,63 @@ _PICTURES: dict[str, Callable[[int, int], Recipe]] = {
     "baseline": _baseline,
     "baselinepp": _baselinepp,
 }
+
+# Photographs, unlike characters, have a way up: no quarter turns as classes.
+_UPRIGHT: Recipe = {"data.rotations": "none", "model.name": "conv4"}
+
+
+def _colour_maml(ways: int, shots: int) -> Recipe:
+    # Finn et al.: 0.01 times the ways, as above; meta-batch 4 for one shot, 2 for five
+    return {
+        "method.inner_lr": 0.01 * ways,
+        "method.inner_steps": 5,
+        "method.eval_inner_steps": 10,
+        "task.train_queries": 15,
+        "model.width": 32,
+        "train.meta_batch_size": 4 if shots < 5 else 2,
+        "train.clip_value": 10.0,
+        "train.outer_steps": 60_000,
+    }
+
+
+def _colour_anil(ways: int, shots: int) -> Recipe:
+    # the authors' FC100
+    return {"task.train_queries": 15, "train.meta_batch_size": 32}
+
+
+def _colour_reptile(ways: int, shots: int) -> Recipe:
+    # Nichol et al., miniImageNet
+    return {
+        "method.inner_lr": 1e-3,
+        "method.inner_batch": 10,
+        "method.inner_steps": 8,
+        "method.eval_inner_batch": 5 if shots < 5 else 15,
+        "task.train_shots": 15,
+        "model.width": 32,
+        "train.outer_steps": 100_000,
+    }
+
+
+def _colour_protonet(ways: int, shots: int) -> Recipe:
+    # Snell et al., miniImageNet: 30-way for one shot, 20-way for five
+    return {"task.train_ways": 30 if shots < 5 else 20, "task.train_queries": 15}
+
+
+_COLOUR: dict[str, Callable[[int, int], Recipe]] = {
+    "maml": _colour_maml,
+    "fomaml": _colour_maml,
+    "anil": _colour_anil,
+    "reptile": _colour_reptile,
+    "protonet": _colour_protonet,
+}
+# Chen et al. 2019 on CUB: wide networks under augmentation
+_COLOUR_SETS: dict[str, Recipe] = {"cub": {"model.width": 64, "data.augment": True}}
+
+
+def _own_folder(data: str, ways: int) -> Recipe:
+    """A folder may have few classes: training takes no more ways than the test."""
+    return {"task.train_ways": ways, "data.augment": True} if data == "folder" else {}
+
 
 # No paper tells of the drawn characters: a narrow network and large outer steps learn them in
 # minutes. Five queries per class cost little and say more of a task than one.

@@ -65,5 +65,5 @@ def _num_outputs(config: RunConfig, source: EpisodeSource) -> int:
     if source.kind == "regression":
         return 1
     if isinstance(config.method, BatchTrained):
-        return source.num_classes("train")
+        return config.method.num_classes or source.num_classes("train")
     return config.task.ways

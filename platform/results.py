@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from metaray.algorithms.configs import DataConfig
 from metaray.platform.atomic import atomic_path, write_json
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint, params_sha256
@@ -25,6 +26,7 @@ def summarize(
     test: MetaTest,
     baseline: MetaTest,
     rows: Sequence[dict[str, Any]],
+    trained_on: RunConfig,
 ) -> dict[str, Any]:
     """The content of ``summary.json``.
 
@@ -35,6 +37,7 @@ def summarize(
         test: of those parameters.
         baseline: of the untrained network, on the same episodes.
         rows: of ``metrics.jsonl``.
+        trained_on: the config of the training, whose data set may be another.
     """
     config = blueprint.config
     figures = test.headline()
@@ -42,6 +45,8 @@ def summarize(
     return {
         "method": method.name,
         "dataset": config.data.name,
+        "trained_on": trained_on.data.name,
+        "data_settings": _data_settings(config, trained_on),
         "split": config.data.split if config.data.name != "sinusoid" else None,
         "ways": config.task.ways,
         "shots": config.task.shots,
@@ -88,6 +93,16 @@ def write_results(
 def write_config(path: Path, config: RunConfig) -> None:
     """The resolved settings with versions, from which the run can be repeated."""
     write_json(path, config.model_dump() | {"versions": versions()})
+
+
+def _data_settings(tested: RunConfig, trained: RunConfig) -> dict[str, Any] | None:
+    """What was set for a test on another data set, or None where it is that of the training."""
+    if tested.data == trained.data:
+        return None
+    default = DataConfig(name=tested.data.name).model_dump()
+    settings = tested.data.model_dump(exclude={"name", "cache", "channels", "image_size"})
+    own = {f"data.{key}": value for key, value in settings.items() if value != default[key]}
+    return {"data.name": tested.data.name} | own
 
 
 def _rate(rows: Sequence[dict[str, Any]]) -> float | None:

@@ -21,6 +21,11 @@ class RunDirectory:
         return self.path / "config.json"
 
     @property
+    def data(self) -> Path:
+        """The content hash of the data set that trains it, and the shape of its inputs."""
+        return self.path / "data.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON line per outer step."""
         return self.path / "metrics.jsonl"

@@ -17,6 +17,8 @@ from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
+from metaray.platform.data_record import DataRecord, check_tested, config_of_test, other_data
+from metaray.platform.decoding import decoder
 from metaray.platform.evaluation import evaluate
 from metaray.platform.example import example_episode
 from metaray.platform.loop import LoopHooks, TrainingLoop
@@ -57,6 +59,8 @@ class Session:
     source: EpisodeSource
     blueprint: Blueprint
     monitor: Monitor
+    trained: RunConfig
+    """the config of the training, whose data set a test may leave"""
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -78,9 +82,10 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
     """
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = open_data(config)
+    source = open_data(config, address)
     Blueprint(config, source)  # so that what does not fit is known before a file is written
     session = _session(RunDirectory.create(out), config, source, monitor)
+    DataRecord.of(source).write(session.run)
     write_config(session.run.config, config)
     return _train_and_test(session, address)
 
@@ -94,16 +99,18 @@ def meta_train(
         InputError: bad input, or ``out`` holds a run with other settings.
         TrainingError, Stopped: as ``train``.
     """
-    run = RunDirectory(out)
+    run, source = RunDirectory(out), open_data(config, address)
     if run.config.exists():
         if changed := changed_keys(read_run_config(run.config), config):
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
-        session = _session(run, config, open_data(config), monitor)
+        DataRecord.check_same(run, source, config.data.name)
     else:
-        session = _session(RunDirectory.create(out), config, open_data(config), monitor)
-        write_config(session.run.config, config)
+        run = RunDirectory.create(out)
+        DataRecord.of(source).write(run)
+        write_config(run.config, config)
+    session = _session(run, config, source, monitor)
     with open_pool(config, address, monitor.message) as pool:
         return session, _train(session, pool)
 
@@ -115,7 +122,11 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
         InputError: no run there, a checkpoint that does not fit, or an override of something that
             has shaped the parameters already.
     """
-    session = _reopen(folder, overrides, _RESUMABLE, "resumed", monitor)
+    run = RunDirectory.open(folder)
+    before = read_run_config(run.config)
+    config = override(before, overrides)
+    _check_allowed(before, config, _RESUMABLE, "resumed")
+    session = _reopen(run, config, address, monitor)
     session.checkpoints.latest()  # a bad one is known before workers start
     write_config(session.run.config, session.config)
     return _train_and_test(session, address)
@@ -124,10 +135,23 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
 def retest(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
 
+    An override of data.name tests on another data set, under its own settings.
+
     Raises:
         InputError: no run there, no checkpoint yet, or an override that is no matter of testing.
     """
-    session = _reopen(folder, overrides, _RETESTABLE, "evaluated", monitor)
+    run = RunDirectory.open(folder)
+    before = read_run_config(run.config)
+    config = config_of_test(before, overrides, run)
+    is_other = other_data(before, overrides) is not None
+    allowed = (*_RETESTABLE, "data.", "method.num_classes") if is_other else _RETESTABLE
+    _check_allowed(before, config, allowed, "evaluated")
+    source = open_data(config, address, only_test=True)
+    if is_other:
+        check_tested(run, source, before.data, config.data)
+    else:
+        DataRecord.check_same(run, source, config.data.name)
+    session = _session(run, config, source, monitor, before if is_other else config)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
@@ -186,7 +210,7 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
         test = evaluate(pool, blueprint, "test", num, state, advance)
         baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, advance)
     rows = MetricsLog.read(session.run.metrics)
-    summary = summarize(blueprint, last, chosen.step, test, baseline, rows)
+    summary = summarize(blueprint, last, chosen.step, test, baseline, rows, session.trained)
     write_results(session.run, config, summary, test, baseline)
     write_report(session.run, example_episode(session.source, blueprint, state))
     return summary
@@ -198,7 +222,8 @@ def tested(folder: Path, monitor: Monitor) -> tuple[Session, FlatState]:
     Raises:
         InputError: no run there, or its checkpoint is damaged.
     """
-    session = _reopen(folder, [], (), "evaluated", monitor)
+    run = RunDirectory.open(folder)
+    session = _reopen(run, read_run_config(run.config), "local", monitor)
     step = json.loads(session.run.summary.read_text(encoding="utf-8"))["tested_step"]
     return session, flat_state(session.checkpoints.load(step))
 
@@ -208,39 +233,67 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
     return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
 
 
-def _reopen(
-    folder: Path, overrides: list[str], allowed: tuple[str, ...], verb: str, monitor: Monitor
-) -> Session:
-    run = RunDirectory.open(folder)
-    before = read_run_config(run.config)
-    config = override(before, overrides)
-    for key in changed_keys(before, config):
+def _check_allowed(
+    before: RunConfig, after: RunConfig, allowed: tuple[str, ...], verb: str
+) -> None:
+    for key in changed_keys(before, after):
         if not key.startswith(allowed):
             raise InputError(
                 f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
                 "old value: start a new run"
             )
-    return _session(run, config, open_data(config), monitor)
+
+
+def _reopen(run: RunDirectory, config: RunConfig, address: str, monitor: Monitor) -> Session:
+    """A run that exists, with the data that it was trained on."""
+    source = open_data(config, address)
+    DataRecord.check_same(run, source, config.data.name)
+    return _session(run, config, source, monitor)
 
 
 def _session(
-    run: RunDirectory, config: RunConfig, source: EpisodeSource, monitor: Monitor
+    run: RunDirectory,
+    config: RunConfig,
+    source: EpisodeSource,
+    monitor: Monitor,
+    trained: RunConfig | None = None,
 ) -> Session:
-    blueprint = Blueprint(config, source)
-    return Session(run=run, config=config, source=source, blueprint=blueprint, monitor=monitor)
+    return Session(
+        run=run,
+        config=config,
+        source=source,
+        blueprint=Blueprint(config, source),
+        monitor=monitor,
+        trained=trained or config,
+    )
 
 
-def open_data(config: RunConfig) -> EpisodeSource:
-    """The data, prepared with progress if need be, and able to serve every split.
+def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve the splits that are used.
 
     Raises:
         InputError: it is missing or damaged, or too small for the shapes of ``config``.
+
+    A large set is decoded by as many processes as the run has workers; but in this one for a run
+    that joins a cluster, whose other nodes may not share the cache.
     """
+    mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
-        source = build_source(config.data, progress)
-    if not isinstance(config.method, BatchTrained):
-        source.check("train", config.train_shape)
-    if config.train.validate_every:
-        source.check("val", config.test_shape)
+        source = build_source(config.data, progress, mapper)
+    if not only_test:
+        if isinstance(config.method, BatchTrained):
+            _check_classes(config.method, source.num_classes("train"))
+        else:
+            source.check("train", config.train_shape)
+        if config.train.validate_every:
+            source.check("val", config.test_shape)
     source.check("test", config.test_shape)
     return source
+
+
+def _check_classes(method: BatchTrained, found: int) -> None:
+    if method.num_classes is not None and method.num_classes < found:
+        raise InputError(
+            f"method.num_classes = {method.num_classes} is fewer than the {found} classes of the "
+            "training split: leave it out"
+        )

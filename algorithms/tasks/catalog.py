@@ -1,10 +1,10 @@
 """The data sets by name: prepare one once, then open it in well under a second.
 
 A prepared set lies in the cache under ``<name>-<parameters>[-<source>].arrow``. ``parameters`` is
-a hash of what the builder was told (image size, number of glyphs, version of the builder); split
-and rotations are not in it, since they are applied on opening. ``source`` is a hash of what
-identifies the raw data on disk, so that two Omniglots never pass for one another. Without raw data
-at hand, whichever Omniglot is prepared is used, provided there is one and not several.
+a hash of what determines the pixels (image size, number of glyphs, version of the reader); split,
+rotations and augmentation are not in it, since they are applied on opening. ``source`` is a hash of
+what identifies the raw data on disk, so that two Omniglots never pass for one another. Without raw
+data at hand, whichever Omniglot is prepared is used, provided there is one and not several.
 """
 
 from __future__ import annotations
@@ -12,15 +12,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks import glyphs, omniglot
+from metaray.algorithms.tasks.cifar100 import FC100, CifarFS
 from metaray.algorithms.tasks.content import ImageClass
-from metaray.algorithms.tasks.splits import Splits, check_leaks, split_classes
+from metaray.algorithms.tasks.cub import Cub
+from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
+from metaray.algorithms.tasks.folder import Folder
+from metaray.algorithms.tasks.glyphs import Glyphs
+from metaray.algorithms.tasks.miniimagenet import MiniImageNet
+from metaray.algorithms.tasks.omniglot import Omniglot
+from metaray.algorithms.tasks.parts import (
+    PARTS_FROM,
+    Mapper,
+    Progress,
+    decoded_in_parts,
+    remove_parts,
+)
+from metaray.algorithms.tasks.splits import Splits, check_disjoint, check_leaks
 from metaray.algorithms.tasks.store import ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
 
@@ -28,89 +41,103 @@ if TYPE_CHECKING:
     from metaray.algorithms.tasks.image_episodes import ImageEpisodes
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
-Progress = Callable[[int, int], None]
-"""called with the number of classes done and the number of all classes"""
-
-
-class DatasetInfo(NamedTuple):
-    """One line of ``metaray data list``."""
-
-    description: str
-    splits: tuple[str, ...]
-    needs_root: bool
-    """raw data must be on disk (or be downloaded) before the set can be prepared"""
-    unused: tuple[str, ...]
-    """settings of DataConfig that mean nothing for this set"""
-
-
-DATASETS: dict[str, DatasetInfo] = {
-    "glyphs": DatasetInfo(
-        "stroke characters drawn by a procedure, 20 drawings each, in scripts of 25",
-        ("alphabet", "random"),
-        False,
-        ("root", "download"),
-    ),
-    "omniglot": DatasetInfo(
-        "1623 handwritten characters of 50 alphabets, 20 drawings each (Lake et al. 2015)",
-        ("alphabet", "vinyals", "random"),
-        True,
-        ("num_classes",),
-    ),
-    "sinusoid": DatasetInfo(
-        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)",
-        (),
-        False,
-        ("root", "split", "split_seed", "rotations", "image_size", "num_classes", "download"),
+DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
+    "glyphs": Glyphs(),
+    "omniglot": Omniglot(),
+    "miniimagenet": MiniImageNet(),
+    "cifar_fs": CifarFS(),
+    "fc100": FC100(),
+    "cub": Cub(),
+    "folder": Folder(),
+    "sinusoid": GeneratedTasks(
+        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)"
     ),
 }
 
+_OF_PICTURES = {"split", "image_size"}
+_OF_ALL = {"name", "cache"}
+
+
+def _silent(done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
 
 def build_source(
-    data: DataConfig, progress: Progress | None = None
+    data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
 ) -> ImageEpisodes | SinusoidEpisodes:
     """The episodes of ``data``, prepared first if need be.
 
-    InputError when settings cannot take effect, raw data is missing or damaged, or splits leak.
+    Args:
+        data: the settings.
+        progress: told of preparation.
+        mapper: decodes the parts of a large set, see ``parts``.
+
+    Raises:
+        InputError: settings cannot take effect, raw data is missing or damaged, or splits leak.
     """
     # The episodes need torch, which takes seconds to import; listing and preparing do not.
     from metaray.algorithms.tasks.image_episodes import ImageEpisodes
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
     check_settings(data)
-    if data.name == "sinusoid":
+    dataset = DATASETS[data.name]
+    if isinstance(dataset, GeneratedTasks):
         return SinusoidEpisodes()
-    store = ImageStore.open(_prepared_path(data) or _write(data, progress))
-    return ImageEpisodes(store, _checked_splits(store, data), data.rotations)
+    path = _prepared_path(dataset, data) or _write(dataset, data, progress, mapper)
+    store = ImageStore.open(path)
+    return ImageEpisodes(
+        store, splits_of(store, data), data.rotations, augment=data.augment, channels=data.channels
+    )
 
 
-def prepare(data: DataConfig, progress: Progress | None = None) -> Path:
+def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map) -> Path:
     """Write the prepared file of ``data``, or verify the one that is there; return its path.
 
     Several processes may prepare one set at once: each writes its own file, the last one stays,
-    and all are alike. InputError as of build_source, and when the file is damaged.
+    and all are alike. Arguments and InputError as of build_source; also when the file is damaged.
     """
     check_settings(data)
-    if data.name == "sinusoid":
-        raise InputError("sinusoid is computed as it is used: there is nothing to prepare")
-    path = _prepared_path(data)
-    store = ImageStore.open(path or _write(data, progress))
+    dataset = DATASETS[data.name]
+    if isinstance(dataset, GeneratedTasks):
+        raise InputError(f"{data.name} is computed as it is used: there is nothing to prepare")
+    path = _prepared_path(dataset, data)
+    store = ImageStore.open(path or _write(dataset, data, progress, mapper))
     if path is not None:
         store.verify()
-    _checked_splits(store, data)
+    splits_of(store, data)
     return store.path
 
 
 def check_settings(data: DataConfig) -> None:
     """Raise InputError for a setting that would have no effect: none is ignored in silence."""
-    info = DATASETS[data.name]
-    for key in info.unused:
-        if getattr(data, key) != DataConfig.model_fields[key].default:
+    dataset = DATASETS[data.name]
+    used = _OF_ALL | set(dataset.settings)
+    used |= _OF_PICTURES if isinstance(dataset, ImageDataset) else set()
+    for key, field in DataConfig.model_fields.items():
+        if key not in used and getattr(data, key) != field.default:
             raise InputError(f"data.{key} has no effect on {data.name}: leave it out")
-    if info.splits and data.split not in info.splits:
-        known = ", ".join(info.splits)
+    if dataset.splits and data.split not in dataset.splits:
+        known = ", ".join(dataset.splits)
         raise InputError(f"{data.name} has no {data.split} split: set data.split to one of {known}")
-    if data.split != "random" and data.split_seed != 0:
-        raise InputError(f"data.split_seed has no effect on the {data.split} split: leave it out")
+    for key, split in (
+        ("split_seed", "random"), ("split_ratio", "random"), ("split_lists", "lists"),
+    ):  # fmt: skip
+        if data.split != split and getattr(data, key) != DataConfig.model_fields[key].default:
+            raise InputError(f"data.{key} has no effect on the {data.split} split: leave it out")
+
+
+def splits_of(store: ImageStore, data: DataConfig) -> Splits:
+    """The split of a prepared set that ``data`` asks for, checked for leaks.
+
+    InputError when the rule does not fit the classes or leaves a part empty, and for a leak.
+    """
+    dataset = DATASETS[data.name]
+    assert isinstance(dataset, ImageDataset)  # others have no store
+    header = store.header
+    splits = dataset.split(ClassLists(header.class_names, header.class_groups), data)
+    check = check_disjoint if dataset.published_images else check_leaks
+    check(store, splits)
+    return splits
 
 
 def cache_folder(data: DataConfig) -> Path:
@@ -119,24 +146,9 @@ def cache_folder(data: DataConfig) -> Path:
     return Path(chosen).expanduser()
 
 
-def _checked_splits(store: ImageStore, data: DataConfig) -> Splits:
-    splits = split_classes(store, data.split, data.split_seed)
-    check_leaks(store, splits)
-    return splits
-
-
-def _parameters(data: DataConfig) -> dict[str, str | int]:
-    if data.name == "glyphs":
-        return {
-            "version": glyphs.VERSION,
-            "image_size": data.image_size,
-            "num_classes": data.num_classes,
-        }
-    return {"version": omniglot.VERSION, "image_size": data.image_size, "filter": "lanczos"}
-
-
-def _path(data: DataConfig, source: str | None = None) -> Path:
-    parts = [data.name, _short_hash(json.dumps(_parameters(data), sort_keys=True))]
+def _path(dataset: ImageDataset, data: DataConfig, source: str | None = None) -> Path:
+    parameters = json.dumps(dataset.parameters(data), sort_keys=True)
+    parts = [dataset.prepared_as, _short_hash(parameters)]
     parts += [] if source is None else [_short_hash(source)]
     return cache_folder(data) / ("-".join(parts) + ".arrow")
 
@@ -145,51 +157,48 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _prepared_path(data: DataConfig) -> Path | None:
+def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     """The prepared file that serves ``data``, if there is one."""
-    if data.name == "glyphs":
-        path = _path(data)
+    source = _source(dataset, data)
+    if source is not None or not dataset.needs:
+        path = _path(dataset, data, source)
         return path if path.exists() else None
-    root = _root(data)
-    if omniglot.is_whole(root):
-        path = _path(data, omniglot.identity(root))
-        return path if path.exists() else None
-    prepared = sorted(cache_folder(data).glob(f"{_path(data).stem}-*.arrow"))
+    prepared = sorted(cache_folder(data).glob(f"{_path(dataset, data).stem}-*.arrow"))
     if len(prepared) > 1:
         raise InputError(
-            f"{len(prepared)} different Omniglots are prepared in {cache_folder(data)}: "
+            f"{len(prepared)} different {data.name} sets are prepared in {cache_folder(data)}: "
             "set data.root to say which one is meant, or delete the others"
         )
     return prepared[0] if prepared else None
 
 
-def _root(data: DataConfig) -> Path:
-    """Where Omniglot is looked for; without data.root, where it is downloaded to."""
-    return Path(data.root).expanduser() if data.root else cache_folder(data) / "omniglot-raw"
+def _root(dataset: ImageDataset, data: DataConfig) -> Path:
+    """Where raw data is looked for; without data.root, where it is downloaded to."""
+    if data.root:
+        return Path(data.root).expanduser()
+    return cache_folder(data) / f"{dataset.prepared_as}-raw"
 
 
-def _write(data: DataConfig, progress: Progress | None) -> Path:
-    if data.name == "glyphs":
-        drawn = glyphs.glyph_classes(data.num_classes, data.image_size)
-        return _write_classes(data, _path(data), _counted(drawn, data.num_classes, progress))
-    root = _root(data)
-    if data.download and not omniglot.is_whole(root):
-        omniglot.download(root)
-    with omniglot.open_characters(root) as characters:
-        path = _path(data, omniglot.identity(root))
-        loaded = (character.load(data.image_size) for character in characters)
-        return _write_classes(data, path, _counted(loaded, len(characters), progress))
-
-
-def _write_classes(data: DataConfig, path: Path, classes: Iterable[ImageClass]) -> Path:
-    write_store(path, classes, name=data.name, parameters=_parameters(data))
+def _write(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
+    root = _root(dataset, data)
+    scratch = cache_folder(data) / f".{_path(dataset, data, _source(dataset, data)).stem}.parts"
+    with dataset.open_classes(root, data, scratch) as classes:
+        path = _path(dataset, data, _source(dataset, data))  # now that the data is there
+        if sum(item.num_images for item in classes) >= PARTS_FROM:
+            loaded = decoded_in_parts(classes, scratch, mapper, progress)
+        else:
+            loaded = _loaded(classes, progress)
+        parameters = dataset.parameters(data)
+        write_store(path, loaded, name=dataset.prepared_as, parameters=parameters)
+    remove_parts(scratch)
     return path
 
 
-def _counted(
-    classes: Iterable[ImageClass], total: int, progress: Progress | None
-) -> Iterator[ImageClass]:
+def _source(dataset: ImageDataset, data: DataConfig) -> str | None:
+    return dataset.identity(_root(dataset, data), data) if dataset.needs else None
+
+
+def _loaded(classes: Sequence[LazyClass], progress: Progress) -> Iterator[ImageClass]:
     for done, item in enumerate(classes, start=1):
-        yield item
-        if progress is not None:
-            progress(done, total)
+        yield item.load()
+        progress(done, len(classes))

@@ -1,11 +1,15 @@
-"""A folder of files, or a zip of that folder, read in the same way."""
+"""A folder of files, or a zip or tar of that folder, read in the same way.
+
+Each can be pickled: what arrives is opened anew, where the path is the same file.
+"""
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from metaray.algorithms.errors import InputError
 
@@ -15,6 +19,9 @@ class FileTree(Protocol):
 
     def names(self) -> list[str]:
         """Every file and folder below, sorted: never in the order of a file system or zip."""
+
+    def sizes(self) -> dict[str, int]:
+        """Every file below with its size in bytes, sorted by name."""
 
     def read(self, name: str) -> bytes:
         """The content of a file; InputError when it cannot be read whole."""
@@ -34,6 +41,11 @@ class FolderTree:
         below = [(p.relative_to(self.path).as_posix(), p.is_dir()) for p in self.path.rglob("*")]
         return sorted(f"{name}/" if is_folder else name for name, is_folder in below)
 
+    def sizes(self) -> dict[str, int]:
+        """See FileTree."""
+        files = ((p.relative_to(self.path).as_posix(), p) for p in self.path.rglob("*"))
+        return dict(sorted((name, p.stat().st_size) for name, p in files if p.is_file()))
+
     def read(self, name: str) -> bytes:
         """See FileTree."""
         try:
@@ -46,11 +58,15 @@ class FolderTree:
 
 
 class ZipTree:
-    """The members of a zip below ``folder``, read in memory: nothing is ever extracted."""
+    """The members of a zip below ``folder``, read in memory: nothing is ever extracted.
 
-    def __init__(self, path: Path, folder: str) -> None:
+    Without ``folder`` they are all of its members.
+    """
+
+    def __init__(self, path: Path, folder: str = "") -> None:
         self.path = path
-        self._prefix = f"{folder}/"
+        self._folder = folder
+        self._prefix = f"{folder}/" if folder else ""
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
@@ -62,10 +78,19 @@ class ZipTree:
         below = {m.removeprefix(self._prefix) for m in members if m.startswith(self._prefix)}
         return sorted(below - {""})
 
+    def sizes(self) -> dict[str, int]:
+        """See FileTree."""
+        members = (i for i in self._zip.infolist() if not i.is_dir())
+        below = ((i.filename, i.file_size) for i in members if i.filename.startswith(self._prefix))
+        return {name.removeprefix(self._prefix): size for name, size in sorted(below)}
+
     def read(self, name: str) -> bytes:
         """See FileTree; the checksum that the zip records is compared."""
         try:
             return self._zip.read(self._prefix + name)
+        except KeyError:
+            missing = f"{self.path} has no file {self._prefix}{name}: fetch it again"
+            raise InputError(missing) from None
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise _damaged(self.path, error) from error
 
@@ -73,6 +98,53 @@ class ZipTree:
         """Close the zip."""
         self._zip.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ZipTree, (self.path, self._folder)
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is truncated or not a zip ({error}): fetch it again")
+
+class TarTree:
+    """The files of an uncompressed tar below ``folder``, read in memory where they lie.
+
+    Only plain files count: links and devices are passed over, and nothing is ever extracted.
+    """
+
+    def __init__(self, path: Path, folder: str) -> None:
+        self.path = path
+        self._folder = folder
+        prefix = f"{folder}/"
+        try:
+            with tarfile.open(path, "r:") as tar:
+                members = [m for m in tar if m.isreg() and m.name.startswith(prefix)]
+        except (tarfile.TarError, OSError) as error:
+            raise _damaged(path, error, "tar") from error
+        self._places = {m.name.removeprefix(prefix): (m.offset_data, m.size) for m in members}
+
+    def names(self) -> list[str]:
+        """See FileTree; a tar has no need of entries for folders, so there are none."""
+        return sorted(self._places)
+
+    def sizes(self) -> dict[str, int]:
+        """See FileTree."""
+        return {name: self._places[name][1] for name in self.names()}
+
+    def read(self, name: str) -> bytes:
+        """See FileTree."""
+        if name not in self._places:
+            raise InputError(f"{self.path} has no file {self._folder}/{name}: fetch it again")
+        offset, size = self._places[name]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+        if len(data) != size:
+            raise _damaged(self.path, EOFError(f"{name} ends early"), "tar")
+        return data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TarTree, (self.path, self._folder)
+
+
+def _damaged(path: Path, error: Exception, kind: str = "zip") -> InputError:
+    return InputError(f"{path} is truncated or not a {kind} ({error}): fetch it again")

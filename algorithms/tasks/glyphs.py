@@ -10,14 +10,20 @@ Glyph c depends on the seed and c alone, not on how many glyphs are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
+from metaray.algorithms.tasks.splits import GLYPH_SHARES, Splits, random_split, script_split
 
 VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
@@ -45,13 +51,62 @@ class Style:
     pen: float  # standard deviation of a dab, in widths of the image
 
 
+class Glyphs(ImageDataset):
+    """See the module."""
+
+    name = "glyphs"
+    description = "stroke characters drawn by a procedure, 20 drawings each, in scripts of 25"
+    splits = ("alphabet", "random")
+    settings = ("num_classes", "rotations", "split_seed", "channels")
+    prepared_as = "glyphs"
+
+    def parameters(self, data: DataConfig) -> dict[str, str | int]:
+        """See ImageDataset."""
+        return {
+            "version": VERSION,
+            "image_size": data.image_size,
+            "num_classes": data.num_classes,
+        }
+
+    def identity(self, root: Path, data: DataConfig) -> str | None:
+        """There is no raw data."""
+        return None
+
+    @contextmanager
+    def open_classes(
+        self, root: Path, data: DataConfig, scratch: Path
+    ) -> Iterator[Sequence[LazyClass]]:
+        """Glyphs 0..num_classes-1."""
+        yield [_Glyph(class_id, data.image_size) for class_id in range(data.num_classes)]
+
+    def split(self, classes: ClassLists, data: DataConfig) -> Splits:
+        """By script, or at random."""
+        if data.split == "random":
+            return random_split(classes.names, data.split_seed, GLYPH_SHARES)
+        return script_split(classes.groups)
+
+
+class _Glyph(NamedTuple):
+    class_id: int
+    image_size: int
+
+    @property
+    def num_images(self) -> int:
+        """None needs decoding."""
+        return 0
+
+    def load(self) -> ImageClass:
+        """Its drawings, uint8 ``[20, 1, image_size, image_size]``."""
+        script, number = divmod(self.class_id, GLYPHS_PER_SCRIPT)
+        group = f"script{script:04d}"
+        drawings = draw_glyph(self.class_id, self.image_size)
+        return ImageClass(f"{group}/glyph{number:02d}", group, drawings)
+
+
 def glyph_classes(num_classes: int, image_size: int) -> Iterator[ImageClass]:
     """Glyphs 0..num_classes-1: 20 drawings each, uint8 ``[20, 1, image_size, image_size]``."""
     for class_id in range(num_classes):
-        script = class_id // GLYPHS_PER_SCRIPT
-        group = f"script{script:04d}"
-        name = f"{group}/glyph{class_id % GLYPHS_PER_SCRIPT:02d}"
-        yield ImageClass(name, group, draw_glyph(class_id, image_size))
+        yield _Glyph(class_id, image_size).load()
 
 
 def draw_glyph(class_id: int, image_size: int) -> Images:

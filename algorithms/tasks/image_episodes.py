@@ -38,11 +38,21 @@ class ImageEpisodes:
     The turn belongs to the class, so it is the same for its support and its query images, and all
     four stay in the split of the class they come from. Two turns of one character may meet in an
     episode, as two classes.
+
+    Pixels are float in [0, 1] and not normalised by channel: the networks begin with a convolution
+    under batch norm, which undoes any such scaling, and a test on another data set then needs no
+    statistics of the first.
+
+    With ``augment`` each picture of a training episode is shifted by up to an eighth of its size
+    (the border is mirrored) and flipped with chance 1/2, by the random stream of the episode.
+    ``channels`` converts: grey is repeated, colour becomes its luma (ITU-R BT.601).
     """
 
     store: ImageStore
     splits: Splits
     rotations: Rotations = "none"
+    augment: bool = False
+    channels: Literal[1, 3] | None = None
 
     def __post_init__(self) -> None:
         _, height, width = self.input_shape
@@ -60,7 +70,13 @@ class ImageEpisodes:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """``(C, H, W)``."""
-        return self.store.header.image_shape
+        stored, height, width = self.store.header.image_shape
+        return self.channels or stored, height, width
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash that the store recorded."""
+        return self.store.header.sha256
 
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few images."""
@@ -92,6 +108,9 @@ class ImageEpisodes:
         shots = spec.shape.shots
         support = _shuffled(rng, images[:, :shots], np.repeat(labels, shots))
         query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
+        if self.augment and spec.split == "train":
+            support, query = (_augmented(rng, *part) for part in (support, query))
+        support, query = (self._converted(*part) for part in (support, query))
         return Episode(*support, *query, episode_key(rng))
 
     def num_classes(self, split: Split) -> int:
@@ -155,12 +174,35 @@ class ImageEpisodes:
     def _gather(self, rng: Generator, ways: Sequence[_Way], shape: EpisodeShape) -> Images:
         """Distinct images of every class, ``[ways, shots + queries, C, H, W]``."""
         needed = shape.shots + shape.queries
-        out = np.empty((len(ways), needed, *self.input_shape), np.uint8)
+        out = np.empty((len(ways), needed, *self.store.header.image_shape), np.uint8)
         for label, (class_id, turns) in enumerate(ways):
             stored = self.store.images(class_id)
             picked = stored[rng.choice(len(stored), needed, replace=False)]
             out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
         return out
+
+    def _converted(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` with the channels that were asked for."""
+        if x.shape[1] == self.input_shape[0]:
+            return x, y
+        if x.shape[1] == 1:
+            return x.repeat(1, 3, 1, 1), y
+        red, green, blue = x.unbind(1)
+        return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1), y
+
+
+def _augmented(rng: Generator, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Each of ``x`` ``[n, C, H, W]`` shifted and flipped."""
+    n, _, height, width = x.shape
+    by_y, by_x = height // 8, width // 8
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (by_y, by_y), (by_x, by_x)), mode="reflect")
+    tops, lefts = rng.integers(2 * by_y + 1, size=n), rng.integers(2 * by_x + 1, size=n)
+    flips = rng.integers(2, size=n)
+    out = np.empty(tuple(x.shape), np.float32)
+    for i, (top, left, flip) in enumerate(zip(tops, lefts, flips, strict=True)):
+        seen = padded[i, :, top : top + height, left : left + width]
+        out[i] = seen[..., ::-1] if flip else seen
+    return torch.from_numpy(out), y
 
 
 def _shuffled(rng: Generator, images: Images, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

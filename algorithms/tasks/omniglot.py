@@ -12,17 +12,28 @@ one character; no two characters share a drawing, at 105 or at 28 pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.pictures import RESIZING
+from metaray.algorithms.tasks.splits import (
+    MAML_SHARES,
+    Splits,
+    omniglot_alphabet_split,
+    random_split,
+    vinyals_split,
+)
 
 VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
@@ -30,6 +41,60 @@ VERSION = 1
 SETS = ("images_background", "images_evaluation")
 _TORCHVISION_FOLDER = "omniglot-py"
 _WHERE_FROM = "https://github.com/brendenlake/omniglot, folder python"
+
+
+class Omniglot(ImageDataset):
+    """See the module."""
+
+    name = "omniglot"
+    description = "1623 handwritten characters of 50 alphabets, 20 drawings each (Lake et al. 2015)"
+    splits = ("alphabet", "vinyals", "random")
+    settings = ("root", "download", "rotations", "split_seed", "channels")
+    needs = (
+        f"put images_background.zip and images_evaluation.zip from {_WHERE_FROM} into a folder and "
+        "point data.root at it, or set data.download = true"
+    )
+    prepared_as = "omniglot"
+
+    def parameters(self, data: DataConfig) -> dict[str, str | int]:
+        """See ImageDataset."""
+        return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
+
+    def identity(self, root: Path, data: DataConfig) -> str | None:
+        """See ``identity`` below."""
+        return identity(root) if is_whole(root) else None
+
+    @contextmanager
+    def open_classes(
+        self, root: Path, data: DataConfig, scratch: Path
+    ) -> Iterator[Sequence[LazyClass]]:
+        """See ``open_characters``; fetched first if they are not there and this was asked for."""
+        if data.download and not is_whole(root):
+            download(root)
+        with open_characters(root) as characters:
+            yield [_SizedCharacter(character, data.image_size) for character in characters]
+
+    def split(self, classes: ClassLists, data: DataConfig) -> Splits:
+        """See ``splits``."""
+        if data.split == "random":
+            return random_split(classes.names, data.split_seed, MAML_SHARES)
+        if data.split == "vinyals":
+            return vinyals_split(classes.names, classes.groups)
+        return omniglot_alphabet_split(classes.groups)
+
+
+class _SizedCharacter(NamedTuple):
+    character: Character
+    image_size: int
+
+    @property
+    def num_images(self) -> int:
+        """Drawings of the character."""
+        return len(self.character.drawings)
+
+    def load(self) -> ImageClass:
+        """See Character."""
+        return self.character.load(self.image_size)
 
 
 @dataclass

@@ -24,6 +24,10 @@ class EpisodeSource(Protocol):
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without batch axis: ``(C, H, W)`` for images."""
 
+    @property
+    def content_sha256(self) -> str | None:
+        """Hash of all images behind the episodes; None when they are computed."""
+
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` cannot serve episodes of ``shape``."""
 

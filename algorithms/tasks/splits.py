@@ -10,12 +10,16 @@
     background first, the test is the last 423 characters, which start within Gurmukhi.
 ``random``
     A shuffle of the sorted class names by ``split_seed``. Omniglot: 1100 / 100 / 423 as in Finn et
-    al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %.
+    al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %; ``folder``: ``split_ratio``.
+``published``
+    The one split of a set that was published with it; the file of the set states it.
+``lists``
+    ``folder`` only: class names in ``train.txt``, ``val.txt`` and ``test.txt``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from numpy.random import SeedSequence, default_rng
@@ -36,28 +40,14 @@ VINYALS_VALIDATION = (
     "background/Mkhedruli_(Georgian)",
 )
 _VINYALS_SIZES = {"train": 1028, "val": 172, "test": 423}
-_GLYPH_SHARES = (0.64, 0.16, 0.20)
-_MAML_SHARES = (1100 / 1623, 100 / 1623, 423 / 1623)
-
-
-def split_classes(store: ImageStore, rule: str, seed: int = 0) -> Splits:
-    """Divide the classes of a prepared data set.
-
-    InputError when the rule does not fit the data set or leaves a split without classes.
-    """
-    names, groups = store.header.class_names, store.header.class_groups
-    is_omniglot = store.header.name == "omniglot"
-    if rule == "random":
-        return random_split(names, seed, _MAML_SHARES if is_omniglot else _GLYPH_SHARES)
-    if rule == "vinyals":
-        return vinyals_split(names, groups)
-    return omniglot_alphabet_split(groups) if is_omniglot else script_split(groups)
+GLYPH_SHARES = (0.64, 0.16, 0.20)
+MAML_SHARES = (1100 / 1623, 100 / 1623, 423 / 1623)
 
 
 def script_split(groups: Sequence[str]) -> Splits:
     """By script, in order: 64 / 16 / 20 %, and at least one script in each."""
-    train, val, _ = _cut(sorted(set(groups)), _GLYPH_SHARES, "scripts")
-    return _by_label("train" if g in train else "val" if g in val else "test" for g in groups)
+    train, val, _ = _cut(sorted(set(groups)), GLYPH_SHARES, "scripts")
+    return by_label("train" if g in train else "val" if g in val else "test" for g in groups)
 
 
 def omniglot_alphabet_split(groups: Sequence[str]) -> Splits:
@@ -70,7 +60,7 @@ def omniglot_alphabet_split(groups: Sequence[str]) -> Splits:
         )
     val = set(background[-max(1, len(background) // 6) :])
     train = set(background) - val
-    return _by_label("train" if g in train else "val" if g in val else "test" for g in groups)
+    return by_label("train" if g in train else "val" if g in val else "test" for g in groups)
 
 
 def vinyals_split(names: Sequence[str], groups: Sequence[str]) -> Splits:
@@ -80,7 +70,7 @@ def vinyals_split(names: Sequence[str], groups: Sequence[str]) -> Splits:
     order = sorted(range(len(names)), key=lambda c: (groups[c].split("/"), names[c].split("/")))
     test = set(order[-_VINYALS_SIZES["test"] :])
     val = {c for c in order if groups[c] in VINYALS_VALIDATION} - test
-    splits = _by_label(
+    splits = by_label(
         "test" if c in test else "val" if c in val else "train" for c in range(len(names))
     )
     sizes = {name: len(classes) for name, classes in splits.items()}
@@ -107,6 +97,16 @@ def random_split(names: Sequence[str], seed: int, shares: tuple[float, float, fl
 
 def check_leaks(store: ImageStore, splits: Splits) -> None:
     """Raise InputError when two splits share a class, or two of their classes an image."""
+    check_disjoint(store, splits)
+    for found in shared_between(store, splits):
+        raise InputError(
+            f"classes of different splits share an image of {store.header.image_shape}: "
+            f"{found}; raise data.image_size, or remove that image from the data"
+        )
+
+
+def check_disjoint(store: ImageStore, splits: Splits) -> None:
+    """Raise InputError when two splits share a class."""
     split_of: dict[int, Split] = {}
     names = store.header.class_names
     for split, classes in splits.items():
@@ -114,19 +114,23 @@ def check_leaks(store: ImageStore, splits: Splits) -> None:
             if c in split_of:
                 raise InputError(f"class {names[c]} is both in {split_of[c]} and in {split}")
             split_of[c] = split
+
+
+def shared_between(store: ImageStore, splits: Splits) -> Iterator[str]:
+    """The classes of different splits that hold one and the same image, a text for each case."""
+    split_of = {c: split for split, classes in splits.items() for c in classes}
+    names = store.header.class_names
     for sharing in store.header.shared_images:
         if len({split_of[c] for c in sharing if c in split_of}) > 1:
-            found = ", ".join(f"{names[c]} ({split_of[c]})" for c in sharing if c in split_of)
-            raise InputError(
-                f"classes of different splits share an image of {store.header.image_shape}: "
-                f"{found}; raise data.image_size, or remove that image from the data"
-            )
+            yield ", ".join(f"{names[c]} ({split_of[c]})" for c in sharing if c in split_of)
 
 
-def _by_label(labels: Iterable[Split]) -> Splits:
+def by_label(labels: Iterable[Split | None]) -> Splits:
+    """Class ids by the label of each, None for a class in no split; InputError if one is empty."""
     classes: dict[Split, list[int]] = {"train": [], "val": [], "test": []}
     for class_id, label in enumerate(labels):
-        classes[label].append(class_id)
+        if label is not None:
+            classes[label].append(class_id)
     if not all(classes.values()):
         sizes = {name: len(ids) for name, ids in classes.items()}
         raise InputError(f"the split leaves a part without classes ({sizes}): use another one")
@@ -140,9 +144,9 @@ def _cut(
     if len(items) < 3:
         raise InputError(
             f"three splits need at least 3 {what}, found {len(items)}: "
-            "raise data.num_classes or use another data.split"
+            "use more classes or another data.split"
         )
-    test = max(1, round(shares[2] * len(items)))
-    val = max(1, round(shares[1] * len(items)))
+    test = min(max(1, round(shares[2] * len(items))), len(items) - 2)
+    val = min(max(1, round(shares[1] * len(items))), len(items) - test - 1)
     train = len(items) - val - test
     return items[:train], items[train : train + val], items[train + val :]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.decoding import decoder, default_workers
 from metaray.platform.preparing import preparing
 
 if TYPE_CHECKING:
@@ -20,22 +21,25 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Name = Annotated[str, typer.Argument(help="Data set: glyphs, omniglot or sinusoid.")]
-Root = Annotated[str | None, typer.Option(help="Folder with the raw data.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Data set: a name that `metaray data list` lists.")]
+Root = Annotated[str | None, typer.Option(help="Where the raw data is.", show_default=False)]
 Cache = Annotated[
     str | None,
     typer.Option(help="Folder of prepared sets [$METARAY_CACHE or ~/.cache/metaray]."),
 ]
 SplitRule = Annotated[
-    str, typer.Option(help="How classes are divided: alphabet, vinyals or random.")
+    str | None, typer.Option(help="How classes are divided [the first that `list` names].")
 ]
-SplitSeed = Annotated[int, typer.Option(help="Seed of the random split.")]
-ImageSize = Annotated[int, typer.Option(help="Pixels per side.")]
-NumClasses = Annotated[int, typer.Option(help="Glyphs only: characters to draw.")]
-Rotations = Annotated[
-    str, typer.Option(help="Quarter turns as further classes, in which splits: none, train or all.")
-]
+ImageSize = Annotated[int | None, typer.Option(help="Pixels per side [28, 32 or 84, by data set].")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing raw data.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other setting of the data, as often as you like: --set data.num_classes=500.",
+    ),
+]
 
 
 @app.command("list")
@@ -46,51 +50,66 @@ def list_datasets() -> None:
 
     from metaray.algorithms.tasks.catalog import DATASETS
 
-    table = Table("name", "what it is", "splits", "needs", box=None, pad_edge=False)
+    table = Table("name", "what it is", "splits", "settings", box=None, pad_edge=False)
+    needs = Table(box=None, pad_edge=False, show_header=False)
     for name, info in DATASETS.items():
-        needs = "--root or --download, once" if info.needs_root else "nothing"
-        table.add_row(f"[bold]{name}[/]", info.description, ", ".join(info.splits) or "-", needs)
-    Console().print(table)
+        settings = ", ".join(info.settings) or "-"
+        splits = ", ".join(info.splits) or "-"
+        table.add_row(f"[bold]{name}[/]", info.description, splits, settings)
+        needs.add_row(f"[bold]{name}[/]", info.needs or "nothing: it is made here")
+    console = Console()
+    console.print(table)
+    console.print("\nWhat each needs, once:")
+    console.print(needs)
 
 
 @app.command(
     epilog="Examples:\n\n"
     "  metaray data prepare glyphs\n\n"
     "  metaray data prepare omniglot --root ~/omniglot --split vinyals\n\n"
-    "  metaray data prepare omniglot --root ~/omniglot --download"
+    "  metaray data prepare omniglot --root ~/omniglot --download\n\n"
+    "  metaray data prepare folder --root ~/photos --set data.split_ratio=[0.5,0.25,0.25]"
 )
 def prepare(
     name: Name,
     root: Root = None,
     cache: Cache = None,
-    split: SplitRule = "alphabet",
-    split_seed: SplitSeed = 0,
-    image_size: ImageSize = 28,
-    num_classes: NumClasses = 2000,
-    rotations: Rotations = "none",
+    split: SplitRule = None,
+    image_size: ImageSize = None,
     download: Download = False,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that decode; 0: this one. [as many as cores, for large sets]",
+        ),
+    ] = None,
 ) -> None:
     """Make the one file that training maps into memory, and check its splits for leaks.
 
-    A set that is there already is verified against its recorded hash. Training prepares what it
+    A set that is there already is verified against its recorded hash. A preparation that was
+    stopped goes on where it was. Training prepares what it
     needs by itself; this command does it ahead of time.
     """
     from metaray.algorithms.tasks.catalog import prepare as prepare_data
     from metaray.algorithms.tasks.store import ImageStore
 
     data = _config(
-        name=name, root=root, cache=cache, split=split, split_seed=split_seed,
-        image_size=image_size, num_classes=num_classes, rotations=rotations, download=download,
+        overrides or [],
+        name=name, root=root, cache=cache, split=split, image_size=image_size, download=download,
     )  # fmt: skip
+    mapper = decoder(default_workers()) if workers is None else decoder(workers, at_least=0)
     with preparing(name) as progress:
-        path = prepare_data(data, progress)
+        path = prepare_data(data, progress, mapper)
     _print_summary(ImageStore.open(path), data)
 
 
 @app.command(
     epilog="Examples:\n\n"
     "  metaray data show glyphs --ways 5 --shots 5 --out episode.png\n\n"
-    "  metaray data show omniglot --root ~/omniglot --rotations all --split-name test --index 3"
+    "  metaray data show omniglot --root ~/omniglot --split-name test --index 3\n\n"
+    "  metaray data show cub --root ~/CUB_200_2011.tgz --set data.bbox_crop=true"
 )
 def show(
     name: Name,
@@ -103,12 +122,10 @@ def show(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes.")] = 0,
     root: Root = None,
     cache: Cache = None,
-    split: SplitRule = "alphabet",
-    split_seed: SplitSeed = 0,
-    image_size: ImageSize = 28,
-    num_classes: NumClasses = 2000,
-    rotations: Rotations = "none",
+    split: SplitRule = None,
+    image_size: ImageSize = None,
     download: Download = False,
+    overrides: Overrides = None,
 ) -> None:
     """Draw one episode as a contact sheet: a row per class, support left, query right."""
     from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
@@ -118,11 +135,11 @@ def show(
     if split_name not in get_args(Split):
         raise InputError(f"no split is called {split_name!r}: use train, val or test")
     data = _config(
-        name=name, root=root, cache=cache, split=split, split_seed=split_seed,
-        image_size=image_size, num_classes=num_classes, rotations=rotations, download=download,
+        overrides or [],
+        name=name, root=root, cache=cache, split=split, image_size=image_size, download=download,
     )  # fmt: skip
     with preparing(name) as progress:
-        source = build_source(data, progress)
+        source = build_source(data, progress, decoder(default_workers()))
     if ways is None:
         ways = 1 if source.kind == "regression" else 5
     shape = EpisodeShape(ways=ways, shots=shots, queries=queries)
@@ -131,23 +148,31 @@ def show(
     typer.echo(f"{out}: episode {index} of {name} {split_name}, seed {seed}")
 
 
-def _config(**values: Any) -> DataConfig:
-    from metaray.platform.config_io import validate
+def _config(overrides: list[str], **values: Any) -> DataConfig:
+    from metaray.platform.config_io import validate, with_overrides
 
+    for item in overrides:
+        if not item.startswith("data."):
+            raise InputError(f"--set {item} is no setting of the data: its name begins with data.")
+    given = {key: value for key, value in values.items() if value is not None}
     # An mlp goes with every data set; the other sections are of no matter here.
-    return validate({"data": values, "model": {"name": "mlp"}}).data
+    return validate(with_overrides({"data": given, "model": {"name": "mlp"}}, overrides)).data
 
 
 def _print_summary(store: ImageStore, data: DataConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from metaray.algorithms.tasks.splits import split_classes
+    from metaray.algorithms.tasks.catalog import splits_of
+    from metaray.algorithms.tasks.splits import shared_between
 
+    splits = splits_of(store, data)
     table = Table("part", "classes", "images", box=None, pad_edge=False)
-    for part, classes in split_classes(store, data.split, data.split_seed).items():
+    for part, classes in splits.items():
         turns = 4 if data.rotations in ("all", part) else 1
         images = sum(len(store.images(c)) for c in classes) * turns
         table.add_row(part, str(len(classes) * turns), str(images))
-    typer.echo(f"{store.path}\nsha256 {store.header.sha256}\n{data.split} split, no leaks:")
+    shared = list(shared_between(store, splits))
+    leaks = f"as published, with {len(shared)} images in two parts" if shared else "no leaks"
+    typer.echo(f"{store.path}\nsha256 {store.header.sha256}\n{data.split} split, {leaks}:")
     Console().print(table)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import data, sweep
+from metaray.platform.cli import compare, data, sweep
 
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
+app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 
 Overrides = Annotated[
@@ -89,7 +90,8 @@ def train(
 @app.command(
     epilog="Examples:\n\n"
     "  metaray evaluate runs/omniglot --set evaluate.num_episodes=2000\n\n"
-    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive"
+    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive\n\n"
+    "  metaray evaluate runs/glyphs --set data.name=omniglot --set data.root=~/omniglot"
 )
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
@@ -99,7 +101,8 @@ def evaluate(
     """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
 
     The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
-    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set.
+    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set; and
+    data.name with data.*, for a test on another data set than that of the training.
     """
     from metaray.platform import session
     from metaray.platform.cli.output import console, print_result

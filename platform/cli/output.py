@@ -13,6 +13,8 @@ console = Console(highlight=False, soft_wrap=True)
 def print_result(summary: dict[str, Any], folder: Path) -> None:
     """The result of a meta-test in three lines."""
     what = f"{summary['method']} on {summary['dataset']}"
+    if summary["trained_on"] != summary["dataset"]:
+        what += f", trained on {summary['trained_on']}"
     tested = f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm"
     if summary["accuracy"] is None:
         console.print(

@@ -53,9 +53,10 @@ def evaluate_command(run: Path, config: RunConfig, summary: Mapping[str, Any]) -
     }
     done = {key: summary.get(key.split(".")[1]) for key in known}
     changed = {key: value for key, value in done.items() if value not in (None, known[key])}
+    changed = dict(summary.get("data_settings") or {}) | changed
     return [
         f"metaray evaluate {shlex.quote(str(run))}",
-        *(f"--set {key}={_toml(value)}" for key, value in changed.items()),
+        *(f"--set {shlex.quote(f'{key}={_toml(value)}')}" for key, value in changed.items()),
     ]
 
 

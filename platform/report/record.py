@@ -79,6 +79,16 @@ class RunRecord:
         return EpisodeShape(**{key: self.summary.get(key, trained_for[key]) for key in trained_for})
 
     @property
+    def tested_on(self) -> str:
+        """The data set of the test, which may be another than that of the training."""
+        return str(self.summary.get("dataset", self.config.data.name))
+
+    @property
+    def is_cross_domain(self) -> bool:
+        """Whether the test was on another data set; two folders are two data sets."""
+        return self.summary.get("data_settings") is not None
+
+    @property
     def chance(self) -> float | None:
         """Accuracy of a guess; None for regression."""
         return None if self.is_regression else 1.0 / self.shape.ways

@@ -13,7 +13,16 @@ _BATCH_NORM = {
     "together, so each prediction also drew on the other queries.",
     "inductive": "Batch norm was inductive: no prediction drew on any other query.",
 }
-_DATA = {"omniglot": "Omniglot", "glyphs": "drawn glyphs", "sinusoid": "sinusoids"}
+_DATA = {
+    "omniglot": "Omniglot",
+    "glyphs": "drawn glyphs",
+    "sinusoid": "sinusoids",
+    "miniimagenet": "miniImageNet",
+    "cifar_fs": "CIFAR-FS",
+    "fc100": "FC100",
+    "cub": "CUB-200-2011",
+    "folder": "own pictures",
+}
 
 
 def method_title(name: str) -> str:
@@ -25,15 +34,24 @@ def method_title(name: str) -> str:
 def title(run: RunRecord) -> str:
     """Method, data and shape of the tasks."""
     config, shots = run.config, run.shape.shots
-    head = f"{method_title(config.method.name)} on {_DATA.get(config.data.name, config.data.name)}"
+    head = f"{method_title(config.method.name)} on {data_title(run.tested_on)}"
     if run.is_regression:
         return f"{head}, {shots} example{_s(shots)} per task"
     return f"{head}, {run.shape.ways}-way {shots}-shot"
 
 
+def data_title(name: str) -> str:
+    """A data set as one writes it."""
+    return _DATA.get(name, name)
+
+
 def measured(run: RunRecord) -> list[str]:
     """What was measured and how, a sentence each."""
-    return [s for s in (_what(run), _episode(run), _norm(run), _model(run), _inner(run)) if s]
+    return [
+        s
+        for s in (_what(run), _episode(run), _data(run), _norm(run), _model(run), _inner(run))
+        if s
+    ]
 
 
 def score_text(run: RunRecord, value: float | None, digits: int = 2) -> str:
@@ -100,6 +118,15 @@ def _episode(run: RunRecord) -> str:
     return (
         f"Each shows {task.ways} new classes with {images} of each, and asks for "
         f"the class of {task.queries} more of each."
+    )
+
+
+def _data(run: RunRecord) -> str:
+    if not run.is_cross_domain:
+        return ""
+    return (
+        f"The model was trained on {data_title(run.config.data.name)} and tested on "
+        f"{data_title(run.tested_on)}, another data set."
     )
 
 

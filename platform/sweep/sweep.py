@@ -50,7 +50,7 @@ def sweep(
     """
     space = _check(plan, space_file)
     SweepDirectory.check_fresh(out)
-    session.open_data(plan.base)  # prepared once, not by each trial
+    session.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out)
         if space_file is not None:

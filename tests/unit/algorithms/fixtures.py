@@ -49,8 +49,8 @@ SMALL: dict[str, MethodSection] = {
     "siamese": SiameseConfig(),
     "mann": MANNConfig(controller_width=12, memory_slots=8, memory_width=6, read_heads=2),
     "snail": SNAILConfig(width=8, sequence_length=7),
-    "baseline": BaselineConfig(eval_inner_steps=4, eval_inner_lr=0.3),
-    "baselinepp": BaselinePPConfig(eval_inner_steps=4, eval_inner_lr=0.3),
+    "baseline": BaselineConfig(eval_inner_steps=20, eval_inner_lr=0.3),
+    "baselinepp": BaselinePPConfig(eval_inner_steps=20, eval_inner_lr=0.3),
 }
 
 # names, or beginnings of names, of the weights that read labels beside features

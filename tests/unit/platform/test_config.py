@@ -9,6 +9,7 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
+from metaray.algorithms.tasks.catalog import DATASETS
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import (
     changed_keys,
@@ -31,7 +32,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
     assert config.method.inner_lr == 0.1  # the recipe's
 
 
-@pytest.mark.parametrize("data", ["glyphs", "omniglot", "sinusoid"])
+@pytest.mark.parametrize("data", list(DATASETS))
 @pytest.mark.parametrize("shots", [1, 5])
 @pytest.mark.parametrize("ways", [5, 20])
 @pytest.mark.parametrize("method", METHODS)
@@ -94,6 +95,21 @@ def test_omniglot_recipes_are_the_papers(
     for path, value in expected.items():
         section, key = path.split(".")
         assert tree[section][key] == value, path
+
+
+def test_colour_recipes_are_the_papers() -> None:
+    def config(method: str, *sets: str) -> RunConfig:
+        return load_config(None, [f"method.name={method}", "data.name=miniimagenet", *sets])
+
+    maml = config("maml")
+    assert maml.method.inner_lr == 0.05  # type: ignore[union-attr]  # Finn et al.: 0.01, summed
+    assert (maml.train.meta_batch_size, maml.train.clip_value) == (4, 10.0)
+    assert (maml.model.name, maml.model.width) == ("conv4", 32)
+    assert (maml.data.image_size, maml.data.split, maml.data.rotations) == (84, "published", "none")
+    assert config("maml", "task.shots=5").train.meta_batch_size == 2
+    assert config("protonet").task.train_ways == 30
+    assert config("protonet", "task.shots=5").task.train_ways == 20
+    assert config("reptile").method.inner_steps == 8  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

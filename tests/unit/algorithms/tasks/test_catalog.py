@@ -17,9 +17,9 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks import catalog
-from metaray.algorithms.tasks.catalog import DATASETS, build_source, prepare
+from metaray.algorithms.tasks.catalog import DATASETS, build_source, prepare, splits_of
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
-from metaray.algorithms.tasks.splits import check_leaks, split_classes
+from metaray.algorithms.tasks.splits import check_leaks
 from metaray.algorithms.tasks.store import ImageStore
 
 
@@ -156,7 +156,7 @@ def test_another_omniglot_is_not_taken_for_the_first(
     assert second.store.path != first
     assert len(second.store) == 9
     assert images(omniglot(cache, zips)).store.path == first
-    with pytest.raises(InputError, match=r"2 different Omniglots.*set data\.root"):
+    with pytest.raises(InputError, match=r"2 different omniglot sets.*set data\.root"):
         build_source(omniglot(cache, None))
 
 
@@ -246,10 +246,10 @@ def test_the_real_omniglot(cache: Path, real_omniglot: Path) -> None:
         "random": (1100, 100, 423),
     }
     for rule, sizes in expected.items():
-        splits = split_classes(store, rule)
+        splits = splits_of(store, DataConfig(name="omniglot", split=rule))  # type: ignore[arg-type]
         assert tuple(len(splits[s]) for s in ("train", "val", "test")) == sizes
         check_leaks(store, splits)
-    vinyals = split_classes(store, "vinyals")
+    vinyals = splits_of(store, DataConfig(name="omniglot", split="vinyals"))
     assert names[vinyals["test"][0]] == "Gurmukhi/character42"
     assert {len(store.images(c)) for c in range(len(store))} == {20}
     hashes = [h for c in range(len(store)) for h in store.image_hashes(c)]

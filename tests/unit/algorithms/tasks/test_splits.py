@@ -16,7 +16,6 @@ from metaray.algorithms.tasks.splits import (
     omniglot_alphabet_split,
     random_split,
     script_split,
-    split_classes,
     vinyals_split,
 )
 from metaray.algorithms.tasks.store import ImageStore
@@ -135,13 +134,13 @@ def test_leak_by_class(tmp_path: Path) -> None:
 def test_leak_by_image(tmp_path: Path) -> None:
     store = store_of(tmp_path / "x", (9, 1))
     with pytest.raises(InputError, match=r"share an image.*s0/g1 \(train\), s4/g9 \(test\)"):
-        check_leaks(store, split_classes(store, "alphabet"))
+        check_leaks(store, script_split(store.header.class_groups))
 
 
 def test_an_image_shared_within_a_split_is_no_leak(tmp_path: Path) -> None:
     store = store_of(tmp_path / "x", (0, 3))
     assert store.header.shared_images == ((0, 3),)
-    splits = split_classes(store, "alphabet")
+    splits = script_split(store.header.class_groups)
     assert {0, 3} <= set(splits["train"])
     check_leaks(store, splits)
     check_leaks(store, {"train": (0, 1), "val": (2,), "test": (5,)})  # 3 is in no split

@@ -11,9 +11,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.catalog import DATASETS
 from metaray.platform.cli.data import app
 
-SMALL = ["--num-classes", "75", "--image-size", "12"]
+SMALL = ["--set", "data.num_classes=75", "--image-size", "12"]
 
 
 def data(*arguments: str | Path) -> Result:
@@ -31,19 +32,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_list_names_every_set_its_splits_and_needs() -> None:
     lines = data("list").output.splitlines()
-    (omniglot,) = [line for line in lines if line.startswith("omniglot")]
+    omniglot, _ = [line for line in lines if line.startswith("omniglot")]
     assert "alphabet, vinyals" in omniglot
-    assert "--root" in omniglot
-    assert [line.split()[0] for line in lines if line[:1].strip()] == [
-        "name",
-        "glyphs",
-        "omniglot",
-        "sinusoid",
-    ]
+    assert "rotations" in omniglot
+    names = [line.split()[0] for line in lines if line[:1].strip()]
+    assert names == ["name", *DATASETS, "What", *DATASETS]
+    text = " ".join(" ".join(lines).split())
+    assert "github.com/brendenlake/omniglot" in text
+    assert "www.cs.toronto.edu/~kriz/cifar.html" in text
+    assert "sinusoid nothing" in text
 
 
 def test_prepare_tells_path_hash_and_sizes(cache: Path) -> None:
-    result = data("prepare", "glyphs", *SMALL, "--rotations", "train")
+    result = data("prepare", "glyphs", *SMALL, "--set", "data.rotations=train")
     (path,) = cache.iterdir()
     assert str(path) in result.output
     rows = [line.split() for line in result.output.splitlines()]
@@ -87,6 +88,8 @@ def test_show_sinusoid_has_one_way(tmp_path: Path) -> None:
         (["prepare", "glyphs", "--split", "vinyals"], "has no vinyals split"),
         (["prepare", "glyphs", "--image-size", "3"], "greater than or equal to 8"),
         (["prepare", "omniglot"], "no folder"),
+        (["prepare", "cub"], "does not hold CUB-200-2011 .*vision.caltech.edu"),
+        (["prepare", "glyphs", "--set", "train.meta_lr=1"], "begins with data."),
     ],
 )
 def test_bad_input_is_an_input_error(arguments: list[str], said: str) -> None:

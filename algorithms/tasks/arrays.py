@@ -1,0 +1,33 @@
+"""Classes whose images are at hand as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.pictures import resized
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayClass:
+    """One class of colour pictures, uint8 ``[n, H, W, 3]``."""
+
+    name: str
+    group: str
+    pixels: Images
+    image_size: int
+
+    @property
+    def num_images(self) -> int:
+        """None needs decoding."""
+        return 0
+
+    def load(self) -> ImageClass:
+        """All pictures, resized if need be: uint8 ``[n, 3, size, size]``."""
+        if not len(self.pixels):
+            raise InputError(f"class {self.name} has no pictures: fetch the data set again")
+        images = np.stack([resized(picture, self.image_size) for picture in self.pixels])
+        return ImageClass(self.name, self.group, images)

@@ -1,0 +1,168 @@
+"""CUB-200-2011 (Wah et al. 2011): 11,788 photographs of 200 kinds of birds.
+
+Reads the published layout, ``CUB_200_2011/`` with ``images.txt``, ``image_class_labels.txt``,
+``classes.txt``, ``bounding_boxes.txt`` and ``images/``, or the archive ``CUB_200_2011.tgz``. The
+archive is unzipped (not unpacked) into one file beside the cache, as its pictures cannot be reached
+otherwise.
+
+The split is that of Chen et al. 2019 ("A closer look at few-shot classification"), 100 / 50 / 50
+classes: in the order of class ids, counted from 0, the even ones are for training, those that leave
+1 when divided by 4 for validation, and those that leave 3 for test.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.episode_shape import Split
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
+from metaray.algorithms.tasks.pictures import RESIZING, Box, PictureClass
+from metaray.algorithms.tasks.splits import Splits, by_label
+
+VERSION = 1
+"""changes whenever the pixels do, so that a cached set is never taken for a newer one"""
+
+_FOLDER = "CUB_200_2011"
+_ARCHIVE = f"{_FOLDER}.tgz"
+_TABLES = ("images.txt", "image_class_labels.txt", "classes.txt", "bounding_boxes.txt")
+_NEEDS = (
+    f"get {_ARCHIVE} (1.1 GB) from https://www.vision.caltech.edu/datasets/cub_200_2011/ and point "
+    f"data.root at it, at the folder that it is in, or at the folder {_FOLDER} unpacked from it"
+)
+_CHEN: tuple[Split, ...] = ("train", "val", "train", "test")
+
+
+class Cub(ImageDataset):
+    """See the module."""
+
+    name = "cub"
+    description = "200 kinds of birds, about 60 pictures each (Wah et al. 2011)"
+    splits = ("published",)
+    settings = ("root", "rotations", "augment", "channels", "bbox_crop")
+    needs = _NEEDS
+    prepared_as = "cub"
+    published_images = True
+
+    def parameters(self, data: DataConfig) -> dict[str, str | int]:
+        """See ImageDataset."""
+        return {
+            "version": VERSION,
+            "image_size": data.image_size,
+            "filter": RESIZING,
+            "bbox_crop": int(data.bbox_crop),
+        }
+
+    def identity(self, root: Path, data: DataConfig) -> str | None:
+        """The size of the archive, or of the four tables."""
+        place = _find(root)
+        if place is None:
+            return None
+        files = [place] if place.is_file() else [place / name for name in _TABLES]
+        return " ".join(f"{f.name} {f.stat().st_size}" for f in files)
+
+    @contextmanager
+    def open_classes(
+        self, root: Path, data: DataConfig, scratch: Path
+    ) -> Iterator[Sequence[LazyClass]]:
+        """The classes in the order of their ids, as are the pictures of each."""
+        place = _find(root)
+        if place is None:
+            raise missing("CUB-200-2011", root, _NEEDS)
+        files: FileTree = FolderTree(place)
+        if place.is_file():
+            files = TarTree(_unzipped(place, scratch), _FOLDER)
+        yield _classes(files, place, data)
+
+    def split(self, classes: ClassLists, data: DataConfig) -> Splits:
+        """See the module."""
+        return by_label(_CHEN[i % 4] for i in range(len(classes.names)))
+
+
+def _find(root: Path) -> Path | None:
+    """The archive, or the folder that holds the tables."""
+    if root.is_file() and root.name == _ARCHIVE:
+        return root
+    for folder in (root, root / _FOLDER):
+        if all((folder / name).is_file() for name in _TABLES):
+            return folder
+    return root / _ARCHIVE if (root / _ARCHIVE).is_file() else None
+
+
+def _unzipped(archive: Path, scratch: Path) -> Path:
+    """``archive`` without its compression, as one file in ``scratch``; once made, it is kept."""
+    tar = scratch / f"{_FOLDER}.tar"
+    if tar.exists():
+        return tar
+    temporary = tar.with_name(f".{tar.name}.{os.getpid()}")
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        with gzip.open(archive) as source, temporary.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        os.replace(temporary, tar)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return tar
+
+
+def _classes(files: FileTree, place: Path, data: DataConfig) -> list[LazyClass]:
+    names, labels, paths, boxes = (
+        _table(files, place, name)
+        for name in ("classes.txt", "image_class_labels.txt", "images.txt", "bounding_boxes.txt")
+    )
+    pictures: dict[int, list[int]] = {class_id: [] for class_id in names}
+    for image in sorted(paths):
+        label = labels.get(image, "")
+        if not label.isdecimal() or int(label) not in names or image not in boxes:
+            raise InputError(
+                f"{place}: picture {image} of images.txt has no class or no bounding box in the "
+                f"other tables: {_NEEDS}"
+            )
+        pictures[int(label)].append(image)
+    return [
+        PictureClass(
+            name=names[class_id],
+            group="",
+            files=files,
+            pictures=[f"images/{paths[image]}" for image in pictures[class_id]],
+            image_size=data.image_size,
+            boxes=[_box(place, boxes[image]) for image in pictures[class_id]]
+            if data.bbox_crop
+            else None,
+        )
+        for class_id in sorted(names)
+    ]
+
+
+def _table(files: FileTree, place: Path, name: str) -> dict[int, str]:
+    """Lines ``<id> <text>``."""
+    rows: dict[int, str] = {}
+    text = files.read(name).decode("utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        key, _, value = line.strip().partition(" ")
+        if not key.isdecimal() or not value:
+            raise InputError(f"line {number} of {name} in {place} is not whole: {_NEEDS}")
+        rows[int(key)] = value
+    if not rows:
+        raise InputError(f"{name} in {place} is empty: {_NEEDS}")
+    return rows
+
+
+def _box(place: Path, text: str) -> Box:
+    try:
+        left, top, width, height = map(float, text.split())
+    except ValueError:
+        raise InputError(
+            f"bounding_boxes.txt in {place} holds {text!r}, not four numbers: {_NEEDS}"
+        ) from None
+    return left, top, width, height

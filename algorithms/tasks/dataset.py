@@ -1,0 +1,94 @@
+"""What a data set of pictures is to the catalog: how it is read, and how its classes are split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol
+
+from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import ImageClass
+from metaray.algorithms.tasks.splits import Splits
+
+
+class LazyClass(Protocol):
+    """A class whose images are read when asked for. It can be pickled, and is small then."""
+
+    @property
+    def num_images(self) -> int:
+        """Images that ``load`` will decode."""
+
+    def load(self) -> ImageClass:
+        """Read and decode; InputError when an image is missing or damaged."""
+
+
+class ClassLists(NamedTuple):
+    """Names and groups of the classes of a prepared set, in the order of class ids."""
+
+    names: Sequence[str]
+    groups: Sequence[str]
+
+
+class ImageDataset(ABC):
+    """One entry of the catalog."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]]
+    """values of data.split that mean something; the first is the default"""
+    settings: ClassVar[tuple[str, ...]]
+    """settings of DataConfig that this set has beside name, cache, split and image_size"""
+    needs: ClassVar[str] = ""
+    """the raw data: where to get it and how it must lie below data.root; empty if none is needed"""
+    prepared_as: ClassVar[str]
+    """head of the name of prepared files; sets of the same pictures share theirs"""
+    published_images: ClassVar[bool] = False
+    """the published split is taken as it is, even where two of its classes share an image"""
+
+    @abstractmethod
+    def parameters(self, data: DataConfig) -> dict[str, str | int]:
+        """What determines the prepared pixels beside the raw data."""
+
+    @abstractmethod
+    def identity(self, root: Path, data: DataConfig) -> str | None:
+        """What tells one copy of the raw data from another, without reading it all.
+
+        None when ``root`` does not hold it.
+        """
+
+    @abstractmethod
+    def open_classes(
+        self, root: Path, data: DataConfig, scratch: Path
+    ) -> AbstractContextManager[Sequence[LazyClass]]:
+        """The classes in an order that no file system decides.
+
+        ``scratch`` may be used for files (it may not exist yet); they go when the set is prepared.
+        InputError when the raw data is missing or is not what it should be.
+        """
+
+    @abstractmethod
+    def split(self, classes: ClassLists, data: DataConfig) -> Splits:
+        """Divide the classes; InputError when the rule does not fit them."""
+
+
+class GeneratedTasks(NamedTuple):
+    """An entry without pictures: its tasks are computed as they are used."""
+
+    description: str
+    splits: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    needs: str = ""
+
+
+def missing(what: str, root: Path, needs: str) -> InputError:
+    """The error for raw data that is not there: where to get it and where to put it."""
+    found = "there is no such folder or file"
+    if root.is_dir():
+        names = ", ".join(sorted(p.name for p in root.iterdir())[:5])
+        found = f"it holds {names}" if names else "it is empty"
+    elif root.exists():
+        found = "it is a file of another kind"
+    return InputError(f"{root} does not hold {what} ({found}): {needs}")

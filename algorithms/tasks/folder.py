@@ -1,0 +1,152 @@
+"""Any folder of class folders, or a zip of one: ``<class>/<picture>``, groups of classes allowed.
+
+A class is a folder that holds pictures, and its name is its path below the root, so that
+``Greek/alpha`` and ``Latin/alpha`` are two classes. Two things on the way down say nothing of the
+class and are left out of its name: a single folder around everything, and a first folder that is
+called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The pictures of ``train/cat`` and
+``test/cat`` are those of one class, as few-shot learning splits classes and not pictures.
+
+Classes and pictures come sorted by name. Hidden files and files that are no pictures are passed
+over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.episode_shape import Split
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.pictures import RESIZING, SUFFIXES, PictureClass
+from metaray.algorithms.tasks.splits import Splits, by_label, random_split
+
+VERSION = 1
+"""changes whenever the pixels do, so that a cached set is never taken for a newer one"""
+
+_PICTURE_SPLITS = ("train", "val", "valid", "validation", "test")
+_NEEDS = "point data.root at a folder, or a zip, with one folder of pictures per class"
+
+
+class Folder(ImageDataset):
+    """See the module."""
+
+    name = "folder"
+    description = "your own pictures: a folder, or a zip, with one folder per class"
+    splits = ("random", "lists")
+    settings = (
+        "root", "rotations", "augment", "channels", "split_seed", "split_ratio", "split_lists",
+    )  # fmt: skip
+    needs = _NEEDS
+    prepared_as = "folder"
+
+    def parameters(self, data: DataConfig) -> dict[str, str | int]:
+        """See ImageDataset."""
+        return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
+
+    def identity(self, root: Path, data: DataConfig) -> str | None:
+        """The names and sizes of all pictures."""
+        if not root.exists():
+            return None
+        files = _open_tree(root)
+        try:
+            sizes = sorted((name, size) for name, size in files.sizes().items() if _counts(name))
+        finally:
+            files.close()
+        return hashlib.sha256(repr(sizes).encode()).hexdigest()
+
+    @contextmanager
+    def open_classes(
+        self, root: Path, data: DataConfig, scratch: Path
+    ) -> Iterator[Sequence[LazyClass]]:
+        """The classes sorted by name; a class's group is the folder around it."""
+        if not root.exists():
+            raise missing("pictures", root, _NEEDS)
+        files = _open_tree(root)
+        try:
+            pictures = _pictures_by_class(files)
+            if not pictures:
+                raise missing("pictures in folders", root, _NEEDS)
+            yield [
+                PictureClass(
+                    name=name,
+                    group=str(PurePosixPath(name).parent),
+                    files=files,
+                    pictures=pictures[name],
+                    image_size=data.image_size,
+                )
+                for name in sorted(pictures)
+            ]
+        finally:
+            files.close()
+
+    def split(self, classes: ClassLists, data: DataConfig) -> Splits:
+        """By ratio and seed, or by lists."""
+        if data.split == "random":
+            return random_split(classes.names, data.split_seed, data.split_ratio)
+        if data.split_lists is None:
+            raise InputError(
+                "data.split = lists needs data.split_lists: a folder with train.txt, val.txt and "
+                "test.txt, a class name a line"
+            )
+        return _split_by_lists(classes.names, Path(data.split_lists))
+
+
+def _open_tree(root: Path) -> FileTree:
+    return FolderTree(root) if root.is_dir() else ZipTree(root)
+
+
+def _counts(name: str) -> bool:
+    parts = name.split("/")
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return len(parts) > 1 and not hidden and name.lower().endswith(SUFFIXES)
+
+
+def _pictures_by_class(files: FileTree) -> dict[str, list[str]]:
+    names = [name for name in files.sizes() if _counts(name)]
+    tops = {name.split("/")[0] for name in names}
+    around = len(tops) == 1 and all(name.count("/") > 1 for name in names)
+    classes: dict[str, list[str]] = {}
+    for name in names:
+        folders = name.split("/")[:-1][1 if around else 0 :]
+        if len(folders) > 1 and folders[0].lower() in _PICTURE_SPLITS:
+            folders = folders[1:]
+        classes.setdefault("/".join(folders), []).append(name)
+    return classes
+
+
+def _split_by_lists(names: Sequence[str], folder: Path) -> Splits:
+    """Classes of ``names`` that are in no list are in no split."""
+    split_of: dict[str, Split] = {}
+    for split in get_args(Split):
+        path = folder / f"{split}.txt"
+        for name in _read_list(path):
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f", did you mean {near[0]}?" if near else f"; classes are {_some(names)}"
+                raise InputError(f"{path} names the class {name}, which is not there{hint}")
+            if name in split_of:
+                raise InputError(f"class {name} is listed twice, for {split_of[name]} and {split}")
+            split_of[name] = split
+    return by_label(split_of.get(name) for name in names)
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the list of classes {path} ({error}): data.split_lists is a folder with "
+            "train.txt, val.txt and test.txt"
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")

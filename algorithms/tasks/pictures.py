@@ -1,0 +1,84 @@
+"""Classes whose images are picture files, decoded with Pillow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.file_tree import FileTree
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+RESIZING = "lanczos"
+
+Box = tuple[float, float, float, float]
+"""left, top, width and height in pixels"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureClass:
+    """One class: where its pictures are. Colour pictures, resized to a square by Lanczos."""
+
+    name: str
+    group: str
+    files: FileTree
+    pictures: Sequence[str]
+    image_size: int
+    boxes: Sequence[Box] | None = None
+    """the part to keep of each picture; None: all of it"""
+
+    @property
+    def num_images(self) -> int:
+        """Pictures of the class."""
+        return len(self.pictures)
+
+    def load(self) -> ImageClass:
+        """Decode all pictures in their order: uint8 ``[n, 3, size, size]``."""
+        if not self.pictures:
+            raise InputError(f"class {self.name} has no pictures: add some or remove the class")
+        boxes: Sequence[Box | None] = self.boxes or [None] * len(self.pictures)
+        images = [self._decode(*item) for item in zip(self.pictures, boxes, strict=True)]
+        return ImageClass(self.name, self.group, np.stack(images))
+
+    def _decode(self, picture: str, box: Box | None) -> Images:
+        data = self.files.read(picture)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                colour = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            # Pillow raises each of them, by the damage; of an unknown format it names the buffer
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "its format is unknown" if unknown else error
+            raise InputError(
+                f"{picture} of class {self.name} is not a picture that can be decoded ({reason}): "
+                "fetch it again or remove it"
+            ) from error
+        if box is not None:
+            colour = colour.crop(_pixels(box, colour.size, picture))
+        return resized(np.asarray(colour), self.image_size)
+
+
+def resized(pixels: Images, image_size: int) -> Images:
+    """Pixels ``[H, W, 3]`` as ``[3, image_size, image_size]``, by Lanczos if the size differs."""
+    if pixels.shape[:2] != (image_size, image_size):
+        picture = Image.fromarray(pixels)
+        pixels = np.asarray(picture.resize((image_size,) * 2, Image.Resampling.LANCZOS))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _pixels(box: Box, size: tuple[int, int], picture: str) -> tuple[int, int, int, int]:
+    """The whole pixels of ``box`` within a picture of ``size`` (width, height)."""
+    left, top, width, height = box
+    right, bottom = min(size[0], round(left + width)), min(size[1], round(top + height))
+    left, top = max(0, round(left)), max(0, round(top))
+    if right <= left or bottom <= top:
+        raise InputError(
+            f"the bounding box of {picture} ({box}) lies outside of it ({size[0]} x {size[1]}): "
+            "fetch the data set again"
+        )
+    return left, top, right, bottom

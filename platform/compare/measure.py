@@ -1,0 +1,118 @@
+"""What a comparison wants to know of a trained model beside its meta-test."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
+from metaray.algorithms.errors import InputError
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.compare.plan import Curves
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import override
+from metaray.platform.evaluation import evaluate
+from metaray.platform.messages import FlatState
+from metaray.platform.pool import LocalPool
+from metaray.platform.session import Session, fingerprint
+
+_HASHED_EPISODES = 100
+_TIMED_EPISODES, _WARM_UP = 20, 3
+
+
+def episodes_sha256(session: Session) -> str:
+    """Of the tensors of the first 100 test episodes: the same for runs that saw the same ones."""
+    config = session.config
+    digest = sha256()
+    for index in range(min(_HASHED_EPISODES, config.evaluate.num_episodes)):
+        spec = TaskSpec(split="test", index=index, seed=config.seed, shape=config.test_shape)
+        for tensor in session.source.sample(spec):
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def adaptation_s(session: Session, state: FlatState) -> float:
+    """Seconds to adapt to one task and predict its queries on one CPU thread: the median of 20.
+
+    One task at a time, unlike a meta-test, which batches them.
+    """
+    config, blueprint = session.config, session.blueprint
+    algorithm, shape = blueprint.algorithm, config.test_shape
+    at = blueprint.unflatten(torch.from_numpy(state))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = []
+    try:
+        for index in range(_WARM_UP + _TIMED_EPISODES):
+            spec = TaskSpec(split="test", index=index, seed=config.seed, shape=shape)
+            episode = session.source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
+            started = perf_counter()
+            adapted = algorithm.adapt(
+                at, episode.support_x, episode.support_y, shape.ways, config.evaluate.batch_norm
+            )
+            algorithm.predict(adapted[-1], episode.query_x)
+            times.append(perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return median(times[_WARM_UP:])
+
+
+def curve(
+    session: Session, state: FlatState, curves: Curves, done: Callable[[int], None]
+) -> list[dict[str, Any]]:
+    """The score at every shape that the model can be tested at, with its 95 % interval.
+
+    A shape at which it cannot be is there with the reason as ``left_out``.
+    """
+    points: list[dict[str, Any]] = []
+    for shape in curves.shapes(session.config):
+        point: dict[str, Any] = {"ways": shape.ways, "shots": shape.shots, "queries": shape.queries}
+        try:
+            point |= _score(session, state, shape, curves.episodes, done)
+        except InputError as error:
+            point["left_out"] = str(error)
+        points.append(point)
+    return points
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held, Python and its libraries included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _score(
+    session: Session,
+    state: FlatState,
+    shape: EpisodeShape,
+    episodes: int,
+    done: Callable[[int], None],
+) -> dict[str, Any]:
+    config = _at_shape(session.config, shape, episodes)
+    blueprint = Blueprint(config, session.source)
+    if fingerprint(blueprint) != fingerprint(session.blueprint):
+        raise InputError("the parameters have another shape there, so they would not fit")
+    test = evaluate(LocalPool(config), blueprint, "test", episodes, state, done)
+    figures = test.headline()
+    return {"score": figures[test.score_name], "ci95": figures["ci95"], "num_episodes": episodes}
+
+
+def _at_shape(config: RunConfig, shape: EpisodeShape, episodes: int) -> RunConfig:
+    """In this process, whatever the run's own workers."""
+    return override(
+        config,
+        [
+            f"task.ways={shape.ways}",
+            f"task.shots={shape.shots}",
+            f"task.queries={shape.queries}",
+            f"evaluate.num_episodes={episodes}",
+            "workers.count=0",
+        ],
+    )

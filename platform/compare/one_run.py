@@ -1,0 +1,52 @@
+"""One run of a comparison, from wherever it stands to its measures; knows nothing of Ray."""
+
+from __future__ import annotations
+
+import shutil
+
+from metaray.platform import session
+from metaray.platform.atomic import write_json
+from metaray.platform.compare import measure
+from metaray.platform.compare.directory import RunFolder
+from metaray.platform.compare.plan import Curves
+from metaray.platform.config import RunConfig
+from metaray.platform.monitor import Monitor
+from metaray.platform.run_directory import RunDirectory
+
+
+def perform(
+    config: RunConfig, folder: RunFolder, curves: Curves, address: str, monitor: Monitor
+) -> None:
+    """Train and test as ``metaray train`` does, or go on where that was broken off; then measure.
+
+    Args:
+        config: of the run.
+        folder: where it lies or shall lie.
+        curves: the shapes at which it is tested again.
+        address: as of ``metaray train``; only runs with Ray workers use it.
+        monitor: looks on.
+
+    Raises:
+        InputError, TrainingError: the run cannot go on.
+        Stopped: ``monitor`` asked for it.
+    """
+    run = RunDirectory(folder.path)
+    pool_address = address if config.workers.count else "local"
+    trains = not run.summary.exists()
+    if not run.config.exists():
+        shutil.rmtree(folder.path, ignore_errors=True)  # killed before it had begun
+        session.train(config, folder.path, pool_address, monitor)
+    elif trains:
+        session.resume(folder.path, [], pool_address, monitor)
+    # Another process's memory is not known here: neither that of workers, nor of a training before
+    knows_memory = trains and config.workers.count == 0
+    peak = measure.peak_memory_bytes() if knows_memory else None
+    tested, state = session.tested(folder.path, monitor)
+    with monitor.testing(len(curves.shapes(config)) * curves.episodes) as done:
+        measures = {
+            "peak_memory_bytes": peak,
+            "adaptation_s": measure.adaptation_s(tested, state),
+            "episodes_sha256": measure.episodes_sha256(tested),
+            "curve": measure.curve(tested, state, curves, done),
+        }
+    write_json(folder.measures, measures)

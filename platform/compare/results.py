@@ -1,0 +1,224 @@
+"""The figures of a comparison, from the directories of its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.compare.directory import CompareDirectory, RunFolder
+from metaray.platform.compare.paired import Difference, Estimate, Scores, differences, estimate
+from metaray.platform.compare.plan import Plan
+from metaray.platform.report.record import Array, RunRecord
+from metaray.platform.run_directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunResult:
+    """One finished run."""
+
+    folder: RunFolder
+    record: RunRecord
+    measures: dict[str, Any]
+
+    @property
+    def scores(self) -> Array:
+        """The score of every test episode ``[E]``."""
+        scores = self.record.per_episode(self.record.score_name)
+        assert scores is not None  # every meta-test writes it
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One entry: all of its finished runs together."""
+
+    name: str
+    runs: tuple[RunResult, ...]
+    score: Estimate
+    difference: Difference | None
+    """to the reference; None for the reference itself"""
+
+    @property
+    def first(self) -> RunRecord:
+        """Stands for what all runs of the entry have in common."""
+        return self.runs[0].record
+
+    def mean(self, key: str) -> float | None:
+        """Of a figure of the runs' summaries, over those that have it."""
+        return _mean(run.record.summary.get(key) for run in self.runs)
+
+    def curve(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
+        """The tests at other shapes, by (ways, shots): one for each run that could be tested so."""
+        points: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for run in self.runs:
+            for point in run.measures["curve"]:
+                if "score" in point:
+                    points.setdefault((point["ways"], point["shots"]), []).append(point)
+        return points
+
+    def figures(self) -> dict[str, Any]:
+        """The row for ``summary.json``."""
+        memory = [run.measures["peak_memory_bytes"] for run in self.runs]
+        known = [value for value in memory if value is not None]
+        return {
+            "entry": self.name,
+            "method": self.first.summary["method"],
+            "seeds": [run.folder.seed for run in self.runs],
+            "score": asdict(self.score),
+            "difference": asdict(self.difference) if self.difference else None,
+            "batch_norm": self.first.summary["batch_norm"],
+            "train_s": self.mean("wall_s"),
+            "outer_steps": self.mean("outer_steps"),
+            "tasks_per_s": self.mean("tasks_per_s"),
+            "adaptation_s": float(np.median([r.measures["adaptation_s"] for r in self.runs])),
+            "peak_memory_bytes": max(known, default=None),
+            "num_parameters": self.first.summary["num_parameters"],
+            "curve": [
+                {
+                    "ways": ways,
+                    "shots": shots,
+                    "score": float(np.mean([p["score"] for p in points])),
+                    "num_runs": len(points),
+                }
+                for (ways, shots), points in self.curve().items()
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Results:
+    """All that the table, the plots and the page are made from."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    """the best first"""
+    reference: str
+    failures: dict[str, str]
+    """why runs have no result, by run"""
+
+    @property
+    def score_name(self) -> str:
+        """``accuracy`` or ``mse``."""
+        return self.rows[0].first.score_name
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether a lower score is better."""
+        return self.rows[0].first.is_regression
+
+    def row(self, name: str) -> Row:
+        """The row of an entry."""
+        return next(row for row in self.rows if row.name == name)
+
+    @classmethod
+    def read(cls, directory: CompareDirectory, plan: Plan) -> Results:
+        """From the runs that are there.
+
+        Raises:
+            InputError: no run has a result, a result is damaged, or runs of one seed have not seen
+                the same episodes.
+        """
+        runs, failures = [], {}
+        for folder in directory.runs(plan):
+            if folder.measures.is_file():
+                record = RunRecord.read(RunDirectory(folder.path))
+                measures = json.loads(folder.measures.read_text(encoding="utf-8"))
+                runs.append(RunResult(folder=folder, record=record, measures=measures))
+            elif folder.failure.is_file():
+                details = folder.failure.read_text(encoding="utf-8").strip()
+                failures[folder.label] = details.splitlines()[-1]
+        if not runs:
+            why = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+            raise InputError(f"no run in {directory.path} has a result ({why or 'none was begun'})")
+        _check_same_episodes(runs)
+        scores = _scores(runs)
+        reference = _reference(plan, scores, runs[0].record.is_regression)
+        found = differences(scores, reference)
+        rows = [
+            Row(
+                name=name,
+                runs=tuple(run for run in runs if run.folder.entry == name),
+                score=estimate(by_seed),
+                difference=found.get(name),
+            )
+            for name, by_seed in scores.items()
+        ]
+        sign = 1 if runs[0].record.is_regression else -1
+        rows.sort(key=lambda row: sign * row.score.mean)
+        return cls(plan=plan, rows=tuple(rows), reference=reference, failures=failures)
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``."""
+        config = self.plan.common
+        return {
+            "budget": self.plan.budget.model_dump(),
+            "seeds": list(self.plan.seeds),
+            "dataset": config.data.name,
+            "ways": config.task.ways,
+            "shots": config.task.shots,
+            "queries": config.task.queries,
+            "num_episodes": config.evaluate.num_episodes,
+            "score": self.score_name,
+            "reference": self.reference,
+            "entries": [row.figures() for row in self.rows],
+            "failed": self.failures,
+            "notes": list(self.plan.notes),
+        }
+
+    def episodes(self) -> pa.Table:
+        """One row per run and test episode."""
+        tables = []
+        for row in self.rows:
+            for run in row.runs:
+                table = run.record.episodes
+                kept = [n for n in table.column_names if not n.endswith("_by_step")]
+                table = table.select(kept)
+                for name, value in (
+                    ("seed", run.folder.seed),
+                    ("method", run.record.summary["method"]),
+                    ("entry", row.name),
+                ):
+                    table = table.add_column(0, name, pa.array([value] * table.num_rows))
+                tables.append(table)
+        return pa.concat_tables(tables, promote_options="default")
+
+
+def _scores(runs: Sequence[RunResult]) -> dict[str, Scores]:
+    scores: dict[str, dict[int, Array]] = {}
+    for run in runs:
+        scores.setdefault(run.folder.entry, {})[run.folder.seed] = run.scores
+    return dict(scores)
+
+
+def _reference(plan: Plan, scores: dict[str, Scores], is_regression: bool) -> str:
+    if plan.reference is not None:
+        if plan.reference not in scores:
+            raise InputError(
+                f"the reference {plan.reference} has no result to compare to: see its failure.txt"
+            )
+        return plan.reference
+    means = {name: estimate(by_seed).mean for name, by_seed in scores.items()}
+    best = min if is_regression else max
+    return best(means, key=lambda name: means[name])
+
+
+def _check_same_episodes(runs: Sequence[RunResult]) -> None:
+    first: dict[int, RunResult] = {}
+    for run in runs:
+        other = first.setdefault(run.folder.seed, run)
+        if run.measures["episodes_sha256"] != other.measures["episodes_sha256"]:
+            raise InputError(
+                f"{run.folder.label} was not tested on the episodes of {other.folder.label}, so "
+                "the two cannot be compared: the data has changed in between; compare anew"
+            )
+
+
+def _mean(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

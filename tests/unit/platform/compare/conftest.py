@@ -1,0 +1,46 @@
+"""A small real comparison: two methods, two seeds, run in this process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metaray.platform.compare.directory import CompareDirectory
+from metaray.platform.compare.make_plan import make_plan
+from metaray.platform.compare.one_run import perform
+from metaray.platform.compare.plan import Budget, Plan
+from metaray.platform.compare.status import StatusMonitor
+
+
+@pytest.fixture(scope="session")
+def plan(tiny: list[str]) -> Plan:
+    return make_plan(
+        [],
+        "maml,protonet",
+        tiny,
+        budget=Budget(unit="steps", amount=6),
+        num_seeds=2,
+        shots=[2],
+        ways=[3],
+        curve_episodes=6,
+    )
+
+
+@pytest.fixture(scope="session")
+def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDirectory:
+    directory = CompareDirectory(tmp_path_factory.mktemp("compare") / "out")
+    directory.create(plan)
+    configs = {entry.name: entry for entry in plan.entries}
+    for folder in directory.runs(plan):
+        config = configs[folder.entry].config_of(folder.seed)
+        perform(config, folder, plan.curves, "local", StatusMonitor())
+    return directory
+
+
+@pytest.fixture
+def finished(original: CompareDirectory, tmp_path: Path) -> CompareDirectory:
+    """A copy that a test may change."""
+    shutil.copytree(original.path, tmp_path / "copy")
+    return CompareDirectory(tmp_path / "copy")

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.registry import METHODS, config_classes
+from metaray.platform.compare.compare import parse_numbers
+from metaray.platform.compare.directory import CompareDirectory
+from metaray.platform.compare.make_plan import make_plan
+from metaray.platform.compare.placement import bundles, check_fits
+from metaray.platform.compare.plan import Budget, Plan
+from metaray.platform.config_io import changed_keys, resolve
+
+STEPS = Budget(unit="steps", amount=5)
+NO_NORM = "evaluate.batch_norm=inductive"
+
+
+@pytest.fixture(name="small")
+def fixture_small(cache: Path) -> list[str]:
+    return [f"data.cache={cache}", "data.num_classes=200", "data.image_size=16", "model.width=8"]
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_all_methods_are_asked_the_same(small: list[str]) -> None:
+    plan = make_plan([], "all", small, budget=STEPS, num_seeds=2)
+    assert [entry.name for entry in plan.entries] == list(METHODS)
+    assert plan.seeds == (0, 1)
+    first = plan.entries[0].config
+    for entry in plan.entries:
+        assert entry.config.data == first.data
+        assert entry.config.test_shape == first.test_shape
+        assert entry.config.evaluate.num_episodes == first.evaluate.num_episodes
+        assert entry.config.workers.count == 0
+        assert entry.config.train.outer_steps == 5
+        assert entry.config_of(7).seed == 7
+    assert any("data.rotations = train" in note and "protonet" in note for note in plan.notes)
+    assert any("transductive for some" in note for note in plan.notes)
+
+
+def test_all_is_what_can_learn_the_data() -> None:
+    plan = make_plan([], "all", ["data.name=sinusoid"], budget=STEPS)
+    able = [name for name, cls in config_classes().items() if cls.learns_regression]
+    assert sorted(entry.name for entry in plan.entries) == sorted(able)
+    assert plan.curves.ways == ()
+    with pytest.raises(InputError, match="protonet: protonet classifies"):
+        make_plan([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
+
+
+def test_what_a_user_sets_is_not_changed_behind_his_back(small: list[str], tmp_path: Path) -> None:
+    mine = written(tmp_path / "mine.toml", "[data]\nrotations = 'all'\n")
+    with pytest.raises(InputError, match=r"cannot be compared: data.rotations is all .* train"):
+        make_plan([mine], "maml", small, budget=STEPS)
+    other = written(tmp_path / "other.toml", "[task]\nshots = 5\n")
+    with pytest.raises(InputError, match=r"task.shots is 5 in one and 1 in the other"):
+        make_plan([other], "maml", small, budget=STEPS)
+
+
+def test_names(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'protonot' is not one of .*, did you mean protonet"):
+        make_plan([], "maml,protonot", small, budget=STEPS)
+    maml = written(tmp_path / "maml.toml", "[train]\nmeta_lr = 0.01\n")
+    with pytest.raises(InputError, match="2 entries are called maml"):
+        make_plan([maml], "maml", small, budget=STEPS)
+    with pytest.raises(InputError, match="--reference 'x' is not one of maml"):
+        make_plan([], "maml", small, budget=STEPS, reference="x")
+    with pytest.raises(InputError, match="nothing to compare"):
+        make_plan([], None, small, budget=STEPS)
+
+
+def test_a_file_keeps_its_workers_and_shares_the_rest(small: list[str], tmp_path: Path) -> None:
+    file = written(tmp_path / "big.toml", "[workers]\ncount = 3\n[method]\nname = 'anil'\n")
+    plan = make_plan([file], "maml", small, budget=STEPS)
+    assert [entry.config.workers.count for entry in plan.entries] == [3, 0]
+    assert [len(bundles(entry.config)) for entry in plan.entries] == [3, 1]
+
+
+def test_budgets() -> None:
+    config = resolve({"train": {"meta_batch_size": 32, "outer_steps": 600}})
+    steps = Budget(unit="steps", amount=7).applied(config).train
+    tasks = Budget(unit="tasks", amount=100).applied(config).train
+    seconds = Budget(unit="seconds", amount=2.5).applied(config).train
+    assert (steps.outer_steps, steps.time_budget_s) == (7, None)
+    assert tasks.outer_steps == 4  # 100 / 32, rounded up
+    assert (seconds.outer_steps, seconds.time_budget_s) == (600, 2.5)
+
+
+def test_curves_are_what_the_data_can_serve(small: list[str]) -> None:
+    """A character has 20 drawings, so 15 shots leave 5 queries and 20 shots leave none."""
+    plan = make_plan([], "maml,protonet", small, budget=STEPS)
+    curves = plan.curves
+    assert curves.shots == (1, 2, 5, 10, 15)
+    assert curves.ways == (2, 5, 10, 20)
+    assert curves.queries == 5
+    maml, protonet = (curves.shapes(entry.config) for entry in plan.entries)
+    assert {(s.ways, s.shots) for s in maml} == {(5, k) for k in curves.shots}
+    assert {s.ways for s in protonet} == {2, 5, 10, 20}
+    asked = make_plan([], "maml", small, budget=STEPS, shots=[18], ways=[5]).curves
+    assert (asked.shots, asked.queries) == ((1, 18), 2)
+    with pytest.raises(InputError, match="20 images, fewer than 20 shots"):
+        make_plan([], "maml", small, budget=STEPS, shots=[20])
+    with pytest.raises(InputError, match="fewer than the 500 ways"):
+        make_plan([], "maml", small, budget=STEPS, ways=[500])
+
+
+def test_a_gpu_is_used_only_when_reserved(small: list[str]) -> None:
+    plan = make_plan([], "maml", small, budget=STEPS)
+    assert plan.entries[0].config.workers.device == "cpu"
+    with pytest.raises(InputError, match="without reserving a GPU"):
+        make_plan([], "maml", [*small, "workers.device=cuda"], budget=STEPS)
+
+
+def test_what_can_never_fit_is_refused(small: list[str]) -> None:
+    plan = make_plan([], "maml", [*small, "workers.count=4"], budget=STEPS)
+    check_fits(plan, [{"CPU": 2.0}, {"CPU": 2.5}])
+    with pytest.raises(InputError, match=r"maml needs 4 workers with 1 CPU each, .* room for 3"):
+        check_fits(plan, [{"CPU": 2.0}, {"CPU": 1.5}])
+    one = make_plan([], "maml", [*small, "workers.gpus=0.5"], budget=STEPS)
+    check_fits(one, [{"CPU": 1.0, "GPU": 1.0}])
+    with pytest.raises(InputError, match=r"a process with 1 CPU and 0.5 GPU each"):
+        check_fits(one, [{"CPU": 64.0}])
+
+
+def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
+    plan = make_plan([], "maml,protonet", small, budget=STEPS, reference="maml")
+    folder = tmp_path / "out"
+    directory = CompareDirectory(folder)
+    directory.create(plan)
+    assert CompareDirectory.open(folder) == (directory, plan)
+    config = plan.entries[0].config_of(1)
+    assert changed_keys(plan.entries[0].config, config) == ["seed"]
+    directory.plan.write_text("{}")
+    with pytest.raises(InputError, match="is not the plan of a comparison"):
+        Plan.read(directory.plan)
+
+
+def test_folders(small: list[str], tmp_path: Path) -> None:
+    plan = make_plan([], "maml", small, budget=STEPS)
+    with pytest.raises(InputError, match="nothing to resume"):
+        CompareDirectory.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match="it has no compare.json"):
+        CompareDirectory.open(tmp_path)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no comparison"):
+        CompareDirectory(tmp_path).create(plan)
+    CompareDirectory(tmp_path / "a").create(plan)
+    with pytest.raises(InputError, match="already holds a comparison"):
+        CompareDirectory(tmp_path / "a").create(plan)
+
+
+def test_numbers() -> None:
+    assert parse_numbers("--shots", "5, 1,20,5") == [1, 5, 20]
+    assert parse_numbers("--shots", None) is None
+    for text in ("", "1,x", "0", "-1", "1.5"):
+        with pytest.raises(InputError, match="--shots takes whole numbers"):
+            parse_numbers("--shots", text)
