@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.func import vjp
 
 from metaray.algorithms.algorithm import State, TaskGradient
-from metaray.algorithms.configs import ANILConfig, BatchNormMode
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.gradient_based import FastWeights, GradientBased, second_order_form
 from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.method_configs import ANILConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors

@@ -33,10 +33,11 @@ from torch import Tensor
 from torch.func import grad
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
-from metaray.algorithms.configs import BaselineConfig, BaselinePPConfig, BatchNormMode
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.embedding_based import running_statistics
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.method_configs import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.cosine_head import (
     apply_cosine_head,

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.func import vjp
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
-from metaray.algorithms.configs import BatchNormMode, SecondOrder
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import Form, InnerStep, Rates, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.method_configs import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.parameters import Tensors

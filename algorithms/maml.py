@@ -16,10 +16,10 @@ meta-learned.
 
 from __future__ import annotations
 
-from metaray.algorithms.configs import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.gradient_based import DescentBased, second_order_form
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State, TaskGradient
-from metaray.algorithms.configs import BatchNormMode, MAMLPlusPlusConfig
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.embedding_based import running_statistics
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.gradient_based import (
@@ -45,6 +45,7 @@ from metaray.algorithms.gradient_based import (
 )
 from metaray.algorithms.inner_loop import Form, InnerStep, LossWithAux, follow, meta_gradient
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import MAMLPlusPlusConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import vmap
 
-from metaray.algorithms.configs import MANNConfig
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import MANNConfig
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.external_memory import Memory, access, blank_memory
 from metaray.algorithms.models.head import apply_head, init_head

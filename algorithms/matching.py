@@ -35,9 +35,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaray.algorithms.configs import MatchingConfig
 from metaray.algorithms.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import MatchingConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.parameters import Tensors

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import torch
 
-from metaray.algorithms.configs import MetaSGDConfig
 from metaray.algorithms.gradient_based import DescentBased, rate_name, second_order_form
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import MetaSGDConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

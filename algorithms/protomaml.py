@@ -22,11 +22,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaray.algorithms.configs import ProtoMAMLConfig
 from metaray.algorithms.embedding_based import one_hot
 from metaray.algorithms.gradient_based import DescentBased, second_order_form
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import ProtoMAMLConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.models.norm import is_norm

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from metaray.algorithms.configs import ProtoNetConfig
 from metaray.algorithms.embedding_based import EmbeddingBased, Support
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import ProtoNetConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, get_args
 
-from metaray.algorithms import configs
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.method_configs import MethodConfig, MethodSection
 
 if TYPE_CHECKING:
     from metaray.algorithms.algorithm import Algorithm
-    from metaray.algorithms.configs import MethodConfig
     from metaray.algorithms.losses import Kind
     from metaray.algorithms.models.backbone import Backbone
 
@@ -140,7 +139,7 @@ def build_algorithm(
     return algorithm
 
 
-def config_classes() -> dict[str, type[configs.MethodSection]]:
+def config_classes() -> dict[str, type[MethodSection]]:
     """The config class of each method, by name."""
-    union = get_args(configs.MethodConfig)[0]
+    union = get_args(MethodConfig)[0]
     return {cls.model_fields["name"].default: cls for cls in get_args(union)}

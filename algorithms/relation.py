@@ -27,9 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metaray.algorithms.configs import RelationConfig
 from metaray.algorithms.embedding_based import EmbeddingBased, Support, one_hot
 from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.method_configs import RelationConfig
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import batch_norm, init_norm
 from metaray.algorithms.parameters import Tensors

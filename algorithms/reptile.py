@@ -25,10 +25,11 @@ from torch import Tensor
 from torch.func import grad
 
 from metaray.algorithms.algorithm import State, TaskGradient
-from metaray.algorithms.configs import BatchNormMode, ReptileConfig
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.gradient_based import FastWeights, GradientBased
 from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.method_configs import ReptileConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 

@@ -26,9 +26,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaray.algorithms.configs import SiameseConfig
 from metaray.algorithms.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.method_configs import SiameseConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.protonet import squared_distances

@@ -22,8 +22,8 @@ from math import ceil, log2
 import torch
 from torch import Tensor
 
-from metaray.algorithms.configs import SNAILConfig
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import SNAILConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.causal import (
     Branches,

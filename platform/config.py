@@ -10,14 +10,13 @@ from typing_extensions import Self
 from metaray.algorithms.configs import (
     BatchNormMode,
     DataConfig,
-    MAMLConfig,
-    MethodConfig,
     ModelConfig,
     Section,
     TaskConfig,
 )
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.method_configs import MAMLConfig, MethodConfig
 
 
 class TrainConfig(Section):

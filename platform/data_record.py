@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from metaray.algorithms.configs import BatchTrained, DataConfig
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.atomic import write_json
 from metaray.platform.config import RunConfig

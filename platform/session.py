@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from metaray.algorithms.configs import BatchTrained
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.blueprint import Blueprint

@@ -11,10 +11,10 @@ import torch
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
-from metaray.algorithms.configs import BatchTrained
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.allocator import keep_freed_memory
 from metaray.platform.blueprint import Blueprint

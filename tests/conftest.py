@@ -38,10 +38,11 @@ def tiny(cache: Path) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _keep_thread_count() -> Iterator[None]:
-    """In-process pools pin torch's threads; give the next test what this one found."""
+def _one_thread() -> Iterator[None]:
+    """As in workers: several threads are slower on such small tensors, above all on busy cores."""
     import torch
 
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)

@@ -72,15 +72,18 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
     expected = digest_after(reference, local)
     blueprint = Blueprint(local, build_source(local.data))
     predictions = evaluate(reference, blueprint, "test", 10).headline()
-    for count in (1, 2):
-        config = config_of(tiny, *more, f"workers.count={count}")
-        pool = ray_pool(config)
-        try:
+    config = config_of(tiny, *more, "workers.count=1")
+    pool = ray_pool(config)
+    try:
+        untrained = pool.snapshot()
+        for count in (1, 2):
+            pool.resize(count)
             pool.wait_for_workers(count)
+            pool.restore(untrained)
             assert digest_after(pool, config) == expected
             assert evaluate(pool, blueprint, "test", 10).headline() == predictions
-        finally:
-            pool.close()
+    finally:
+        pool.close()
 
 
 def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None:

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
-from metaray.algorithms.configs import (
+from metaray.algorithms.configs import ModelConfig
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.method_configs import (
     ANILConfig,
     BaselineConfig,
     BaselinePPConfig,
@@ -17,7 +20,6 @@ from metaray.algorithms.configs import (
     MatchingConfig,
     MetaSGDConfig,
     MethodSection,
-    ModelConfig,
     ProtoMAMLConfig,
     ProtoNetConfig,
     RelationConfig,
@@ -25,8 +27,6 @@ from metaray.algorithms.configs import (
     SiameseConfig,
     SNAILConfig,
 )
-from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import Kind
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.registry import build_algorithm
 

@@ -124,7 +124,7 @@ def test_first_order_is_exact_where_the_support_loss_has_no_curvature() -> None:
         return sum((p[name].sum() for name in p), torch.zeros(()))
 
     first_order, exact = (
-        meta_gradient(form, straight, smooth_query, params, rates, 3)[0]
+        meta_gradient(form, [InnerStep(straight, rates)] * 3, {3: smooth_query}, params).gradient
         for form in ("first_order", "recursion")
     )
     for name in params:

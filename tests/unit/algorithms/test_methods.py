@@ -13,7 +13,11 @@ from torch.func import grad
 
 from metaray.algorithms.algorithm import State, curve_steps
 from metaray.algorithms.anil import ANIL
-from metaray.algorithms.configs import (
+from metaray.algorithms.gradient_based import FastWeights
+from metaray.algorithms.inner_loop import InnerStep, meta_gradient
+from metaray.algorithms.maml import MAML
+from metaray.algorithms.mamlpp import MAMLPlusPlus, step_weights
+from metaray.algorithms.method_configs import (
     ANILConfig,
     MAMLConfig,
     MAMLPlusPlusConfig,
@@ -22,10 +26,6 @@ from metaray.algorithms.configs import (
     ReptileConfig,
     SecondOrder,
 )
-from metaray.algorithms.gradient_based import FastWeights
-from metaray.algorithms.inner_loop import InnerStep, meta_gradient
-from metaray.algorithms.maml import MAML
-from metaray.algorithms.mamlpp import MAMLPlusPlus, step_weights
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.protomaml import ProtoMAML
 from metaray.algorithms.protonet import squared_distances

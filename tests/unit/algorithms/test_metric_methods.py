@@ -12,7 +12,7 @@ from fixtures import SMALL, WAYS, algorithm_for, episode, state_of
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
-from metaray.algorithms.configs import MatchingConfig, ModelConfig, SiameseConfig
+from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.matching import (
     READ_STEPS,
     MatchingNetwork,
@@ -21,6 +21,7 @@ from metaray.algorithms.matching import (
     read_queries,
     read_support,
 )
+from metaray.algorithms.method_configs import MatchingConfig, SiameseConfig
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.registry import build_algorithm

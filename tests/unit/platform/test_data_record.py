@@ -15,8 +15,9 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform import session
 from metaray.platform.config_io import load_config
+from metaray.platform.monitor import TerminalMonitor
 
-QUIET = Console(quiet=True)
+QUIET = TerminalMonitor(Console(quiet=True))
 QUICK = [
     "task.ways=2",
     "task.train_ways=2",

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from metaray.algorithms.configs import MethodConfig
+from metaray.algorithms.method_configs import MethodConfig
 from metaray.platform.config import RunConfig
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, check_conditions
