@@ -38,7 +38,7 @@ def load_config(
         InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
             or out of range, or settings that exclude each other.
     """
-    user = _read_toml(file) if file else {}
+    user = read_toml(file) if file else {}
     return resolve(with_overrides(_merged(below or {}, user), overrides))
 
 
@@ -65,7 +65,7 @@ def validate(tree: Tree) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_sentence(error)) from None
+        raise InputError(complaint(error)) from None
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -114,17 +114,34 @@ def known_keys() -> list[str]:
     return sorted(keys)
 
 
-def _read_toml(file: Path) -> Tree:
+def read_toml(file: Path) -> Tree:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: it cannot be read or is not TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read the config {file}: {error.strerror}") from None
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
+def with_values(tree: Tree, values: Mapping[str, Any]) -> Tree:
+    """``tree`` with values by path, such as ``{"train.meta_lr": 0.01}``, on top."""
+    result = _merged({}, tree)
+    for path, value in values.items():
+        _put(result, path, value)
+    return result
+
+
 def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
-    """``tree`` with ``key=value`` overrides; InputError for one of another form."""
+    """``tree`` with ``key=value`` settings on top.
+
+    Raises:
+        InputError: one has another form.
+    """
     result = _merged({}, tree)
     for item in overrides:
         key, equals, text = item.partition("=")
@@ -174,7 +191,7 @@ def _put(tree: Tree, path: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _sentence(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
     """The first problem of a validation, as a person would say it."""
     problem = error.errors()[0]
     location = [str(part) for part in problem["loc"]]

@@ -90,6 +90,31 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
     return _train_and_test(session, address)
 
 
+def meta_train(
+    config: RunConfig, out: Path, address: str, monitor: Monitor
+) -> tuple[Session, Checkpoint]:
+    """Meta-training alone, without a test: a new run in ``out``, or the one there continued.
+
+    Raises:
+        InputError: bad input, or ``out`` holds a run with other settings.
+        TrainingError, Stopped: as ``train``.
+    """
+    run, source = RunDirectory(out), open_data(config, address)
+    if run.config.exists():
+        if changed := changed_keys(read_run_config(run.config), config):
+            raise InputError(
+                f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
+            )
+        DataRecord.check_same(run, source, config.data.name)
+    else:
+        run = RunDirectory.create(out)
+        DataRecord.of(source).write(run)
+        write_config(run.config, config)
+    session = _session(run, config, source, monitor)
+    with open_pool(config, address, monitor.message) as pool:
+        return session, _train(session, pool)
+
+
 def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Continue the run in ``folder`` from its last checkpoint; the summary.
 

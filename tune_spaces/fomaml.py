@@ -14,4 +14,6 @@ SPACE: Space = {
     "train.meta_lr": Float(1e-4, 1e-2, log=True),  # 1e-3
     "train.meta_batch_size": Choice((4, 8, 16, 32, 64)),  # 32; 20-way 16, miniImageNet 4
     "model.width": Choice((32, 64)),  # 64; miniImageNet 32
+    "task.train_shots": Int(1, 10),  # as the test has; Omniglot has 20 images of a class
+    "train.schedule": Choice(("constant", "cosine")),  # constant
 }

@@ -14,4 +14,6 @@ SPACE: Space = {
     "train.meta_lr": Float(1e-4, 1e-2, log=True),  # 1e-3, halved every 2,000 episodes
     "train.meta_batch_size": Choice((1, 2, 4, 8)),  # 1
     "model.width": Choice((32, 64)),  # 64
+    "train.schedule": Choice(("step", "constant", "cosine")),  # step
+    "train.lr_step_every": Int(100, 5000, log=True, when={"train.schedule": "step"}),  # 2000
 }

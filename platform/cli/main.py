@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import compare, data
+from metaray.platform.cli import compare, data, sweep
 
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=sweep.EPILOG)(sweep.sweep)
 
 Overrides = Annotated[
     list[str] | None,

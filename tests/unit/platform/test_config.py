@@ -141,7 +141,7 @@ def test_a_setting_of_another_method_is_unknown() -> None:
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the config .*missing.toml: No such file"):
+    with pytest.raises(InputError, match="cannot read .*missing.toml: No such file"):
         load_config(tmp_path / "missing.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("[task\nways = 5")

@@ -8,7 +8,7 @@ import pytest
 from metaray.algorithms.method_configs import MethodConfig
 from metaray.platform.config import RunConfig
 from metaray.tune_spaces.registry import SPACES
-from metaray.tune_spaces.space import Choice, Float, Int
+from metaray.tune_spaces.space import Choice, Float, Int, check_conditions
 
 PAPER: dict[str, dict[str, float]] = {
     "maml": {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32},
@@ -76,6 +76,7 @@ def test_the_value_of_the_paper_is_within_reach(method: str, path: str, value: f
         (lambda: Float(1.0, 0.1), "1.0 to 0.1"),
         (lambda: Int(3, 3), "3 to 3"),
         (lambda: Float(0.0, 1.0, log=True), "above zero, got 0.0"),
+        (lambda: Int(0, 9, log=True), "above zero, got 0"),
         (lambda: Choice((5,)), "two or more"),
         (lambda: Choice((5, 5)), "different"),
     ],
@@ -83,3 +84,39 @@ def test_the_value_of_the_paper_is_within_reach(method: str, path: str, value: f
 def test_a_range_that_cannot_be_searched_is_refused(make: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         make()
+
+
+def test_a_condition_holds_where_all_of_its_settings_have_their_values() -> None:
+    when = {"train.schedule": "step", "task.ways": 5}
+    dimension = Int(1, 9, when=when)
+    assert dimension.is_active({**when, "seed": 1})
+    assert not dimension.is_active({"train.schedule": "step", "task.ways": 7})
+    assert not dimension.is_active({"train.schedule": "step"})
+    assert Int(1, 9).is_active({})
+
+
+def test_conditions_look_back() -> None:
+    schedule, every = Choice(("step", "cosine")), Int(1, 9, when={"train.schedule": "step"})
+    check_conditions({"train.schedule": schedule, "train.lr_step_every": every})
+    with pytest.raises(ValueError, match="must stand before"):
+        check_conditions({"train.lr_step_every": every, "train.schedule": schedule})
+
+
+@pytest.mark.parametrize(
+    ("dimension", "inside", "outside"),
+    [
+        (Float(0.1, 1.0), (0.1, 1, 1.0), (0.05, True, "0.5", None)),
+        (Int(1, 5), (1, 5), (0, 6, None)),
+        (Choice(("a", None)), ("a", None), ("b", 1)),
+    ],
+)
+def test_a_range_knows_what_it_holds(
+    dimension: Any, inside: tuple[Any, ...], outside: tuple[Any, ...]
+) -> None:
+    assert all(dimension.holds(value) for value in inside)
+    assert not any(dimension.holds(value) for value in outside)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_the_conditions_of_a_space_can_be_decided(space: Any) -> None:
+    check_conditions(space)

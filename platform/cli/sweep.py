@@ -1,0 +1,133 @@
+"""``metaray sweep``: search the settings of a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metaray.algorithms.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metaray.platform.sweep.results import SweepResult
+
+EPILOG = (
+    "Examples:\n\n"
+    "  metaray sweep --num-trials 20 --set train.outer_steps=200 --set train.validate_every=50\n\n"
+    "  metaray sweep omniglot.toml --space ranges.toml --time-budget 3600 --out runs/night\n\n"
+    "  metaray sweep --metric val_accuracy,adapt_s --set method.name=anil\n\n"
+    "  metaray sweep --resume runs/night --num-trials 60\n\n"
+    "docs/sweeps.md tells how to write ranges."
+)
+
+
+def sweep(
+    config: Annotated[
+        Path | None, typer.Argument(help="Settings in TOML that all trials share.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one setting of all trials."),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(help="What to vary: ranges in .toml, or .py [the method's own space]."),
+    ] = None,
+    num_trials: Annotated[int | None, typer.Option(min=1, help="Trials [20].")] = None,
+    time_budget: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds after which to end the search.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What to optimize: val_accuracy, val_loss, val_mse; for a Pareto front with "
+            "adapt_s or wall_s after a comma [val_accuracy or val_mse]."
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Who proposes: tpe, cmaes, random or grid [tpe].")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Who ends poor trials early: asha or none [asha; none for several metrics]."
+        ),
+    ] = None,
+    grace: Annotated[
+        int | None,
+        typer.Option(min=1, help="Outer steps before a trial may be ended [validate_every]."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler [0].")] = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once [as many as there is room for].")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder [runs/sweep-METHOD-DATA-TIME].")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Sweep to continue: what is finished is kept.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna storage, such as postgresql://... [a file in --out].")
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
+    ] = "local",
+) -> None:
+    """Search the settings of a method on validation classes, then meta-test the best trial.
+
+    Trials run side by side, each as `metaray train` would do it, on `workers.count` workers. The
+    folder holds sweep.html, best.toml for `metaray train`, sweep.parquet, curves.parquet, a study
+    for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
+    Ctrl-C ends after the current validations; --resume goes on.
+    """
+    new = (config, overrides, space, metric, sampler, scheduler, grace, seed, out)
+    if resume is not None:
+        if any(value is not None for value in new):
+            raise InputError(
+                "--resume continues a sweep as it was planned: leave out all but --num-trials, "
+                "--time-budget, --parallel, --storage and --address"
+            )
+        from metaray.platform.sweep import sweep as story
+
+        limits = story.Limits(address, parallel, time_budget, storage)
+        _show(story.resume(resume, num_trials, limits, _console()), resume)
+        return
+    from metaray.platform.config_io import read_toml, resolve, with_overrides
+    from metaray.platform.sweep.directory import fresh_sweep_path
+    from metaray.platform.sweep.plan import make_plan, without_password
+
+    settings = with_overrides(read_toml(config) if config else {}, overrides or [])
+    base = resolve(settings)
+    folder = out or fresh_sweep_path(base.method.name, base.data.name)
+    plan = make_plan(
+        settings,
+        metrics=tuple(metric.split(",")) if metric else None,
+        num_trials=num_trials,
+        sampler=sampler,
+        scheduler=scheduler,
+        grace=grace,
+        seed=seed,
+        space_suffix=space.suffix if space else None,
+        study_name=folder.name,
+        storage=without_password(storage),
+    )
+    from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
+
+    limits = story.Limits(address, parallel, time_budget, storage)
+    _show(story.sweep(plan, space, folder, limits, _console()), folder)
+
+
+def _console() -> Console:
+    from metaray.platform.cli.output import console
+
+    return console
+
+
+def _show(result: SweepResult, folder: Path) -> None:
+    from metaray.platform.sweep.words import print_result
+
+    print_result(result, folder, _console())

@@ -1,0 +1,207 @@
+"""What a sweep was asked for, and the settings of a trial. No torch, no Ray, no Optuna."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from metaray.algorithms.configs import Section
+from metaray.algorithms.errors import InputError
+from metaray.platform.atomic import write_json
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolve, with_values
+from metaray.tune_spaces.space import Space
+
+SamplerName = Literal["tpe", "cmaes", "random", "grid"]
+SchedulerName = Literal["asha", "none"]
+
+Direction = Literal["maximize", "minimize"]
+
+DIRECTIONS: dict[str, Direction] = {
+    "val_accuracy": "maximize",
+    "val_mse": "minimize",
+    "val_loss": "minimize",
+    "adapt_s": "minimize",
+    "wall_s": "minimize",
+}
+"""the metrics of a trial, each of the parameters that the trial would be tested with"""
+
+_NOT_SEARCHED = ("workers.", "evaluate.", "data.root", "data.cache", "data.download", "seed")
+
+
+class SweepPlan(Section):
+    """A sweep as it was asked for."""
+
+    settings: dict[str, Any]
+    """what all trials share: the user's file and overrides, in nested tables"""
+    metrics: tuple[str, ...] = Field(min_length=1)
+    """what is optimized: one, or several for a Pareto front"""
+    num_trials: int = Field(20, ge=1)
+    """trials, whatever becomes of them"""
+    sampler: SamplerName = "tpe"
+    """who proposes values"""
+    scheduler: SchedulerName = "asha"
+    """who ends trials early"""
+    grace: int = Field(1, ge=1)
+    """outer steps that every trial may make before it can be ended"""
+    seed: int = Field(0, ge=0)
+    """root of the sampler's random choices"""
+    space_suffix: Literal[".toml", ".py"] = ".toml"
+    """the form of the search space"""
+    study_name: str
+    """name in Optuna's storage"""
+    storage: str | None = None
+    """where the study is, if not in the sweep directory, without its password"""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.metrics:
+            if name not in DIRECTIONS:
+                raise InputError(f"--metric {name} is not one of {', '.join(DIRECTIONS)}")
+        if not self.metrics[0].startswith("val_"):
+            raise InputError(
+                f"--metric starts with a validation metric, by which trials are judged while they "
+                f"train, got {self.metrics[0]}: for example --metric val_accuracy,adapt_s"
+            )
+        if len(set(self.metrics)) < len(self.metrics):
+            raise InputError(f"--metric names a metric twice: {','.join(self.metrics)}")
+        if len(self.metrics) > 1 and self.scheduler != "none":
+            raise InputError(
+                f"--scheduler {self.scheduler} would end trials by one metric of "
+                f"{len(self.metrics)}: use --scheduler none"
+            )
+        return self
+
+    @cached_property
+    def base(self) -> RunConfig:
+        """The config in which no setting is varied."""
+        return resolve(self.settings)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """``maximize`` or ``minimize`` for each metric."""
+        return [DIRECTIONS[name] for name in self.metrics]
+
+    def config_of(self, values: dict[str, Any]) -> RunConfig:
+        """The config of the trial with these values, by path.
+
+        Raises:
+            InputError: values that exclude each other, a path that is no setting, or one whose
+                value another setting would change.
+        """
+        config = resolve(with_values(self.settings, values))
+        reached = dict(flat(config.model_dump()))
+        for path, value in values.items():
+            if path not in reached or reached[path] != value:
+                raise InputError(
+                    f"{path} = {value!r} did not reach the config of the trial, which has "
+                    f"{reached.get(path)!r}: take it out of the space"
+                )
+        return config
+
+    def write(self, path: Path) -> None:
+        """As JSON, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, path: Path) -> SweepPlan:
+        """The plan in a sweep directory.
+
+        Raises:
+            InputError: the file is not one that metaray wrote.
+        """
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            raise InputError(f"{path} is not the plan of a sweep ({error})") from None
+
+
+def make_plan(settings: Tree, **options: Any) -> SweepPlan:
+    """A plan for ``settings``; an option that is None has its default, which may follow the data.
+
+    Raises:
+        InputError: an option has a bad value, or two exclude each other.
+    """
+    base = resolve(settings)
+    given = {key: value for key, value in options.items() if value is not None}
+    if "metrics" not in given:
+        given["metrics"] = ("val_mse",) if base.data.name == "sinusoid" else ("val_accuracy",)
+    if len(given["metrics"]) > 1:
+        given.setdefault("scheduler", "none")
+    given.setdefault("grace", base.train.validate_every or 1)
+    try:
+        return SweepPlan(settings=settings, **given)
+    except ValidationError as error:
+        raise InputError(complaint(error)) from None
+
+
+def without_password(url: str | None) -> str | None:
+    """``url`` as it may be shown.
+
+    Raises:
+        InputError: it is none.
+    """
+    if url is None:
+        return None
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise InputError(
+            "--storage takes a URL such as postgresql://user:password@host/database"
+        ) from None
+
+
+def check_shared(config: RunConfig) -> None:
+    """Refuse settings of all trials that would make a sweep worthless.
+
+    Raises:
+        InputError: no validation, or trials that end by the clock.
+    """
+    if not config.train.validate_every:
+        raise InputError("a sweep compares trials on validation: set train.validate_every above 0")
+    if config.train.time_budget_s is not None:
+        raise InputError(
+            "train.time_budget_s would end trials by the clock, which others slow down: set "
+            "train.outer_steps, and give the whole sweep a --time-budget"
+        )
+
+
+def check_space(space: Space, plan: SweepPlan) -> None:
+    """Refuse a space that the config does not know, or whose ends it does not take.
+
+    Raises:
+        InputError: with the first such range.
+    """
+    known, base = set(known_keys()), dict(flat(plan.base.model_dump()))
+    for path, dimension in space.items():
+        for key in (path, *dimension.when):
+            if key not in known:
+                plan.config_of({key: 0})  # says which setting is nearest
+        if path.startswith(_NOT_SEARCHED):
+            raise InputError(f"{path} says nothing of a method: take it out of the space")
+        for value in dimension.ends:
+            try:
+                plan.config_of({**dimension.when, path: value})
+            except InputError as error:
+                raise InputError(
+                    f"the space takes {path} to {value!r}, which no trial could have: {error}"
+                ) from None
+    if not any(dimension.is_active(base) for dimension in space.values()):
+        raise InputError("every range of the space depends on another: none could be searched")
+
+
+def own_values(space: Space, settings: Tree) -> dict[str, Any] | None:
+    """The values that the config itself has, if the space holds all of them."""
+    base = dict(flat(resolve(settings).model_dump()))
+    active = {path: d for path, d in space.items() if d.is_active(base)}
+    if all(path in base and d.holds(base[path]) for path, d in active.items()):
+        return {path: base[path] for path in active}
+    return None

@@ -1,0 +1,216 @@
+"""From a study to the tables, the summary and the settings of the best trial."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.trial import FrozenTrial, TrialState
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.atomic import atomic_path, write_json, write_text
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import changed_keys, flat, load_config, read_run_config
+from metaray.platform.report.commands import own_settings
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.tracking import MetricsLog
+from metaray.platform.versions import versions
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "unfinished",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial."""
+
+    number: int
+    state: str
+    """complete, pruned, failed or unfinished"""
+    values: dict[str, Any]
+    """what was searched, by path"""
+    metrics: dict[str, Any]
+    """of the parameters that it kept; of a pruned trial, when it was ended"""
+    step: int
+    reason: str | None
+    duration_s: float | None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """outer steps and the first metric there, of each validation by itself"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """A sweep that is over, or as far as it came."""
+
+    plan: SweepPlan
+    study: optuna.Study
+    trials: list[TrialRecord]
+    best: TrialRecord | None
+    front: list[int]
+    """numbers of the trials on the Pareto front, where there are several metrics"""
+    test: dict[str, Any] | None
+    """summary of the best trial's meta-test"""
+    num_tested: int
+    """trials that were ever meta-tested: more than one where a sweep ended and went on"""
+    config: RunConfig | None
+    """of the best trial"""
+    versions: dict[str, str]
+
+    def having(self, state: str) -> list[TrialRecord]:
+        """The trials in that state."""
+        return [trial for trial in self.trials if trial.state == state]
+
+
+def write_results(
+    plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, test: dict[str, Any] | None
+) -> SweepResult:
+    """Write the tables, the summary and ``best.toml``; what they were made from.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    frozen = [t for t in study.get_trials() if t.state != TrialState.WAITING]
+    trials = [_record(plan, folder, trial) for trial in frozen]
+    winner = studies.best(study)
+    best = next((t for t in trials if winner and t.number == winner.number), None)
+    result = SweepResult(
+        plan=plan,
+        study=study,
+        trials=trials,
+        best=best,
+        front=[t.number for t in study.best_trials] if len(plan.metrics) > 1 else [],
+        test=test,
+        num_tested=sum(RunDirectory(folder.trial(t.number)).summary.exists() for t in trials),
+        config=read_run_config(RunDirectory(folder.trial(best.number)).config) if best else None,
+        versions=versions(),
+    )
+    try:
+        _write_tables(result, folder)
+        if result.config is not None:
+            write_best(result.config, folder)
+        write_json(folder.summary, summary(result))
+    except OSError as error:
+        raise InputError(
+            f"cannot write the results in {folder.path}: {error.strerror}; make room or make it "
+            f"writable, then run metaray sweep --resume {folder.path}"
+        ) from error
+    return result
+
+
+def summary(result: SweepResult) -> dict[str, Any]:
+    """The sweep in a few figures, ready for JSON."""
+    states = ("complete", "pruned", "failed", "unfinished")
+    return {
+        "metrics": list(result.plan.metrics),
+        "trials": len(result.trials),
+        **{state: len(result.having(state)) for state in states},
+        "best_trial": result.best.number if result.best else None,
+        "best_values": result.best.values if result.best else None,
+        "best_metrics": result.best.metrics if result.best else None,
+        "pareto_front": result.front,
+        "test": result.test,
+        "versions": result.versions,
+    }
+
+
+def write_best(config: RunConfig, folder: SweepDirectory) -> None:
+    """The settings of the best trial that its method's recipe does not have, as TOML.
+
+    Raises:
+        InputError: TOML cannot say them: it has no null.
+    """
+    values = dict(flat(config.model_dump()))
+    named = ("method.name", "data.name", "task.ways", "task.shots")
+    keys = [*named, *(key for key in own_settings(config) if key not in named)]
+    write_text(folder.best, _toml({key: values[key] for key in keys}))
+    if wrong := changed_keys(config, load_config(folder.best)):
+        raise InputError(
+            f"{folder.best} cannot say {', '.join(wrong)}, as TOML has no null: add "
+            f"{' '.join(f'--set {key}=null' for key in wrong)} to metaray train"
+        )
+
+
+def _toml(values: dict[str, Any]) -> str:
+    sections: dict[str, list[str]] = {}
+    for key, value in values.items():
+        section, _, leaf = key.rpartition(".")
+        if value is not None:
+            sections.setdefault(section, []).append(f"{leaf} = {json.dumps(value)}")
+    blocks = [
+        "\n".join([*([f"[{name}]"] if name else []), *lines])
+        for name, lines in sorted(sections.items())
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> TrialRecord:
+    run = RunDirectory(folder.trial(trial.number))
+    outcome = Outcome.read(run.path)
+    metrics = outcome.metrics if outcome else {}
+    rows = MetricsLog.read(run.metrics) if run.metrics.exists() else []
+    step = studies.last_step(trial) or (rows[-1]["step"] if rows else 0)
+    rows = [row for row in rows if row["step"] <= step]
+    if not metrics and trial.intermediate_values:
+        metrics = {plan.metrics[0]: trial.intermediate_values[max(trial.intermediate_values)]}
+    name = plan.metrics[0]
+    return TrialRecord(
+        number=trial.number,
+        state=_STATES[trial.state],
+        values=trial.params,
+        metrics=metrics,
+        step=step,
+        reason=studies.failure(trial),
+        duration_s=rows[-1]["wall_s"] if rows else None,
+        curve=[(row["step"], row[name]) for row in rows if row.get(name) is not None],
+    )
+
+
+def _write_tables(result: SweepResult, folder: SweepDirectory) -> None:
+    keys = sorted({key for trial in result.trials for key in trial.values})
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "step": trial.step,
+            **{name: trial.metrics.get(name) for name in result.plan.metrics},
+            "duration_s": trial.duration_s,
+            "reason": trial.reason,
+            **{key: trial.values.get(key) for key in keys},
+        }
+        for trial in result.trials
+    ]
+    columns = {key: _column([row[key] for row in rows]) for key in rows[0]} if rows else {}
+    curves = [(t.number, step, value) for t in result.trials for step, value in t.curve]
+    name = result.plan.metrics[0]
+    curve_columns = {
+        "trial": pa.array([c[0] for c in curves], pa.int64()),
+        "step": pa.array([c[1] for c in curves], pa.int64()),
+        name: pa.array([c[2] for c in curves], pa.float64()),
+    }
+    for path, table in (
+        (folder.trials_table, pa.table(columns)),
+        (folder.curves_table, pa.table(curve_columns)),
+    ):
+        with atomic_path(path) as temporary:
+            pq.write_table(table, temporary)
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Mixed options of a choice become text."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds - {int, float}) > 0 and len(kinds) > 1:
+        return pa.array([None if value is None else str(value) for value in values])
+    return pa.array(values, pa.float64() if float in kinds else None)

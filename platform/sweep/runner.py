@@ -1,0 +1,118 @@
+"""The trials of a sweep on a Ray that is connected already, by Ray Tune."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config import RunConfig
+from metaray.platform.interrupt import StopRequest
+from metaray.platform.sweep.capacity import bundles, trials_at_once
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.schedulers import make_scheduler
+from metaray.platform.sweep.searcher import Audience, StudySearcher
+from metaray.platform.sweep.space_file import SpaceFunction
+from metaray.platform.sweep.trial import run_trial
+from metaray.tune_spaces.space import Space
+
+_RESTARTS = 3  # of a trial whose process or node is lost
+
+
+def trials_in_parallel(config: RunConfig, wanted: int | None) -> int:
+    """Trials at once: as many as the cluster holds, or ``wanted`` if that is fewer.
+
+    Raises:
+        InputError: not even one fits.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fits = trials_at_once(config.workers, nodes)
+    return fits if wanted is None else min(fits, wanted)
+
+
+def run_trials(
+    plan: SweepPlan,
+    space: Space | SpaceFunction,
+    folder: SweepDirectory,
+    study: optuna.Study,
+    *,
+    num_trials: int,
+    parallel: int,
+    time_budget_s: float | None,
+    audience: Audience,
+) -> bool:
+    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM."""
+    _quiet_tune()
+    with StopRequest() as stop:
+        deadline = None if time_budget_s is None else monotonic() + time_budget_s
+
+        def stopping() -> bool:
+            return stop.received is not None or (deadline is not None and monotonic() > deadline)
+
+        searcher = StudySearcher(plan, space, folder, study, num_trials, audience, stopping)
+        group = tune.PlacementGroupFactory(bundles(plan.base.workers))
+        shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
+        tuner = tune.Tuner(
+            tune.with_resources(run_trial, group),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=make_scheduler(plan, _most_steps(plan, space), study),
+                num_samples=-1,
+                max_concurrent_trials=parallel,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=folder.tune.name,
+                storage_path=str(folder.path),
+                stop=_Stopper(stopping),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+            ),
+        )
+        tuner.fit()
+        shutil.rmtree(folder.tune, ignore_errors=True)
+        return stop.received is not None
+
+
+class _Stopper(tune.Stopper):
+    """Ends all trials when the sweep is to end."""
+
+    def __init__(self, stopping: Callable[[], bool]) -> None:
+        self._stopping = stopping
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stopping()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # for the copies that Tune pickles and that nobody reads
+
+
+def _most_steps(plan: SweepPlan, space: Space | SpaceFunction) -> int:
+    """The outer steps of the longest trial, where their number itself is searched."""
+    searched = None if callable(space) else space.get("train.outer_steps")
+    longest = max(searched.ends) if searched else None  # type: ignore[type-var]
+    if longest is not None and not isinstance(longest, int):
+        raise InputError("train.outer_steps counts: search it by an int")
+    return max(plan.base.train.outer_steps, longest or 0)
+
+
+def _quiet_tune() -> None:
+    """Our table is what a user sees, and our handler is what Ctrl-C reaches."""
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    os.environ["TUNE_WARN_THRESHOLD_S"] = "10"
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -1,0 +1,157 @@
+"""Tune's side of the study: what to try next, and what became of it.
+
+Tune's own ``OptunaSearch`` records a trial that a scheduler ended early as complete, samples on
+from another random state after a restart, and cannot go on with a trial whose result the storage
+has already. Here the study is the only memory, and what a trial left in its run directory decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import optuna
+from ray.tune.search import Searcher
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import flat
+from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.outcome import Metrics, Outcome
+from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.sampling import draw, make_sampler
+from metaray.platform.sweep.space_file import SpaceFunction
+from metaray.tune_spaces.space import Space
+
+
+class Audience(Protocol):
+    """Who watches a sweep."""
+
+    def started(self, number: int, values: dict[str, Any], step: int) -> None:
+        """A trial begins, or goes on from ``step``."""
+
+    def validated(self, number: int, metrics: Metrics) -> None:
+        """A trial has come this far."""
+
+    def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
+        """A trial is ``complete``, ``pruned``, ``failed`` or ``unfinished``."""
+
+
+class StudySearcher(Searcher):
+    """Proposes the trials of a plan, first those that an earlier process left unfinished."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        space: Space | SpaceFunction,
+        folder: SweepDirectory,
+        study: optuna.Study,
+        num_trials: int,
+        audience: Audience,
+        stopping: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._space = space
+        self._folder = folder
+        self._study = study
+        self._num_trials = num_trials
+        self._audience = audience
+        self._stopping = stopping
+        self._left_over = deque(studies.unfinished(study))
+        self._running: dict[str, optuna.Trial] = {}
+        self._fixed = dict(flat(plan.base.model_dump()))
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
+        """The order of the next trial, for ``run_trial``."""
+        while not self._stopping():
+            trial = self._next()
+            if trial is None:
+                break
+            if Outcome.read(self._folder.trial(trial.number)) is not None:
+                self._conclude(trial, {})  # it ended, and its process died before the study knew
+                continue
+            try:
+                values = draw(self._space, trial, self._fixed)
+                config = self._plan.config_of(values)
+            except InputError as error:
+                studies.tell_failed(trial, str(error))
+                self._audience.ended(trial.number, "failed", {}, str(error))
+                continue
+            self._running[trial_id] = trial
+            self._audience.started(trial.number, values, 0)
+            return self._order(trial.number, config)
+        return str(Searcher.FINISHED)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A validation of a trial that goes on."""
+        self._learn(self._running[trial_id], result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial is over: by itself, ended by the scheduler, or with the whole sweep."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None:
+            return
+        folder = self._folder.trial(trial.number)
+        if error and Outcome.read(folder) is None:
+            reason = "its process died more often than the sweep restarts one"
+            folder.mkdir(parents=True, exist_ok=True)
+            Outcome(metrics={}, failure=reason).write(folder)
+        self._conclude(trial, result or {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the copies that Tune pickles: a sweep is never restored from them."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is saved with every change."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a sweep is resumed from its study."""
+
+    def _next(self) -> optuna.Trial | None:
+        if self._left_over:
+            return studies.reopen(self._study, self._left_over.popleft())
+        number = studies.begun(self._study)
+        if number >= self._num_trials:
+            return None
+        self._study.sampler = make_sampler(self._plan.sampler, self._space, self._plan.seed, number)
+        return self._study.ask()
+
+    def _order(self, number: int, config: RunConfig) -> dict[str, Any]:
+        return {
+            "folder": str(self._folder.trial(number)),
+            "config": config.model_dump_json(),
+            "time_adaptation": "adapt_s" in self._plan.metrics,
+        }
+
+    def _learn(self, trial: optuna.Trial, metrics: Metrics) -> None:
+        value = metrics.get(self._plan.metrics[0])
+        if value is None:
+            return
+        self._audience.validated(trial.number, metrics)
+        if len(self._plan.metrics) == 1:  # Optuna keeps no course of several
+            studies.report(trial, value, metrics["step"])
+
+    def _conclude(self, trial: optuna.Trial, result: Metrics) -> None:
+        """Tell the study what the run directory says, or that the trial was ended early."""
+        outcome = Outcome.read(self._folder.trial(trial.number))
+        if outcome is None:
+            self._learn(trial, result)
+            if self._stopping():  # it stays unfinished, for --resume to go on with
+                self._audience.ended(trial.number, "unfinished", result, None)
+                return
+            studies.tell_pruned(trial, result.get("step", 0))
+            self._audience.ended(trial.number, "pruned", result, None)
+        elif outcome.failure is not None:
+            studies.tell_failed(trial, outcome.failure)
+            self._audience.ended(trial.number, "failed", {}, outcome.failure)
+        else:
+            values = [outcome.metrics[name] for name in self._plan.metrics]
+            self._learn(trial, outcome.metrics)
+            studies.tell_complete(trial, values, outcome.metrics["step"])
+            self._audience.ended(trial.number, "complete", outcome.metrics, None)

@@ -1,0 +1,125 @@
+"""The Optuna study: what the sweep knows of its trials, kept where a killed process leaves it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.plan import SweepPlan, without_password
+
+_FAILURE = "failure"
+_STEP = "step"
+
+
+def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
+    """A new study for ``plan``, in ``storage`` (a URL) or a file of ``folder``.
+
+    Raises:
+        InputError: the storage cannot be reached, or has a study of this name.
+    """
+    try:
+        return optuna.create_study(
+            storage=_open_storage(storage, folder),
+            study_name=plan.study_name,
+            directions=list(plan.directions),
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise InputError(
+            f"{without_password(storage)} has a study named {plan.study_name} already: choose "
+            "another folder with --out, whose name the study takes"
+        ) from None
+
+
+def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
+    """The study of a sweep that was interrupted.
+
+    Raises:
+        InputError: it is kept elsewhere, or is gone.
+    """
+    if plan.storage and storage is None:
+        raise InputError(f"this sweep keeps its study at {plan.storage}: give it with --storage")
+    if not plan.storage and not folder.study.is_file():
+        raise InputError(f"{folder.study} is missing, and with it what was found: start anew")
+    try:
+        return optuna.load_study(study_name=plan.study_name, storage=_open_storage(storage, folder))
+    except KeyError:
+        raise InputError(
+            f"{without_password(storage) or folder.study} has no study {plan.study_name}"
+        ) from None
+
+
+def reopen(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
+    """A trial that an earlier process left unfinished, to go on with."""
+    return optuna.Trial(study, frozen._trial_id)  # ask() has no form for one that exists
+
+
+def unfinished(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that were begun and have no result, in their order."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def begun(study: optuna.Study) -> int:
+    """How many trials there are, whatever became of them; one that only waits is not counted."""
+    return sum(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
+
+
+def report(trial: optuna.Trial, value: float, step: int) -> None:
+    """A validation on the way; the same step again, after a resume, changes nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "step already reported"
+        trial.report(value, step)
+
+
+def tell_complete(trial: optuna.Trial, values: Sequence[float], step: int) -> None:
+    """The trial trained to its end."""
+    trial.set_user_attr(_STEP, step)
+    trial.study.tell(trial, list(values))
+
+
+def tell_pruned(trial: optuna.Trial, step: int) -> None:
+    """The trial was ended early. Its last reported value is known to samplers, and no result."""
+    trial.set_user_attr(_STEP, step)
+    trial.study.tell(trial, state=TrialState.PRUNED)
+
+
+def tell_failed(trial: optuna.Trial, reason: str) -> None:
+    """The trial has no result."""
+    trial.set_user_attr(_FAILURE, reason)
+    trial.study.tell(trial, state=TrialState.FAIL)
+
+
+def failure(trial: FrozenTrial) -> str | None:
+    """Why a failed trial failed."""
+    return trial.user_attrs.get(_FAILURE)
+
+
+def last_step(trial: FrozenTrial) -> int | None:
+    """The outer step at which a trial ended."""
+    return trial.user_attrs.get(_STEP)
+
+
+def best(study: optuna.Study) -> FrozenTrial | None:
+    """The complete trial that is best by the first metric, of those on the Pareto front."""
+    trials = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    if not trials:
+        return None
+    front = study.best_trials if len(study.directions) > 1 else trials
+    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
+    return max(front, key=lambda t: sign * t.values[0])
+
+
+def _open_storage(url: str | None, folder: SweepDirectory) -> RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        return RDBStorage(url or f"sqlite:///{folder.study}")
+    except Exception as error:  # any driver has errors of its own
+        raise InputError(
+            f"cannot use the storage {without_password(url) or folder.study} "
+            f"({str(error).splitlines()[0]}): check its address, and that its driver is installed"
+        ) from None

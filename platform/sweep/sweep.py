@@ -1,0 +1,176 @@
+"""A sweep from beginning to end: what the command does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from metaray.platform import session
+from metaray.platform.atomic import write_text
+from metaray.platform.monitor import TerminalMonitor
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, own_values
+from metaray.platform.sweep.progress import SweepProgress
+from metaray.platform.sweep.results import SweepResult, write_results
+from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
+from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may differ each time that a sweep is started or resumed."""
+
+    address: str = "local"
+    parallel: int | None = None
+    time_budget_s: float | None = None
+    storage: str | None = None
+
+
+def sweep(
+    plan: SweepPlan, space_file: Path | None, out: Path, limits: Limits, console: Console
+) -> SweepResult:
+    """A new sweep in ``out``: its trials, a meta-test of the best one, tables and page.
+
+    Raises:
+        InputError: bad input, before a trial starts.
+        Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
+    """
+    space = _check(plan, space_file)
+    SweepDirectory.check_fresh(out)
+    session.open_data(plan.base, limits.address)  # prepared once, not by each trial
+    with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
+        folder = SweepDirectory.create(out)
+        if space_file is not None:
+            shutil.copyfile(space_file, folder.space(plan.space_suffix))
+        elif not callable(space):
+            write_text(folder.space(plan.space_suffix), space_text(space))
+        study = studies.create_study(plan, folder, limits.storage)
+        if plan.sampler != "grid" and not callable(space):
+            start = own_values(space, plan.settings)
+            if start is not None:  # what is published is the first thing to beat
+                study.enqueue_trial(start)
+        plan.write(folder.plan)
+        return _run(plan, space, folder, study, limits, parallel, console)
+
+
+def resume(
+    folder_path: Path, num_trials: int | None, limits: Limits, console: Console
+) -> SweepResult:
+    """Go on with the sweep in a folder, to ``num_trials`` if more are wanted than before.
+
+    Raises:
+        InputError: no sweep there, or its study is gone.
+        Stopped: as ``sweep``.
+    """
+    folder = SweepDirectory.open(folder_path)
+    plan = SweepPlan.read(folder.plan)
+    if num_trials is not None:
+        plan = plan.model_copy(update={"num_trials": num_trials})
+    space = read_space(folder.space(plan.space_suffix))
+    study = studies.load_study(plan, folder, limits.storage)
+    plan.write(folder.plan)
+    with _cluster(plan, limits) as parallel:
+        return _run(plan, space, folder, study, limits, parallel, console)
+
+
+def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
+    """The space, once it is known that trials can be made from it."""
+    check_shared(plan.base)
+    space = read_space(space_file) if space_file else SPACES[plan.base.method.name]
+    if plan.sampler == "grid":
+        grid_of(space)
+    if callable(space):
+        study = optuna.create_study(sampler=make_sampler("random", space, plan.seed, 0))
+        plan.config_of(draw(space, study.ask(), {}))
+    else:
+        check_space(space, plan)
+    return space
+
+
+@contextmanager
+def _cluster(plan: SweepPlan, limits: Limits) -> Iterator[int]:
+    """A connection to Ray for the time of the block; yields how many trials run there at once."""
+    import metaray
+    from metaray.cluster.connect import connected
+
+    with connected(limits.address, metaray):
+        from metaray.platform.sweep.runner import trials_in_parallel  # Ray, which is set up now
+
+        yield trials_in_parallel(plan.base, limits.parallel)
+
+
+def _run(
+    plan: SweepPlan,
+    space: Space | SpaceFunction,
+    folder: SweepDirectory,
+    study: optuna.Study,
+    limits: Limits,
+    parallel: int,
+    console: Console,
+) -> SweepResult:
+    from metaray.platform.sweep import runner
+
+    total = plan.num_trials
+    if plan.sampler == "grid":
+        total = min(total, grid_size(space))
+    with SweepProgress(
+        console,
+        metrics=plan.metrics,
+        outer_steps=plan.base.train.outer_steps,
+        num_trials=total,
+        num_done=_num_done(study),
+        parallel=parallel,
+        time_budget_s=limits.time_budget_s,
+    ) as progress:
+        stopped = runner.run_trials(
+            plan,
+            space,
+            folder,
+            study,
+            num_trials=total,
+            parallel=parallel,
+            time_budget_s=limits.time_budget_s,
+            audience=progress,
+        )
+    if stopped:
+        raise session.Stopped(
+            f"stopped after {_num_done(study)} of {total} trials; those that were running have "
+            f"checkpoints: continue with metaray sweep --resume {folder.path}"
+        )
+    result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
+    write_page(folder, result)
+    return result
+
+
+def _num_done(study: optuna.Study) -> int:
+    return studies.begun(study) - len(studies.unfinished(study))
+
+
+def _test_best(
+    plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, console: Console
+) -> dict[str, Any] | None:
+    """The meta-test of the best trial, in its run directory; not again if it is there."""
+    best = studies.best(study)
+    if best is None:
+        return None
+    path = folder.trial(best.number)
+    known = RunDirectory(path).summary
+    if known.exists():
+        tested: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+        return tested
+    console.print(f"meta-test of trial {best.number}, the best on validation", highlight=False)
+    address = "current" if plan.base.workers.count else "local"
+    return session.retest(path, [], address, TerminalMonitor(console))

@@ -1,0 +1,163 @@
+"""One trial: a meta-training as ``metaray train`` does it, which reports its validations to Tune.
+
+Its run directory is the truth: a trial that Tune paused, restarted after a lost node, or that an
+interrupted sweep left behind goes on from its own last checkpoint, with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from ray import tune
+
+from metaray.algorithms.algorithm import State
+from metaray.algorithms.batching import batched_predictions
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode_shape import TaskSpec
+from metaray.algorithms.errors import InputError
+from metaray.platform.atomic import write_text
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import validate
+from metaray.platform.errors import TrainingError
+from metaray.platform.monitor import TrainingWatch
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.session import Session, flat_state, meta_train
+from metaray.platform.sweep.outcome import Metrics, Outcome
+from metaray.platform.tracking import MetricsLog
+
+_TIMED_EPISODES = 20
+
+Report = Callable[[Metrics], None]
+
+
+def run_trial(order: Mapping[str, Any]) -> None:
+    """What Tune calls. ``order`` has ``folder``, ``config`` (JSON) and ``time_adaptation``."""
+    folder = Path(order["folder"])
+    config = validate(json.loads(order["config"]))
+    try:
+        metrics = train_trial(config, folder, bool(order["time_adaptation"]), tune.report)
+    except Exception as error:  # a trial that fails must not end the sweep
+        Outcome(metrics={}, failure=_reason(error, folder)).write(folder)
+        return
+    tune.report(metrics)
+
+
+def train_trial(config: RunConfig, folder: Path, time_adaptation: bool, report: Report) -> Metrics:
+    """Train in ``folder``, or go on there; the metrics of the parameters that a test would take.
+
+    ``report`` is told them after each validation but the last, whose are returned.
+    """
+    run = RunDirectory(folder)
+    if folder.exists() and not run.config.exists():
+        shutil.rmtree(folder)  # killed while it was being made
+    monitor = TrialMonitor(config, run, report)
+    address = "current" if config.workers.count else "local"
+    session, last = meta_train(config, folder, address, monitor)
+    metrics = kept_metrics(MetricsLog.read(run.metrics), config)
+    if time_adaptation:
+        metrics["adapt_s"] = adaptation_time(session, flat_state(last))
+    Outcome(metrics=metrics).write(folder)
+    return metrics
+
+
+class TrialMonitor:
+    """Reports validations between steps, when what it reports has been saved."""
+
+    def __init__(self, config: RunConfig, run: RunDirectory, report: Report) -> None:
+        self._config = config
+        self._run = run
+        self._report = report
+
+    def message(self, text: str) -> None:
+        """Nobody is there to read."""
+
+    @contextmanager
+    def training(
+        self, total_steps: int, start_step: int, at_most_s: float | None
+    ) -> Iterator[TrainingWatch]:
+        """Report after every validation but that of the last step.
+
+        A trial that goes on reports its earlier ones again: a scheduler that was started anew
+        then decides as the one before it would have.
+        """
+        rows = MetricsLog.read(self._run.metrics) if self._run.metrics.exists() else []
+        rows = [row for row in rows if row["step"] <= start_step]
+        reported = 0
+
+        def between_steps() -> bool:
+            nonlocal reported
+            while reported < len(rows):
+                reported += 1
+                last = rows[reported - 1]
+                if "val_ci95" in last and last["step"] < total_steps:
+                    # Tune may end the trial in here
+                    self._report(kept_metrics(rows[:reported], self._config))
+            return False
+
+        yield TrainingWatch(
+            on_row=lambda row: rows.append(dict(row)),
+            notify=self.message,
+            stop_requested=between_steps,
+        )
+
+    @contextmanager
+    def testing(self, num_episodes: int) -> Iterator[Callable[[int], None]]:
+        """A trial is not tested."""
+        raise NotImplementedError("no trial sees a test class")
+        yield lambda done: None
+
+
+def kept_metrics(rows: list[dict[str, Any]], config: RunConfig) -> Metrics:
+    """Validation of the parameters that the run keeps: the best so far, or the last."""
+    validated = [row for row in rows if "val_ci95" in row]
+    kept = validated[-1]
+    if config.evaluate.checkpoint == "best":
+        kept = max(validated, key=_score)  # the first of equals, as the loop has it
+    shown = {key: value for key, value in kept.items() if key.startswith("val_")}
+    last = rows[-1]
+    return {"step": last["step"], "kept_step": kept["step"], **shown, "wall_s": last["wall_s"]}
+
+
+def adaptation_time(session: Session, state: Any) -> float:
+    """Seconds to adapt to one validation episode and predict its queries, the median of some."""
+    config, blueprint = session.config, session.blueprint
+    at: State = blueprint.unflatten(torch.from_numpy(state))
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.workers.threads)
+    times = []
+    for index in range(_TIMED_EPISODES):
+        spec = TaskSpec(split="val", index=index, seed=config.seed, shape=config.test_shape)
+        episode = Episode.stack([session.source.sample(spec)]).to(
+            torch.device("cpu"), blueprint.dtype
+        )
+        started = perf_counter()
+        batched_predictions(
+            blueprint.algorithm, at, episode, config.task.ways, config.evaluate.batch_norm
+        )
+        times.append(perf_counter() - started)
+    torch.set_num_threads(before)
+    return median(times)
+
+
+def _score(row: Mapping[str, Any]) -> float:
+    accuracy = row.get("val_accuracy")
+    return float(accuracy if accuracy is not None else -row["val_mse"])
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """One sentence; of what is no ordinary failure, the traceback goes to a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(error, InputError | TrainingError):
+        return str(error)
+    path = folder / "error.txt"
+    write_text(path, traceback.format_exc())
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]} (see {path})"

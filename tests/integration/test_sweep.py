@@ -1,0 +1,187 @@
+"""Whole sweeps of the command: to the page, killed and resumed, diverging, too large."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+
+pytestmark = pytest.mark.ray
+
+SPACE = """
+[method.inner_lr]
+type = "float"
+low = 0.05
+high = 2.0
+log = true
+
+[task.train_shots]
+type = "int"
+low = 1
+high = 3
+"""
+ONE_BY_ONE = ["--num-trials", "4", "--parallel", "1"]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sets(tiny: list[str]) -> list[str]:
+    return arguments([*tiny, "train.validate_every=2"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    metaray: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder: Path = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    result = metaray("sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
+    assert result.returncode == 0, result.stderr
+    assert "on validation; meta-test: " in result.stdout
+    return folder
+
+
+def trials_of(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(folder / "sweep.parquet").to_pylist()  # type: ignore[no-any-return]
+
+
+def essence(folder: Path) -> list[dict[str, Any]]:
+    """What does not depend on the clock."""
+    return [{k: v for k, v in row.items() if k != "duration_s"} for row in trials_of(folder)]
+
+
+def test_a_sweep_runs_to_its_page_and_tests_one_trial(undisturbed: Path) -> None:
+    rows = trials_of(undisturbed)
+    assert [row["trial"] for row in rows] == [0, 1, 2, 3]
+    assert {row["state"] for row in rows} <= {"complete", "pruned"}
+    assert "<html" in (undisturbed / "sweep.html").read_text()
+    assert {path.stem for path in (undisturbed / "plots").glob("*.png")} >= {"history", "curves"}
+    tested = [path.parent.name for path in (undisturbed / "trials").glob("*/summary.json")]
+    best = summary_of(undisturbed)["best_trial"]
+    assert tested == [f"{best:04d}"]
+    assert not (undisturbed / ".tune").exists()
+
+
+def test_best_toml_trained_anew_gives_the_same_parameters(
+    metaray: Command, undisturbed: Path, tmp_path: Path
+) -> None:
+    result = metaray("train", undisturbed / "best.toml", "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    expected = summary_of(undisturbed)["test"]
+    anew = summary_of(tmp_path / "run")
+    assert anew["params_sha256"] == expected["params_sha256"]
+    assert anew["accuracy"] == expected["accuracy"]
+
+
+def test_killed_and_resumed_it_has_the_same_trials(
+    metaray: Command, environment: dict[str, str], sets: list[str], space: Path,
+    undisturbed: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    """SIGKILL while the second trial trains; nothing is lost, and nothing is run twice."""
+    folder = tmp_path / "sweep"
+    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with subprocess.Popen(
+        [str(part) for part in command], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        deadline = monotonic() + 120
+        while not (folder / "trials" / "0001" / "metrics.jsonl").exists():
+            assert monotonic() < deadline, "the sweep did not come that far"
+            sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    first = (folder / "trials" / "0000" / "metrics.jsonl").stat().st_mtime_ns
+    result = metaray("sweep", "--resume", folder)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "trials" / "0000" / "metrics.jsonl").stat().st_mtime_ns == first
+    assert essence(folder) == essence(undisturbed)
+    for key in ("best_trial", "best_values"):
+        assert summary_of(folder)[key] == summary_of(undisturbed)[key]
+
+
+def test_a_diverging_trial_is_a_failure_with_its_reason_and_the_sweep_goes_on(
+    metaray: Command, sets: list[str], tmp_path: Path
+) -> None:
+    """On workers in placement groups, side by side."""
+    space, folder = tmp_path / "space.toml", tmp_path / "sweep"
+    space.write_text('[train.meta_lr]\ntype = "choice"\noptions = [0.01, 1e30]\n')
+    workers = arguments(["workers.count=1", "workers.cpus=0.5", "train.validate_every=3"])
+    result = metaray(
+        "sweep", "--space", space, "--out", folder, "--sampler", "grid",
+        "--scheduler", "none", *sets, *workers,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    states = {row["train.meta_lr"]: row for row in trials_of(folder)}
+    assert states[0.01]["state"] == "complete"
+    assert states[1e30]["state"] == "failed"
+    assert "lower" in states[1e30]["reason"]
+    assert "failed: " in result.stdout
+
+
+def test_ctrl_c_keeps_what_was_running(
+    metaray: Command, environment: dict[str, str], sets: list[str], space: Path,
+    undisturbed: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    folder = tmp_path / "sweep"
+    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [str(part) for part in command], env=environment, stdout=log, stderr=log
+        ) as process,
+    ):
+        deadline = monotonic() + 120
+        while not (folder / "trials" / "0000" / "metrics.jsonl").exists():
+            assert monotonic() < deadline, "the sweep did not come that far"
+            sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=60)
+    told = (tmp_path / "log").read_text()
+    assert code == 130, told
+    assert "continue with metaray sweep --resume" in told
+    assert "Traceback" not in told
+    assert not (folder / "summary.json").exists()
+    assert metaray("sweep", "--resume", folder).returncode == 0
+    assert essence(folder) == essence(undisturbed)
+
+
+def test_a_trial_whose_process_is_lost_goes_on_in_another(
+    environment: dict[str, str], sets: list[str], space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with subprocess.Popen(
+        [str(part) for part in command], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        deadline = monotonic() + 120
+        while not (folder / "trials" / "0001" / "metrics.jsonl").exists():
+            assert monotonic() < deadline, "the sweep did not come that far"
+            sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+        trials = [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
+        assert trials, "no process of a trial was found"
+        for trial in trials:
+            trial.kill()
+        assert process.wait(timeout=120) == 0
+    assert essence(folder) == essence(undisturbed)
+
+
+def test_what_never_fits_fails_at_once(metaray: Command, sets: list[str], tmp_path: Path) -> None:
+    many = arguments(["workers.count=5000"])
+    result = metaray("sweep", "--out", tmp_path / "sweep", *sets, *many)
+    assert result.returncode == 2
+    assert "never fits on this cluster" in result.stderr
+    assert "set workers.count=" in result.stderr
+    assert not (tmp_path / "sweep").exists()

@@ -1,0 +1,239 @@
+"""What can be asked of a sweep, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.cli.sweep import sweep
+from metaray.platform.config import WorkersConfig
+from metaray.platform.sweep.capacity import bundles, trials_at_once
+from metaray.platform.sweep.plan import (
+    SweepPlan,
+    check_shared,
+    check_space,
+    make_plan,
+    own_values,
+    without_password,
+)
+from metaray.platform.sweep.space_file import parse_space, read_space, space_text
+from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.space import Choice, Float, Int, Space
+
+SPACE_TOML = """
+[method.inner_lr]
+type = "float"
+low = 0.02
+high = 5
+log = true
+
+[train.schedule]
+type = "choice"
+options = ["constant", "step"]
+
+[train.lr_step_every]
+type = "int"
+low = 100
+high = 400
+when = { "train.schedule" = "step" }
+"""
+
+
+def plan_of(settings: dict[str, Any] | None = None, **options: Any) -> SweepPlan:
+    return make_plan(settings or {}, study_name="sweep", **options)
+
+
+@pytest.mark.parametrize("data", ["glyphs", "omniglot"])
+@pytest.mark.parametrize("method", SPACES)
+def test_a_trial_of_each_method_can_be_made_from_its_space(method: str, data: str) -> None:
+    settings = {"method": {"name": method}, "data": {"name": data, "root": "omniglot"}}
+    check_space(SPACES[method], plan_of(settings))
+
+
+@pytest.mark.parametrize("method", SPACES)
+def test_a_space_survives_its_file(method: str, tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(space_text(SPACES[method]))
+    assert read_space(file) == SPACES[method]
+
+
+def test_a_file_describes_each_kind_of_range(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(SPACE_TOML)
+    expected: Space = {
+        "method.inner_lr": Float(0.02, 5, log=True),
+        "train.schedule": Choice(("constant", "step")),
+        "train.lr_step_every": Int(100, 400, when={"train.schedule": "step"}),
+    }
+    space = read_space(file)
+    assert space == expected
+    assert not callable(space)
+    assert parse_space({"train": {"meta_lr": {"type": "float", "low": 1, "high": 2}}}, "f")
+    check_space(space, plan_of())
+
+
+@pytest.mark.parametrize(
+    ("tree", "complaint"),
+    [
+        ({}, "describes no range"),
+        ({"train": {"meta_lr": 0.1}}, "train.meta_lr is not a table"),
+        ({"a": {"type": "real"}}, "'real' is not one of float, int, choice"),
+        ({"a": {"type": "float", "min": 1, "high": 2}}, "has min, but .* takes high, log, low"),
+        ({"a": {"type": "float", "low": 2, "high": 1}}, "2 to 1"),
+        ({"a": {"type": "float", "low": 1}}, "not a range"),
+        ({"a": {"type": "int", "low": 1, "high": 2.5}}, "whole numbers"),
+        (
+            {
+                "a": {"type": "int", "low": 1, "high": 2, "when": {"b": 1}},
+                "b": {"type": "int", "low": 1, "high": 2},
+            },
+            "a depends on b, which must stand before it",
+        ),
+    ],
+)
+def test_a_bad_file_is_refused(tree: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        parse_space(tree, "space.toml")
+
+
+def test_a_python_file_needs_a_function(tmp_path: Path) -> None:
+    file = tmp_path / "space.py"
+    file.write_text("def space(trial):\n    trial.suggest_int('task.train_shots', 1, 5)\n")
+    assert callable(read_space(file))
+    file.write_text("spice = 1\n")
+    with pytest.raises(InputError, match="no function space"):
+        read_space(file)
+    file.write_text("1 / 0\n")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        read_space(file)
+
+
+@pytest.mark.parametrize(
+    ("space", "complaint"),
+    [
+        ({"method.inner_rate": Float(0.1, 1.0)}, "did you mean method.inner_lr"),
+        ({"method.inner_batch": Int(1, 5)}, "unknown setting method.inner_batch"),
+        ({"train.meta_lr": Float(-1.0, 1.0)}, "takes train.meta_lr to -1.0"),
+        ({"task.train_ways": Int(2, 20)}, "must equal task.ways"),
+        ({"workers.count": Int(1, 2)}, "says nothing of a method"),
+        ({"train.lr_step_every": Int(1, 9, when={"train.schedule": "step"})}, "none could be"),
+    ],
+)
+def test_a_space_that_the_config_does_not_take_is_refused(space: Space, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        check_space(space, plan_of())
+
+
+def test_a_value_that_changes_on_its_way_is_refused() -> None:
+    with pytest.raises(InputError, match="did not reach the config of the trial, which has 0.01"):
+        plan_of().config_of({"train.meta_lr": "0.01"})
+
+
+def test_sampled_values_win_and_the_recipe_follows_them() -> None:
+    plan = plan_of({"data": {"name": "omniglot"}, "train": {"outer_steps": 10}})
+    config = plan.config_of({"task.shots": 5, "method.inner_lr": 0.3})
+    assert (config.task.shots, config.task.train_shots, config.method.inner_lr) == (5, 5, 0.3)  # type: ignore[union-attr]
+    assert config.task.train_queries == 5  # Finn et al.: as many queries as shots
+    assert config.train.outer_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"metrics": ("accuracy",)}, "is not one of val_accuracy"),
+        ({"metrics": ("adapt_s", "val_loss")}, "starts with a validation metric"),
+        ({"metrics": ("val_loss", "val_loss")}, "twice"),
+        ({"metrics": ("val_loss", "adapt_s"), "scheduler": "asha"}, "use --scheduler none"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed_is_refused(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        plan_of(**options)
+
+
+def test_defaults_follow_the_data_and_the_number_of_metrics() -> None:
+    assert plan_of().metrics == ("val_accuracy",)
+    assert plan_of({"data": {"name": "sinusoid"}}).metrics == ("val_mse",)
+    assert plan_of(metrics=("val_accuracy", "adapt_s")).scheduler == "none"
+    assert plan_of({"train": {"validate_every": 7}}).grace == 7
+
+
+@pytest.mark.parametrize(
+    ("train", "complaint"),
+    [({"validate_every": 0}, "validate_every above 0"), ({"time_budget_s": 9.0}, "--time-budget")],
+)
+def test_trials_that_cannot_be_compared_are_refused(train: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        check_shared(plan_of({"train": train}).base)
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    plan = plan_of({"train": {"outer_steps": 7}}, num_trials=3)
+    plan.write(tmp_path / "sweep.json")
+    assert SweepPlan.read(tmp_path / "sweep.json") == plan
+
+
+def test_the_own_values_of_the_config_are_known_if_the_space_holds_them() -> None:
+    space: Space = {
+        "method.inner_lr": Float(0.1, 5.0),
+        "train.lr_step_every": Int(1, 9, when={"train.schedule": "step"}),
+    }
+    assert own_values(space, {"method": {"inner_lr": 0.5}}) == {"method.inner_lr": 0.5}
+    assert own_values(space, {"method": {"inner_lr": 9.0}}) is None
+
+
+@pytest.mark.parametrize(
+    ("workers", "nodes", "expected"),
+    [
+        ({"count": 0}, [{"CPU": 2}], 2),
+        ({"count": 2}, [{"CPU": 2}, {"CPU": 3}], 2),  # 2 + 3 workers are two trials
+        ({"count": 3, "cpus": 0.1}, [{"CPU": 0.3}], 1),
+        ({"count": 1, "cpus": 1, "gpus": 0.5, "device": "cuda"}, [{"CPU": 8, "GPU": 1}], 2),
+        ({"count": 2, "cpus": 0}, [{"CPU": 4}], 4),
+    ],
+)
+def test_trials_at_once_follow_from_the_nodes(
+    workers: dict[str, Any], nodes: list[dict[str, float]], expected: int
+) -> None:
+    assert trials_at_once(WorkersConfig(**workers), nodes) == expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "complaint"),
+    [
+        ({"count": 3}, "3 workers of 1 CPU.*never fits.*2 CPU.*set workers.count=2"),
+        ({"count": 1, "cpus": 4}, "fewer workers.cpus"),
+        ({"count": 1, "gpus": 1}, "1 CPU and 1 GPU"),
+    ],
+)
+def test_what_never_fits_is_refused_with_what_would(
+    workers: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        trials_at_once(WorkersConfig(**workers), [{"CPU": 2}])
+
+
+def test_the_head_of_a_placement_group_takes_nothing() -> None:
+    assert bundles(WorkersConfig(count=2, cpus=0.5)) == [{}, {"CPU": 0.5}, {"CPU": 0.5}]
+    assert bundles(WorkersConfig(count=0)) == [{"CPU": 1.0}]
+
+
+def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
+        sweep(resume=tmp_path, overrides=["seed=1"])
+    with pytest.raises(InputError, match="is not a sweep .it has no sweep.json"):
+        sweep(resume=tmp_path)
+
+
+def test_an_option_that_is_not_known_is_refused_by_its_name() -> None:
+    with pytest.raises(InputError, match="sampler = 'tpa' is not one of .*did you mean tpe"):
+        sweep(sampler="tpa")
+    with pytest.raises(InputError, match="--storage takes a URL"):
+        sweep(storage="somewhere")
+
+
+def test_a_password_is_not_written_down() -> None:
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
