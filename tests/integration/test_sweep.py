@@ -110,6 +110,7 @@ def test_killed_and_resumed_it_has_the_same_trials(
         assert summary_of(folder)[key] == summary_of(undisturbed)[key]
 
 
+@pytest.mark.slow
 def test_a_diverging_trial_is_a_failure_with_its_reason_and_the_sweep_goes_on(
     metaray: Command, sets: list[str], tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_diverging_trial_is_a_failure_with_its_reason_and_the_sweep_goes_on(
     assert "failed: " in result.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly(
     environment: dict[str, str], sets: list[str], space: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_ctrl_c_stops_cleanly(
     assert not (folder / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_lost_goes_on_in_another(
     environment: dict[str, str], sets: list[str], space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
