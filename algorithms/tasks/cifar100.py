@@ -28,7 +28,13 @@ from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.arrays import ArrayClass
 from metaray.algorithms.tasks.content import Images
-from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
+from metaray.algorithms.tasks.dataset import (
+    ClassLists,
+    ImageDataset,
+    LazyClass,
+    missing,
+    names_and_sizes,
+)
 from metaray.algorithms.tasks.pictures import RESIZING
 from metaray.algorithms.tasks.safe_pickle import load_data
 from metaray.algorithms.tasks.splits import Splits, by_label
@@ -76,7 +82,7 @@ class _Cifar100(ImageDataset):
         if place is None:
             return None
         files = [place] if place.is_file() else [place / part for part in _PARTS]
-        return " ".join(f"{f.name} {f.stat().st_size}" for f in files)
+        return names_and_sizes(files)
 
     @contextmanager
     def open_classes(

@@ -23,7 +23,13 @@ from pathlib import Path
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
+from metaray.algorithms.tasks.dataset import (
+    ClassLists,
+    ImageDataset,
+    LazyClass,
+    missing,
+    names_and_sizes,
+)
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
 from metaray.algorithms.tasks.pictures import RESIZING, Box, PictureClass
 from metaray.algorithms.tasks.splits import Splits, by_label
@@ -67,7 +73,7 @@ class Cub(ImageDataset):
         if place is None:
             return None
         files = [place] if place.is_file() else [place / name for name in _TABLES]
-        return " ".join(f"{f.name} {f.stat().st_size}" for f in files)
+        return names_and_sizes(files)
 
     @contextmanager
     def open_classes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -92,3 +92,8 @@ def missing(what: str, root: Path, needs: str) -> InputError:
     elif root.exists():
         found = "it is a file of another kind"
     return InputError(f"{root} does not hold {what} ({found}): {needs}")
+
+
+def names_and_sizes(files: Iterable[Path]) -> str:
+    """An identity of raw data: quick, and another one where a file was replaced or cut short."""
+    return " ".join(f"{file.name} {file.stat().st_size}" for file in files)
