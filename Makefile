@@ -24,8 +24,8 @@ help:  ## show this list
 train: $(READY)  ## meta-train; no ARGS: the built-in tasks. ARGS="config.toml --set seed=1"
 	@$(BIN)/metaray train $(ARGS)
 
-test: $(READY)  ## run the tests; ARGS="-k reptile" runs some
-	@$(BIN)/pytest $(ARGS)
+test: $(READY)  ## run the tests, on up to 4 cores; ARGS="-k reptile" runs some
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## check style and formatting
 	$(BIN)/ruff check .

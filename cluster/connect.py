@@ -19,6 +19,8 @@ from typing import Any
 from metaray.cluster.errors import ClusterError
 
 _REACH_S = 5.0
+# The one way to let Ray use the loopback address of a node, as its own or of one that it joins
+_LOOPBACK_NODE = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 @contextmanager
@@ -27,9 +29,9 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
 
     Args:
         address: ``local`` starts a Ray of this process's own, which ends with the block; ``auto``
-            joins the one that runs on this machine; ``HOST:PORT`` or ``ray://HOST:PORT`` joins
-            that one; ``current`` uses the one that this process is a part of already, and leaves
-            it as it is.
+            joins the one that $RAY_ADDRESS names or ``ray start`` began on this machine;
+            ``HOST:PORT`` or ``ray://HOST:PORT`` joins that one; ``current`` uses the one that this
+            process is a part of already, and leaves it as it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
 
     Raises:
@@ -59,20 +61,40 @@ def _start_local() -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    # The one way to make the node's address the loopback one, so that nothing listens elsewhere
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ.update([_LOOPBACK_NODE])  # so that nothing listens elsewhere
     import ray
 
     ray.init(address="local", include_dashboard=False, **_quiet())
 
 
 def _join(address: str, package: ModuleType) -> None:
-    if address != "auto":
-        _check_reachable(address)
     os.environ.setdefault("RAY_AUTH_MODE", "token" if _has_token(os.environ) else "disabled")
+    os.environ.setdefault(*_LOOPBACK_NODE)
+    if address == "auto":
+        address = _started_here()
+    _check_reachable(address)
     import ray
 
     ray.init(address=address, runtime_env={"py_modules": [package]}, **_quiet())
+
+
+def _started_here() -> str:
+    """The address of the cluster that ``ray start`` began on this machine.
+
+    Ray's own search would also find a Ray that is embedded in another program, and waits minutes
+    for an answer from it.
+    """
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named
+    from ray._private.services import find_bootstrap_address
+
+    address = find_bootstrap_address(None)
+    if not address:
+        raise ClusterError(
+            "no Ray cluster was started on this machine: start one with ray start --head, name "
+            "one with --address HOST:PORT, or leave out --address to run on this machine"
+        )
+    return str(address)
 
 
 def _quiet() -> dict[str, Any]:

@@ -37,6 +37,14 @@ def tiny(cache: Path) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="session")
+def real_omniglot() -> Path:
+    folder = SHARED_DATA / "omniglot"
+    if not folder.is_dir():
+        pytest.skip("the real Omniglot is not at ../shared/data/omniglot")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """As in workers: several threads are slower on such small tensors, above all on busy cores."""

@@ -35,7 +35,7 @@ Address = Annotated[
     str,
     typer.Option(
         help="Where to compute: local (a Ray of its own, ended with the command), auto (the Ray "
-        "that runs on this machine), HOST:PORT or ray://HOST:PORT."
+        "that was started on this machine), HOST:PORT or ray://HOST:PORT."
     ),
 ]
 

@@ -6,10 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from conftest import Command, arguments  # type: ignore[attr-defined]
 
 from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import build_source
@@ -173,6 +176,15 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
 
 def test_the_embedded_ray_listens_on_loopback_only() -> None:
     assert listening_addresses() - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
+
+
+def test_another_program_s_ray_is_not_taken_for_a_cluster(
+    metaray: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    options = arguments([*tiny, "workers.count=1"])
+    result = metaray("train", "--address", "auto", "--out", tmp_path / "run", *options)
+    assert result.returncode == 2
+    assert "no Ray cluster was started on this machine" in result.stderr
 
 
 def test_a_non_finite_shard_stops_before_the_update(tiny: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A small Omniglot in exactly the published layout, and where the real one may be."""
+"""A small Omniglot in exactly the published layout."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-REPOSITORY = Path(__file__).resolve().parents[4]
-SHARED = REPOSITORY.parent / "shared" / "data" / "omniglot"
 
 LAYOUT = {
     "images_background": {"Latin": 3, "Greek": 2, "Tifinagh": 2},
@@ -67,10 +64,3 @@ def zips(tmp_path: Path, folders: Path) -> Path:
 def rezip(tmp_path: Path, folders: Path) -> Callable[[], Path]:
     """Zip the folders again, after the test has spoilt them."""
     return lambda: zip_folders(folders, tmp_path / "spoilt")
-
-
-@pytest.fixture
-def real_omniglot() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip("the real Omniglot is not at ../shared/data/omniglot")
-    return SHARED
