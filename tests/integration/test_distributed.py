@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 import pytest
-
 from conftest import Command, arguments  # type: ignore[attr-defined]
 
 from metaray.algorithms.registry import METHODS, config_classes
