@@ -75,7 +75,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(40)) | {
     "relation": Learning(60, 0.02),
     "snail": Learning(80, 0.01),
     "mann": Learning(
-        140, 0.02, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
+        160, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
     ),
     "reptile": Learning(
         40,
@@ -84,9 +84,9 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(40)) | {
         {
             "inner_optimizer": "sgd",
             "inner_lr": 0.5,
-            "inner_steps": 8,
+            "inner_steps": 6,
             "inner_batch": 6,
-            "eval_inner_steps": 12,
+            "eval_inner_steps": 6,
             "eval_inner_batch": 6,
         },
     ),
@@ -122,7 +122,7 @@ def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
         y = torch.arange(WAYS).repeat(per_class)
         y = y[torch.randperm(len(y), generator=generator)]
         noise = torch.rand(len(y), 1, 16, 16, generator=generator, dtype=torch.float64)
-        return prototypes[y] + 0.5 * noise, y
+        return prototypes[y] + 0.4 * noise, y
 
     return Episode(*part(shots), *part(queries))
 
@@ -143,7 +143,7 @@ def labelling(seed: int, renamed: bool = True) -> Episode:
         y = torch.arange(WAYS).repeat(per_class)
         y = y[torch.randperm(len(y), generator=generator)]
         noise = torch.randn(len(y), 1, 16, 16, generator=generator, dtype=torch.float64)
-        return prototypes[y] + 0.5 * noise, y
+        return prototypes[y] + 0.4 * noise, y
 
     return Episode(*part(2), *part(4))
 

@@ -261,7 +261,7 @@ def test_learns_a_family_of_tasks_in_seconds(name: str) -> None:
     trained = meta_train(algorithm, fresh, tasks, how.optimizer, how.meta_lr)
     unseen = Episode.stack([labelling(-seed) for seed in range(1, 41)])
     before, after = (accuracy(algorithm, state, unseen) for state in (fresh, trained))
-    assert after > max(0.6, before + 0.2)
+    assert after > max(0.55, before + 0.15)  # chance is a third
 
 
 @ALL

@@ -212,6 +212,14 @@ def test_attention_sums_to_one_and_never_looks_ahead() -> None:
     assert float(weights.past.tril().diagonal().min()) > 0
 
 
+def test_a_fresh_query_attends_most_to_the_step_that_it_equals() -> None:
+    past = noise(6, 40)
+    past = 3 * past / past.norm(dim=-1, keepdim=True)
+    params = double(init_attention(torch.Generator().manual_seed(0), "attend", 40, 20, 3))
+    weights = attention_weights(params, "attend", Branches(past, past)).ends[:, :6]
+    assert weights.argmax(-1).tolist() == list(range(6))
+
+
 def test_snail_equals_torchs_layers_on_one_whole_sequence_for_each_query() -> None:
     """Dilated convolutions and attention of torch, with no part of the sequences shared."""
     algorithm, (params, _) = snail()
