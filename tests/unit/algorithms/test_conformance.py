@@ -26,7 +26,7 @@ from metaray.algorithms.batching import batched_predictions, batched_task_gradie
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.method_configs import BatchTrained
+from metaray.algorithms.method_configs import BatchTrained, MethodSection
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.registry import METHODS, config_classes
 
@@ -41,6 +41,12 @@ MODES: tuple[BatchNormMode, ...] = ("transductive", "inductive")
 def build(name: str) -> tuple[Algorithm, State]:
     algorithm = algorithm_for(SMALL[name])
     return algorithm, state_of(algorithm)
+
+
+def in_form(config: MethodSection, second_order: str) -> MethodSection:
+    if "second_order" not in type(config).model_fields:
+        return config
+    return config.model_copy(update={"second_order": second_order})
 
 
 def parts(result: TaskGradient) -> dict[str, Tensor]:
@@ -74,10 +80,7 @@ def test_same_input_gives_the_same_bits(name: str) -> None:
 @ALL
 @pytest.mark.parametrize("second_order", ["unrolled", "recursion"])
 def test_batched_over_tasks_equals_one_by_one(name: str, second_order: str) -> None:
-    config = SMALL[name]
-    if "second_order" in type(config).model_fields:
-        config = config.model_copy(update={"second_order": second_order})
-    algorithm = algorithm_for(config)
+    algorithm = algorithm_for(in_form(SMALL[name], second_order))
     state = state_of(algorithm)
     tasks = [episode(seed) for seed in range(3)]
     batched = parts(batched_task_gradients(algorithm, state, Episode.stack(tasks), WAYS))
@@ -296,8 +299,9 @@ def test_without_information_accuracy_is_chance(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REGRESS))
-def test_regression_runs_through_every_method_that_can(name: str) -> None:
-    config = SMALL[name]
+@pytest.mark.parametrize("second_order", ["unrolled", "recursion"])
+def test_regression_runs_through_every_method_that_can(name: str, second_order: str) -> None:
+    config = in_form(SMALL[name], second_order)
     if name in ADAPT_BY_STEPS:
         config = config.model_copy(update={"inner_lr": 0.02})
     algorithm = algorithm_for(config, model="mlp", kind="regression")
