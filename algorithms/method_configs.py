@@ -155,7 +155,7 @@ class ProtoMAMLConfig(_GradientBased):
     name: Literal["protomaml"] = "protomaml"
     inner_steps: int = Field(6, ge=0)
     eval_inner_steps: int = Field(11, ge=0)
-    inner_lr: float = Field(0.31, gt=0)
+    inner_lr: float = Field(0.311, gt=0)
     second_order: SecondOrder | Literal["none"] = "none"
     """none: first order, as published; else how the exact meta-gradient is computed"""
 

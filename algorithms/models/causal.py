@@ -62,10 +62,14 @@ def _gated(params: Mapping[str, Tensor], prefix: str, now: Tensor, before: Tenso
 def init_attention(
     generator: torch.Generator, prefix: str, inputs: int, keys: int, values: int
 ) -> Tensors:
-    """Parameters of ``attention``, which adds ``values`` channels."""
+    """Parameters of ``attention``, which adds ``values`` channels.
+
+    Queries and keys start alike, so that a step attends to what resembles it from the first.
+    """
+    query = init_layer(generator, f"{prefix}.query", inputs, keys)
     return {
-        **init_layer(generator, f"{prefix}.query", inputs, keys),
-        **init_layer(generator, f"{prefix}.key", inputs, keys),
+        **query,
+        **{name.replace(".query", ".key"): value.clone() for name, value in query.items()},
         **init_layer(generator, f"{prefix}.value", inputs, values),
     }
 

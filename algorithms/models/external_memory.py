@@ -8,9 +8,12 @@ Each of R heads comes with a key. In this order, one step
 * reads by cosine similarity to the keys,
 * updates usage, which decays and grows with each read and write.
 
-Deviation: a head's similarities are multiplied by a key strength before the softmax, as in the
+Deviations: a head's similarities are multiplied by a key strength before the softmax, as in the
 Neural Turing Machine (Graves et al. 2014, equation 5) of which this memory is a variant. Without it
-no slot of 128 could have more than 6 % of a read.
+no slot of 128 could have more than 6 % of a read. And a row that is much shorter than 0.1 resembles
+nothing: every read leaves a trace of weight on all slots, where an open gate writes next, so that
+blank rows become faint copies of a key. The cosine, which knows no length, would take them for it
+and spread that head's reads over the whole memory.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_EPSILON = 1e-8
+_FAINT = 0.1  # length at which a row loses 3 dB of its similarity
 
 
 class Memory(NamedTuple):
@@ -67,5 +70,5 @@ def least_used(usage: Tensor, heads: int) -> Tensor:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Rows of length 1; a row of zeros stays one, and has a finite gradient."""
-    return rows * torch.rsqrt(rows.square().sum(-1, keepdim=True) + _EPSILON)
+    """Rows of length 1, but for faint ones, whose length is theirs in units of ``_FAINT``."""
+    return rows * torch.rsqrt(rows.square().sum(-1, keepdim=True) + _FAINT**2)

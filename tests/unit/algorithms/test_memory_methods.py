@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.mann import MANN
+from metaray.algorithms.method_configs import MANNConfig
 from metaray.algorithms.models.causal import (
     Branches,
     attention,
@@ -88,9 +89,28 @@ def test_usage_decays_and_counts_reads_and_writes() -> None:
 
 def test_reading_weighs_rows_by_the_cosine_to_the_key() -> None:
     after, read = step(gate=0.0, strength=2.0)
-    weights = (2.0 * torch.tensor([0.6, 1.0, 0.8], dtype=torch.float64)).softmax(0)
-    torch.testing.assert_close(after.read_weights[0], weights, rtol=1e-7, atol=0)
-    torch.testing.assert_close(read[0], weights @ after.rows, rtol=1e-7, atol=0)
+    cosines = torch.tensor([0.6, 1.0, 0.8], dtype=torch.float64)
+    # rows of length 1, 5 and 2 and a key of length 5; 0.1 is the length of a faint row
+    squared_lengths = torch.tensor([1.0, 25.0, 4.0], dtype=torch.float64)
+    faded = (squared_lengths / (squared_lengths + 0.01) * 25 / 25.01).sqrt()
+    weights = (2.0 * cosines * faded).softmax(0)
+    torch.testing.assert_close(after.read_weights[0], weights, rtol=1e-12, atol=0)
+    torch.testing.assert_close(read[0], weights @ after.rows, rtol=1e-12, atol=0)
+
+
+def test_reads_find_what_was_written_among_faint_traces() -> None:
+    """What earlier reads leak into a hundred blank rows is no answer to a key."""
+    algorithm = algorithm_for(MANNConfig(controller_width=20, memory_width=6, read_heads=4))
+    assert isinstance(algorithm, MANN)
+    params, _ = state_of(algorithm)
+    features, labels = noise(5, 4).abs(), torch.eye(3).double()[[0, 1, 2, 0, 1]]
+    working = algorithm.blank(features)
+    written = torch.zeros(len(working.memory.usage), dtype=torch.bool)
+    for x, label in zip(features, labels, strict=True):
+        written |= least_used(working.memory.usage, 4).sum(0) > 0
+        working = algorithm.step(params, working, x, label)
+        assert float(working.memory.read_weights[:, written].sum(-1).min()) > 0.9
+    assert 0 < float(working.memory.rows[~written].norm(dim=-1).max()) < 0.05
 
 
 def test_each_head_gets_a_slot_of_its_own() -> None:
@@ -190,6 +210,14 @@ def test_attention_sums_to_one_and_never_looks_ahead() -> None:
         torch.testing.assert_close(part.sum(-1), torch.ones(len(part), dtype=torch.float64))
     assert torch.equal(weights.past.triu(1), torch.zeros(4, 4, dtype=torch.float64))
     assert float(weights.past.tril().diagonal().min()) > 0
+
+
+def test_a_fresh_query_attends_most_to_the_step_that_it_equals() -> None:
+    past = noise(6, 40)
+    past = 3 * past / past.norm(dim=-1, keepdim=True)
+    params = double(init_attention(torch.Generator().manual_seed(0), "attend", 40, 20, 3))
+    weights = attention_weights(params, "attend", Branches(past, past)).ends[:, :6]
+    assert weights.argmax(-1).tolist() == list(range(6))
 
 
 def test_snail_equals_torchs_layers_on_one_whole_sequence_for_each_query() -> None:

@@ -253,7 +253,7 @@ def test_examples_that_meet_have_a_known_loss_and_a_finite_gradient(
 
 
 def test_a_pair_that_meets_leaves_the_gradient_of_the_others_right() -> None:
-    examples = noise(4, 3)
+    examples = (4 * noise(4, 3)).round()  # of which the distance at zero is exactly zero
     examples[1] = examples[0]
     leaf = examples.clone().requires_grad_()
     distances(leaf, leaf).sum().backward()

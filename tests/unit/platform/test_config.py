@@ -61,58 +61,6 @@ def test_a_file_with_every_setting_gives_the_config_it_was_written_from(
 
 
 @pytest.mark.parametrize(
-    ("method", "ways", "expected"),
-    [
-        # Finn et al. 2017: 0.4 and 0.1 of a summed loss over K, here of a mean over N * K
-        ("maml", 5, {"method.inner_lr": 2.0, "method.inner_steps": 1, "train.meta_batch_size": 32}),
-        (
-            "maml",
-            20,
-            {"method.inner_lr": 2.0, "method.inner_steps": 5, "train.meta_batch_size": 16},
-        ),
-        (
-            "mamlpp",
-            20,
-            {"method.inner_lr": 0.1, "method.inner_steps": 5, "train.min_meta_lr": 1e-5},
-        ),
-        ("metasgd", 5, {"method.inner_lr_high": 0.1, "method.inner_steps": 1}),
-        ("protomaml", 5, {"method.inner_lr": 0.31, "method.second_order": "none"}),
-        ("reptile", 5, {"method.inner_batch": 10, "task.train_shots": 10, "train.meta_lr": 1.0}),
-        ("protonet", 5, {"task.train_ways": 60, "task.train_queries": 5, "train.meta_lr": 1e-3}),
-        ("matching", 20, {"task.train_ways": 20, "model.name": "conv4"}),
-        ("relation", 5, {"task.train_queries": 19, "train.clip_norm": 0.5}),
-        ("relation", 20, {"task.train_queries": 10, "train.lr_step_every": 100_000}),
-        ("mann", 5, {"method.controller_width": 200, "train.meta_batch_size": 16}),
-        ("snail", 5, {"method.sequence_length": 6, "method.width": 128, "train.meta_lr": 1e-4}),
-        ("snail", 20, {"method.sequence_length": 21, "train.meta_batch_size": 32}),
-    ],
-)
-def test_omniglot_recipes_are_the_papers(
-    method: str, ways: int, expected: dict[str, object]
-) -> None:
-    sets = [f"method.name={method}", "data.name=omniglot", f"task.ways={ways}"]
-    tree = load_config(None, sets).model_dump()
-    for path, value in expected.items():
-        section, key = path.split(".")
-        assert tree[section][key] == value, path
-
-
-def test_colour_recipes_are_the_papers() -> None:
-    def config(method: str, *sets: str) -> RunConfig:
-        return load_config(None, [f"method.name={method}", "data.name=miniimagenet", *sets])
-
-    maml = config("maml")
-    assert maml.method.inner_lr == 0.05  # type: ignore[union-attr]  # Finn et al.: 0.01, summed
-    assert (maml.train.meta_batch_size, maml.train.clip_value) == (4, 10.0)
-    assert (maml.model.name, maml.model.width) == ("conv4", 32)
-    assert (maml.data.image_size, maml.data.split, maml.data.rotations) == (84, "published", "none")
-    assert config("maml", "task.shots=5").train.meta_batch_size == 2
-    assert config("protonet").task.train_ways == 30
-    assert config("protonet", "task.shots=5").task.train_ways == 20
-    assert config("reptile").method.inner_steps == 8  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
     ("setting", "sentence"),
     [
         ("task.shotz=5", "unknown setting task.shotz: did you mean task.shots?"),

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore, params_sha256
+from metaray.platform.cli.main import app
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import load_config
 from metaray.platform.errors import LearnerLostError, NonFiniteError, WorkersLostError
@@ -277,3 +280,24 @@ def test_metrics_lines_are_json_with_the_promised_keys(tiny: list[str], tmp_path
     assert {"step", "loss", "accuracy", "grad_norm", "tasks_per_s", "workers"} <= rows[0].keys()
     assert [row["step"] for row in rows if "val_accuracy" in row] == [3, 6]
     assert replace(Checkpoint(step=0, tensors={}), wall_s=2.0).wall_s == 2.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_regression_is_trained_or_refused_in_one_sentence(method: str) -> None:
+    config = load_config(None, [f"method.name={method}", "data.name=sinusoid", "model.width=8"])
+    if config.method.learns_regression:
+        (report,) = LocalPool(config).train_step([ORDER]).shards
+        assert report.finite
+        assert set(report.figures) == {"loss"}
+    else:
+        with pytest.raises(InputError, match=f"{method} classifies .*: set method.name to one of"):
+            LocalPool(config)
+
+
+def test_the_command_refuses_regression_for_a_classifier(tmp_path: Path) -> None:
+    settings = ["method.name=protonet", "data.name=sinusoid", "workers.count=0"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    with pytest.raises(InputError, match="protonet classifies and cannot learn a regression task"):
+        CliRunner().invoke(
+            app, ["train", "--out", str(tmp_path / "run"), *options], catch_exceptions=False
+        )
