@@ -56,8 +56,8 @@ SHORT_OF_TIME: dict[str, list[str]] = {
     ],
     "relation": [*_SHORT, "train.meta_lr=2e-3", "train.meta_batch_size=4", "train.shard_size=2"],
     "siamese": ["train.meta_lr=2e-3", "train.meta_batch_size=2"],
-    "mann": [*_SHORT, "train.meta_lr=2e-3"],
-    "snail": [*_SHORT, *_STRIDED, "train.meta_lr=1e-3", "method.width=32"],
+    "mann": [*_SHORT, "train.meta_lr=2e-3", "model.width=32"],
+    "snail": [*_SHORT, *_STRIDED, "train.meta_lr=1e-3", "method.width=32", "model.width=32"],
     "baseline": ["data.rotations=none", "method.batch_size=128", "train.meta_lr=3e-3"],
     "baselinepp": ["data.rotations=none", "method.batch_size=128", "train.meta_lr=3e-3"],
 }
