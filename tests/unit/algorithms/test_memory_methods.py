@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from fixtures import SMALL, WAYS, algorithm_for, episode, state_of
+from fixtures import SMALL, WAYS, algorithm_for, episode, state_of, wave
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
+from metaray.algorithms.losses import Kind
 from metaray.algorithms.mann import MANN
 from metaray.algorithms.method_configs import MANNConfig
 from metaray.algorithms.models.causal import (
@@ -22,6 +23,7 @@ from metaray.algorithms.models.causal import (
 from metaray.algorithms.models.external_memory import Memory, access, least_used
 from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
+from metaray.algorithms.sequence_based import SequenceBased
 from metaray.algorithms.snail import SNAIL
 
 
@@ -143,6 +145,25 @@ def test_mann_is_given_each_label_one_step_late() -> None:
     in_time = outputs([*labels, nothing])
     torch.testing.assert_close(algorithm.read(params, features, labels, query)[0], late)
     assert not torch.allclose(late, in_time, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+@pytest.mark.parametrize("method", ["mann", "snail"])
+def test_each_example_is_read_with_its_own_label(
+    method: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = episode() if kind == "classification" else wave()
+    algorithm = algorithm_for(SMALL[method], model="mlp", kind=kind)
+    assert isinstance(algorithm, SequenceBased)
+    state, read = state_of(algorithm), []
+    monkeypatch.setattr(algorithm, "read", lambda *given: read.append(given) or given[3])
+    ways = WAYS if kind == "classification" else 1
+    algorithm.predict_by_step(state, task, ways, "inductive")
+    _, features, labels, _ = read[0]
+    expected, _ = algorithm.backbone.apply(state.params, task.support_x, state.buffers)
+    torch.testing.assert_close(features, expected)
+    one_hot = F.one_hot(task.support_y, WAYS).double() if kind == "classification" else None
+    torch.testing.assert_close(labels, task.support_y if one_hot is None else one_hot)
 
 
 def test_mann_begins_every_episode_with_a_blank_memory() -> None:
