@@ -53,12 +53,17 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            help="Who ends poor trials early: asha or none [asha; none for several metrics]."
+            help="Who ends poor trials early: asha, hyperband or none; pbt changes rates while "
+            "trials run [asha; none for several metrics]."
         ),
     ] = None,
     grace: Annotated[
         int | None,
-        typer.Option(min=1, help="Outer steps before a trial may be ended [validate_every]."),
+        typer.Option(
+            min=1,
+            help="Outer steps before a trial may be ended, and between the comparisons of pbt "
+            "[validate_every].",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler [0].")] = None,
     parallel: Annotated[

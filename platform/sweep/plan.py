@@ -18,7 +18,7 @@ from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolv
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
-SchedulerName = Literal["asha", "none"]
+SchedulerName = Literal["asha", "hyperband", "pbt", "none"]
 
 Direction = Literal["maximize", "minimize"]
 
@@ -46,9 +46,9 @@ class SweepPlan(Section):
     sampler: SamplerName = "tpe"
     """who proposes values"""
     scheduler: SchedulerName = "asha"
-    """who ends trials early"""
+    """who ends trials early, or lets them take over from each other (pbt)"""
     grace: int = Field(1, ge=1)
-    """outer steps that every trial may make before it can be ended"""
+    """outer steps that every trial may make before it can be ended, or between takeovers"""
     seed: int = Field(0, ge=0)
     """root of the sampler's random choices"""
     space_suffix: Literal[".toml", ".py"] = ".toml"
@@ -72,7 +72,7 @@ class SweepPlan(Section):
             raise InputError(f"--metric names a metric twice: {','.join(self.metrics)}")
         if len(self.metrics) > 1 and self.scheduler != "none":
             raise InputError(
-                f"--scheduler {self.scheduler} would end trials by one metric of "
+                f"--scheduler {self.scheduler} judges trials by one metric, and there are "
                 f"{len(self.metrics)}: use --scheduler none"
             )
         return self

@@ -19,6 +19,7 @@ from metaray.platform.interrupt import StopRequest
 from metaray.platform.sweep.capacity import bundles, trials_at_once
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
 from metaray.platform.sweep.searcher import Audience, StudySearcher
 from metaray.platform.sweep.space_file import SpaceFunction
@@ -37,6 +38,11 @@ def trials_in_parallel(config: RunConfig, wanted: int | None) -> int:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     fits = trials_at_once(config.workers, nodes)
     return fits if wanted is None else min(fits, wanted)
+
+
+def searcher_of(plan: SweepPlan) -> type[StudySearcher]:
+    """Who proposes the trials of ``plan``, and what each is to do next."""
+    return PopulationSearcher if plan.scheduler == "pbt" else StudySearcher
 
 
 def run_trials(
@@ -58,7 +64,7 @@ def run_trials(
         def stopping() -> bool:
             return stop.received is not None or (deadline is not None and monotonic() > deadline)
 
-        searcher = StudySearcher(plan, space, folder, study, num_trials, audience, stopping)
+        searcher = searcher_of(plan)(plan, space, folder, study, num_trials, audience, stopping)
         group = tune.PlacementGroupFactory(bundles(plan.base.workers))
         shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
         tuner = tune.Tuner(

@@ -21,6 +21,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population import Takeover
 from metaray.platform.sweep.sampling import draw, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction
 from metaray.tune_spaces.space import Space
@@ -29,8 +30,14 @@ from metaray.tune_spaces.space import Space
 class Audience(Protocol):
     """Who watches a sweep."""
 
-    def started(self, number: int, values: dict[str, Any], step: int) -> None:
-        """A trial begins, or goes on from ``step``."""
+    def started(self, number: int, values: dict[str, Any]) -> None:
+        """A trial begins, or goes on from its checkpoint."""
+
+    def waits(self, number: int) -> None:
+        """A trial has come as far as it may go alone."""
+
+    def took_over(self, takeover: Takeover) -> None:
+        """A trial goes on from the parameters of another."""
 
     def validated(self, number: int, metrics: Metrics) -> None:
         """A trial has come this far."""
@@ -63,25 +70,26 @@ class StudySearcher(Searcher):
         self._left_over = deque(studies.unfinished(study))
         self._running: dict[str, optuna.Trial] = {}
         self._fixed = dict(flat(plan.base.model_dump()))
+        self._until: int | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The order of the next trial, for ``run_trial``."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The order of the next trial, for ``run_trial``; None where there is none just now."""
         while not self._stopping():
             trial = self._next()
             if trial is None:
-                break
+                return self._without_next()
             if Outcome.read(self._folder.trial(trial.number)) is not None:
                 self._conclude(trial, {})  # it ended, and its process died before the study knew
                 continue
             try:
-                values = draw(self._space, trial, self._fixed)
+                values = self._values(trial)
                 config = self._plan.config_of(values)
             except InputError as error:
                 studies.tell_failed(trial, str(error))
                 self._audience.ended(trial.number, "failed", {}, str(error))
                 continue
             self._running[trial_id] = trial
-            self._audience.started(trial.number, values, 0)
+            self._audience.started(trial.number, values)
             return self._order(trial.number, config)
         return str(Searcher.FINISHED)
 
@@ -122,11 +130,19 @@ class StudySearcher(Searcher):
         self._study.sampler = make_sampler(self._plan.sampler, self._space, self._plan.seed, number)
         return self._study.ask()
 
+    def _without_next(self) -> str | None:
+        return str(Searcher.FINISHED)
+
+    def _values(self, trial: optuna.Trial) -> dict[str, Any]:
+        """By path: what the trial has already, or new ones."""
+        return draw(self._space, trial, self._fixed)
+
     def _order(self, number: int, config: RunConfig) -> dict[str, Any]:
         return {
             "folder": str(self._folder.trial(number)),
             "config": config.model_dump_json(),
             "time_adaptation": "adapt_s" in self._plan.metrics,
+            "until": self._until,
         }
 
     def _learn(self, trial: optuna.Trial, metrics: Metrics) -> None:

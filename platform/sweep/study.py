@@ -12,9 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 from metaray.algorithms.errors import InputError
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan, without_password
+from metaray.platform.sweep.population import Rates, Takeover
 
 _FAILURE = "failure"
 _STEP = "step"
+_TAKEOVERS = "takeovers at step "
 
 
 def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
@@ -102,6 +104,32 @@ def failure(trial: FrozenTrial) -> str | None:
 def last_step(trial: FrozenTrial) -> int | None:
     """The outer step at which a trial ended."""
     return trial.user_attrs.get(_STEP)
+
+
+def record_takeovers(study: optuna.Study, step: int, found: Sequence[Takeover]) -> None:
+    """The trials of a population were compared at ``step``, and these take over."""
+    study.set_user_attr(f"{_TAKEOVERS}{step}", [takeover.as_dict() for takeover in found])
+
+
+def takeovers(study: optuna.Study) -> dict[int, list[Takeover]]:
+    """Who took over from whom, by step; a step without any has an empty list."""
+    steps = {
+        int(key.removeprefix(_TAKEOVERS)): value
+        for key, value in study.user_attrs.items()
+        if key.startswith(_TAKEOVERS)
+    }
+    return {step: [Takeover(**entry) for entry in steps[step]] for step in sorted(steps)}
+
+
+def last_compared(study: optuna.Study) -> int:
+    """The last step at which a population was compared; 0 before the first."""
+    return max(takeovers(study), default=0)
+
+
+def rates_now(study: optuna.Study, number: int) -> Rates:
+    """The rates that a trial took over last; none if it never did."""
+    own = [t for found in takeovers(study).values() for t in found if t.trial == number]
+    return own[-1].rates if own else {}
 
 
 def best(study: optuna.Study) -> FrozenTrial | None:

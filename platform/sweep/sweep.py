@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from metaray.algorithms.errors import InputError
 from metaray.platform import session
 from metaray.platform.atomic import write_text
 from metaray.platform.monitor import TerminalMonitor
@@ -21,6 +22,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, own_values
+from metaray.platform.sweep.population import check_population, rates_in
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
@@ -78,6 +80,8 @@ def resume(
     folder = SweepDirectory.open(folder_path)
     plan = SweepPlan.read(folder.plan)
     if num_trials is not None:
+        if plan.scheduler == "pbt":
+            raise InputError("the trials of a population train together: leave out --num-trials")
         plan = plan.model_copy(update={"num_trials": num_trials})
     space = read_space(folder.space(plan.space_suffix))
     study = studies.load_study(plan, folder, limits.storage)
@@ -89,7 +93,9 @@ def resume(
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     """The space, once it is known that trials can be made from it."""
     check_shared(plan.base)
-    space = read_space(space_file) if space_file else SPACES[plan.base.method.name]
+    space = read_space(space_file) if space_file else _own_space(plan)
+    if plan.scheduler == "pbt":
+        check_population(plan, space)
     if plan.sampler == "grid":
         grid_of(space)
     if callable(space):
@@ -98,6 +104,12 @@ def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     else:
         check_space(space, plan)
     return space
+
+
+def _own_space(plan: SweepPlan) -> Space:
+    method = plan.base.method
+    space = SPACES[method.name]
+    return rates_in(space, method) if plan.scheduler == "pbt" else space
 
 
 @contextmanager
