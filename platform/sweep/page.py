@@ -15,7 +15,7 @@ from metaray.platform.report.commands import train_command
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 from metaray.platform.report.words import method_title
-from metaray.platform.sweep import plots, words
+from metaray.platform.sweep import plots, population_plots, words
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
@@ -64,6 +64,14 @@ _PLOTS = (
         "Learning curves",
         "Validation of every trial while it trained.",
         plots.curves,
+    ),
+    _Entry(
+        "rates",
+        "Rates",
+        "The rates that made the parameters of each trial, step by step: before a trial took over "
+        "from another, those of the other.",
+        population_plots.rates,
+        wide=True,
     ),
     _Entry(
         "slices",
@@ -139,7 +147,11 @@ def _render(
         short=[key.rpartition(".")[2] for key in keys],
         rows=[_row(result, trial, keys) for trial in _ranked(result)],
         changes=[(key, base.get(key), best.values[key]) for key in best.values] if best else [],
+        takeovers=_takeovers(result),
         train=train_command(result.config) if result.config else None,
+        population=result.plan.scheduler == "pbt",
+        changed=words.rates_changed(result),
+        best_folder=str(folder.trial(best.number)) if best else None,
         folder=str(folder.path),
         versions=result.versions,
     )
@@ -168,6 +180,24 @@ def _row(result: SweepResult, trial: TrialRecord, keys: list[str]) -> dict[str, 
         "values": [words.value_text(trial.values.get(key)) for key in keys],
         "reason": trial.reason or "",
     }
+
+
+def _takeovers(result: SweepResult) -> list[dict[str, Any]]:
+    name = result.plan.metrics[0]
+    return [
+        {
+            "step": takeover.step,
+            "trial": takeover.trial,
+            "value": figure(name, takeover.value),
+            "source": takeover.source,
+            "source_value": figure(name, takeover.source_value),
+            "rates": ", ".join(
+                f"{path.rpartition('.')[2]} {words.value_text(rate)}"
+                for path, rate in takeover.rates.items()
+            ),
+        }
+        for takeover in result.takeovers
+    ]
 
 
 def _bars(result: SweepResult) -> list[dict[str, Any]]:

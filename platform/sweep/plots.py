@@ -106,6 +106,8 @@ def importance(result: SweepResult, theme: Theme) -> Figure | None:
 
 def importances(result: SweepResult) -> dict[str, float]:
     """Settings by importance, the most important first; empty where there is too little to tell."""
+    if result.plan.scheduler == "pbt":
+        return {}  # a trial has no one value of a setting
     values = [trial.metrics[result.plan.metrics[0]] for trial in _valued(result, "complete")]
     if len(values) < _FEWEST_FOR_IMPORTANCE or np.ptp(values) == 0:
         return {}
@@ -295,7 +297,9 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def _dimensions(result: SweepResult) -> dict[str, _Scale]:
-    """Every setting that was searched, the most important first."""
+    """Every setting that was searched, the most important first; none where trials changed them."""
+    if result.plan.scheduler == "pbt":
+        return {}
     distributions: dict[str, BaseDistribution] = {}
     for trial in result.study.get_trials(deepcopy=False):
         if trial.state != optuna.trial.TrialState.WAITING:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.checkpoint import params_sha256, read_checkpoint
-from metaray.platform.config_io import read_run_config, resolve
+from metaray.platform.config_io import load_config, read_run_config, resolve
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.schedule import meta_lr_at
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.best import write_best
+from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.population import (
     Takeover,
@@ -23,12 +30,18 @@ from metaray.platform.sweep.population import (
     rates_of,
     takeovers_at,
 )
+from metaray.platform.sweep.results import write_results
 from metaray.platform.sweep.takeover import read_lineage
+from metaray.platform.sweep.words import print_result, rates_changed
 from metaray.platform.tracking import MetricsLog
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, Space
 
 Make = Callable[..., Any]
+TEST = {
+    "accuracy": 0.5, "ci95": 0.02, "baseline_accuracy": 0.3, "baseline_ci95": 0.01,
+    "ways": 5, "num_episodes": 10,
+}  # fmt: skip
 RATES: Space = {
     "method.inner_lr": Float(0.05, 2.0, log=True),
     "train.meta_lr": Float(1e-4, 1e-2, log=True),
@@ -125,6 +138,11 @@ def population(bench: Make) -> Callable[[str], Any]:
     return make
 
 
+def summary_of(sweep: Any) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(sweep.folder.summary.read_text())
+    return summary
+
+
 def essence(sweep: Any) -> tuple[Any, ...]:
     """What does not depend on the clock, or on who trained when."""
     parameters = [
@@ -159,6 +177,41 @@ def test_a_trial_goes_on_from_the_checkpoint_it_took_over(population: Callable[[
     assert rows[last.step]["meta_lr"] == meta_lr_at(last.step, config.train)
     assert config.method.inner_lr == last.rates["method.inner_lr"]
     assert read_lineage(taker)[-1] == last.as_dict()
+
+
+def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
+    population: Callable[[str], Any],
+) -> None:
+    sweep = population("sweep")
+    sweep.run()
+    study = studies.load_study(sweep.plan, sweep.folder, None)
+    done = write_results(sweep.plan, sweep.folder, study, TEST)
+    write_page(sweep.folder, done)
+    assert done.best is not None
+    taker = done.trials[done.takeovers[-1].trial]
+    assert taker.course[-1] == (4, done.takeovers[-1].rates)
+    assert taker.values == done.takeovers[-1].rates
+    assert dict(taker.curve)[2] == sweep.trials[taker.number].intermediate_values[2]
+    assert summary_of(sweep)["takeovers"] == [t.as_dict() for t in done.takeovers]
+    page = sweep.folder.page.read_text()
+    assert "Who took over from whom" in page
+    assert "the worst fifth of the trials took over" in page
+    assert {path.stem for path in sweep.folder.plots.glob("*.png")} == {
+        "history",
+        "curves",
+        "rates",
+    }
+
+    for best in (done.best, taker):  # one of them may have had its rates from the start
+        result = replace(done, best=best)
+        told = StringIO()
+        print_result(result, sweep.folder.path, Console(file=told, width=500))
+        write_best(result.config, sweep.folder, best.course)
+        comment = sweep.folder.best.read_text().startswith("# The rates of the best trial changed")
+        assert comment is ("no settings train to the same" in told.getvalue())
+        assert comment is rates_changed(result) is (len(best.course) > 1)
+    assert comment
+    assert load_config(sweep.folder.best) == done.config
 
 
 def test_killed_anywhere_or_side_by_side_it_has_the_same_course(
@@ -205,8 +258,6 @@ def test_one_that_fails_leaves_the_population(population: Callable[[str], Any]) 
     sweep = population("sweep")
     searcher = sweep.searcher()
     assert isinstance(searcher.suggest("a"), dict)
-    from metaray.platform.sweep.outcome import Outcome
-
     sweep.folder.trial(0).mkdir()
     Outcome(metrics={}, failure="too large").write(sweep.folder.trial(0))
     searcher.on_trial_complete("a", {})

@@ -15,10 +15,11 @@ from rich.console import Console
 from metaray.platform.config_io import load_config, resolve, validate
 from metaray.platform.results import write_config
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.progress import SweepProgress
-from metaray.platform.sweep.results import SweepResult, write_best, write_results
+from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.words import headline, outcome_counts
 from metaray.tune_spaces.space import Float, Int, Space
 
@@ -142,10 +143,10 @@ def watched(console: Console, clock: Callable[[], float]) -> SweepProgress:
         time_budget_s=100.0,
         clock=clock,
     )
-    progress.started(0, {"method.inner_lr": 0.1234567}, 0)
+    progress.started(0, {"method.inner_lr": 0.1234567})
     progress.validated(0, {"step": 2, "val_accuracy": 0.5})
     progress.ended(0, "complete", {"step": 4, "val_accuracy": 0.75}, None)
-    progress.started(1, {"method.inner_lr": 1.0}, 0)
+    progress.started(1, {"method.inner_lr": 1.0})
     progress.ended(1, "failed", {}, "too large")
     return progress
 
