@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +77,11 @@ def sweep(
         Path | None, typer.Option(help="Sweep to continue: what is finished is kept.")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage, such as postgresql://... [a file in --out].")
+        str | None,
+        typer.Option(
+            envvar="METARAY_STORAGE",
+            help="Optuna storage, such as postgresql://... [a file in --out].",
+        ),
     ] = None,
     address: Annotated[
         str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
@@ -89,6 +94,10 @@ def sweep(
     for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
     Ctrl-C ends after the current validations; --resume goes on.
     """
+    if storage is not None:
+        from metaray.platform.sweep.storage import check_not_shown
+
+        check_not_shown(storage, address, sys.argv)
     new = (config, overrides, space, metric, sampler, scheduler, grace, seed, out)
     if resume is not None:
         if any(value is not None for value in new):
@@ -103,7 +112,8 @@ def sweep(
         return
     from metaray.platform.config_io import read_toml, resolve, with_overrides
     from metaray.platform.sweep.directory import fresh_sweep_path
-    from metaray.platform.sweep.plan import make_plan, without_password
+    from metaray.platform.sweep.plan import make_plan
+    from metaray.platform.sweep.storage import shown
 
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
     base = resolve(settings)
@@ -118,7 +128,7 @@ def sweep(
         seed=seed,
         space_suffix=space.suffix if space else None,
         study_name=folder.name,
-        storage=without_password(storage),
+        storage=shown(storage) if storage else None,
     )
     from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
 

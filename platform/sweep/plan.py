@@ -140,25 +140,6 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
         raise InputError(complaint(error)) from None
 
 
-def without_password(url: str | None) -> str | None:
-    """``url`` as it may be shown.
-
-    Raises:
-        InputError: it is none.
-    """
-    if url is None:
-        return None
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        raise InputError(
-            "--storage takes a URL such as postgresql://user:password@host/database"
-        ) from None
-
-
 def check_shared(config: RunConfig) -> None:
     """Refuse settings of all trials that would make a sweep worthless.
 

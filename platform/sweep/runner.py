@@ -23,6 +23,7 @@ from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
 from metaray.platform.sweep.searcher import Audience, StudySearcher
 from metaray.platform.sweep.space_file import SpaceFunction
+from metaray.platform.sweep.storage import error_text
 from metaray.platform.sweep.trial import run_trial
 from metaray.tune_spaces.space import Space
 
@@ -56,7 +57,11 @@ def run_trials(
     time_budget_s: float | None,
     audience: Audience,
 ) -> bool:
-    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM."""
+    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM.
+
+    Raises:
+        InputError: the study's storage does not answer any more.
+    """
     _quiet_tune()
     with StopRequest() as stop:
         deadline = None if time_budget_s is None else monotonic() + time_budget_s
@@ -79,13 +84,18 @@ def run_trials(
             run_config=tune.RunConfig(
                 name=folder.tune.name,
                 storage_path=str(folder.path),
-                stop=_Stopper(stopping),
+                stop=_Stopper(lambda: searcher.lost is not None or stopping()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=_RESTARTS),
             ),
         )
         tuner.fit()
         shutil.rmtree(folder.tune, ignore_errors=True)
+        if searcher.lost is not None:
+            raise InputError(
+                f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "
+                f"found is kept: continue with metaray sweep --resume {folder.path}"
+            )
         return stop.received is not None
 
 

@@ -8,11 +8,14 @@ has already. Here the study is the only memory, and what a trial left in its run
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config import RunConfig
@@ -66,14 +69,21 @@ class StudySearcher(Searcher):
         self._study = study
         self._num_trials = num_trials
         self._audience = audience
-        self._stopping = stopping
+        self._asked_to_stop = stopping
         self._left_over = deque(studies.unfinished(study))
         self._running: dict[str, optuna.Trial] = {}
         self._fixed = dict(flat(plan.base.model_dump()))
         self._until: int | None = None
+        self.lost: Exception | None = None
+        """why the study cannot be reached any more; what trials do then is found on resuming"""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The order of the next trial, for ``run_trial``; None where there is none just now."""
+        with self._watched():
+            return self._suggest(trial_id)
+        return str(Searcher.FINISHED)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         while not self._stopping():
             trial = self._next()
             if trial is None:
@@ -95,21 +105,35 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A validation of a trial that goes on."""
-        self._learn(self._running[trial_id], result)
+        if self.lost is None:
+            with self._watched():
+                self._learn(self._running[trial_id], result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A trial is over: by itself, ended by the scheduler, or with the whole sweep."""
         trial = self._running.pop(trial_id, None)
-        if trial is None:
+        if trial is None or self.lost is not None:
             return
         folder = self._folder.trial(trial.number)
         if error and Outcome.read(folder) is None:
             reason = "its process died more often than the sweep restarts one"
             folder.mkdir(parents=True, exist_ok=True)
             Outcome(metrics={}, failure=reason).write(folder)
-        self._conclude(trial, result or {})
+        with self._watched():
+            self._conclude(trial, result or {})
+
+    def _stopping(self) -> bool:
+        return self.lost is not None or self._asked_to_stop()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note a storage that does not answer: Tune would print and pass over it."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            self.lost = error
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the copies that Tune pickles: a sweep is never restored from them."""

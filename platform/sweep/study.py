@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.plan import SweepPlan, without_password
+from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Rates, Takeover
+from metaray.platform.sweep.storage import open_storage, shown
 
 _FAILURE = "failure"
 _STEP = "step"
@@ -27,13 +27,13 @@ def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -
     """
     try:
         return optuna.create_study(
-            storage=_open_storage(storage, folder),
+            storage=open_storage(storage, folder),
             study_name=plan.study_name,
             directions=list(plan.directions),
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise InputError(
-            f"{without_password(storage)} has a study named {plan.study_name} already: choose "
+            f"{shown(storage or '')} has a study named {plan.study_name} already: choose "
             "another folder with --out, whose name the study takes"
         ) from None
 
@@ -49,10 +49,10 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
     if not plan.storage and not folder.study.is_file():
         raise InputError(f"{folder.study} is missing, and with it what was found: start anew")
     try:
-        return optuna.load_study(study_name=plan.study_name, storage=_open_storage(storage, folder))
+        return optuna.load_study(study_name=plan.study_name, storage=open_storage(storage, folder))
     except KeyError:
         raise InputError(
-            f"{without_password(storage) or folder.study} has no study {plan.study_name}"
+            f"{shown(storage) if storage else folder.study} has no study {plan.study_name}"
         ) from None
 
 
@@ -140,14 +140,3 @@ def best(study: optuna.Study) -> FrozenTrial | None:
     front = study.best_trials if len(study.directions) > 1 else trials
     sign = 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
     return max(front, key=lambda t: sign * t.values[0])
-
-
-def _open_storage(url: str | None, folder: SweepDirectory) -> RDBStorage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        return RDBStorage(url or f"sqlite:///{folder.study}")
-    except Exception as error:  # any driver has errors of its own
-        raise InputError(
-            f"cannot use the storage {without_password(url) or folder.study} "
-            f"({str(error).splitlines()[0]}): check its address, and that its driver is installed"
-        ) from None

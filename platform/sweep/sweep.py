@@ -27,6 +27,7 @@ from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.platform.sweep.storage import open_storage
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Space
 
@@ -52,6 +53,8 @@ def sweep(
     """
     space = _check(plan, space_file)
     SweepDirectory.check_fresh(out)
+    if limits.storage is not None:
+        open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     session.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out)
@@ -59,7 +62,11 @@ def sweep(
             shutil.copyfile(space_file, folder.space(plan.space_suffix))
         elif not callable(space):
             write_text(folder.space(plan.space_suffix), space_text(space))
-        study = studies.create_study(plan, folder, limits.storage)
+        try:
+            study = studies.create_study(plan, folder, limits.storage)
+        except InputError:
+            shutil.rmtree(folder.path)
+            raise
         if plan.sampler != "grid" and not callable(space):
             start = own_values(space, plan.settings)
             if start is not None:  # what is published is the first thing to beat
