@@ -37,13 +37,13 @@ _PLOTS = (
         "importance",
         "What mattered",
         "How much of the differences between complete trials each setting explains (fANOVA). "
-        "With few trials, or with many ended early, take it as a hint.",
+        "With few trials, or with many pruned, take it as a hint.",
         plots.importance,
     ),
     _Entry(
         "history",
         "History",
-        "Every trial in turn. A trial that was ended early stands at its last validation, and "
+        "Every trial in turn. One that was pruned, ended early, stands at its last validation, and "
         "is no result.",
         plots.history,
     ),
@@ -77,7 +77,7 @@ _PLOTS = (
         "slices",
         "Setting by setting",
         "Each trial against one setting at a time, the most important first; the best trial has "
-        "a ring, hollow ones were ended early.",
+        "a ring, hollow ones were pruned.",
         plots.slices,
         wide=True,
     ),
@@ -153,12 +153,13 @@ def _render(
         changed=words.rates_changed(result),
         best_folder=str(folder.trial(best.number)) if best else None,
         folder=str(folder.path),
+        storage=result.plan.storage,
         versions=result.versions,
     )
 
 
 def _ranked(result: SweepResult) -> list[TrialRecord]:
-    """The best first, then those that were ended early, then the rest."""
+    """The best first, then those that were pruned, then the rest."""
     order = ["complete", "pruned", "unfinished", "failed"]
     name = result.plan.metrics[0]
     sign = -1 if result.plan.directions[0] == "maximize" else 1
@@ -173,7 +174,7 @@ def _ranked(result: SweepResult) -> list[TrialRecord]:
 def _row(result: SweepResult, trial: TrialRecord, keys: list[str]) -> dict[str, Any]:
     return {
         "number": trial.number,
-        "state": {"pruned": "ended early"}.get(trial.state, trial.state),
+        "state": trial.state,
         "best": result.best is not None and trial.number == result.best.number,
         "step": trial.step,
         "metrics": [figure(name, trial.metrics.get(name)) for name in result.plan.metrics],

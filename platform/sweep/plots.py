@@ -41,7 +41,7 @@ def history(result: SweepResult, theme: Theme) -> Figure | None:
             "edgecolors": theme.other,
             "linewidths": 1.2,
         }
-        axes.scatter(*_points(result, pruned), s=22, label="ended early", **hollow)
+        axes.scatter(*_points(result, pruned), s=22, label="pruned", **hollow)
     x, y = _points(result, done)
     axes.scatter(x, y, s=24, color=theme.main, label="complete", zorder=3)
     better = np.maximum if _maximized(result) else np.minimum
@@ -74,7 +74,7 @@ def curves(result: SweepResult, theme: Theme) -> Figure | None:
         color = {"best": theme.accent, "complete": theme.main}.get(name, theme.other)
         style: dict[str, Any] = {"linewidth": 2.4} if name == "best" else {"linewidth": 1.0}
         style |= {"alpha": 1.0 if name == "best" else 0.6}
-        label = {"pruned": "ended early"}.get(name, name) if name not in named else None
+        label = name if name not in named else None
         marker = "o" if len(steps) == 1 else None
         axes.plot(steps, values, color=color, label=label, marker=marker, markersize=3, **style)
         named.add(name)

@@ -95,6 +95,8 @@ class SweepProgress:
         """A trial goes on from the parameters of another."""
         name = self._metrics[0]
         values = figure(name, takeover.value), figure(name, takeover.source_value)
+        line = self._lines.setdefault(takeover.trial, _Line(takeover.trial, {}))
+        line.metrics = {**line.metrics, name: takeover.source_value}
         self._say(
             f"trial {takeover.trial} ({values[0]}) takes over from trial {takeover.source} "
             f"({values[1]}) at step {takeover.step}: {_values(takeover.rates)}"
@@ -144,10 +146,12 @@ class SweepProgress:
 
     def _left_s(self, elapsed_s: float) -> float | None:
         """By the rate of trials so far, or by the budget where that ends first."""
-        done = self._done - self._done_before
+        begun = [line for line in self._lines.values() if line.state in ("running", "waiting")]
+        steps = sum(line.metrics.get("step", 0) for line in begun)
+        done = self._done - self._done_before + steps / self._outer_steps
         guesses = []
         if done:
-            guesses.append(elapsed_s * (self._total - self._done) / done)
+            guesses.append(elapsed_s * (self._total - self._done_before - done) / done)
         if self._budget_s is not None:
             guesses.append(max(0.0, self._budget_s - elapsed_s))
         return min(guesses, default=None)
