@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from metaray.platform.report.style import Theme, legend_above, new_figure
 from metaray.platform.sweep.results import SweepResult
@@ -33,6 +33,8 @@ def rates(result: SweepResult, theme: Theme) -> Figure | None:
                 label="best" if is_best else None,
             )
         axes.set_yscale("log")
+        for at in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            at(FuncFormatter(lambda y, _: f"{y:.2g}"))
         axes.set(xlabel="outer step", ylabel=path.rpartition(".")[2])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         if best is not None:

@@ -146,7 +146,7 @@ def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
 ) -> None:
     """Side by side, and one by one; from the method's own rates."""
     more = arguments(["train.outer_steps=8", "train.schedule=constant"])
-    options = ["--scheduler", "pbt", "--num-trials", "5", *sets, *more]
+    options = ["--scheduler", "pbt", "--num-trials", "5", "--grace", "4", *sets, *more]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     result = metaray("sweep", "--out", whole, *options)
     assert result.returncode == 0, result.stderr
@@ -158,7 +158,7 @@ def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
     assert essence(broken) == essence(whole)
     assert {row["state"] for row in trials_of(whole)} == {"complete"}
     taken = summary_of(whole)["takeovers"]
-    assert {takeover["step"] for takeover in taken} == {2, 4, 6}
+    assert [takeover["step"] for takeover in taken] == [4]
     assert summary_of(broken)["takeovers"] == taken
     refused = metaray("sweep", "--resume", broken, "--num-trials", "9")
     assert "the trials of a population train together" in refused.stderr
