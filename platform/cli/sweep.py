@@ -20,6 +20,7 @@ EPILOG = (
     "  metaray sweep --num-trials 20 --set train.outer_steps=200 --set train.validate_every=50\n\n"
     "  metaray sweep omniglot.toml --space ranges.toml --time-budget 3600 --out runs/night\n\n"
     "  metaray sweep --metric val_accuracy,adapt_s --set method.name=anil\n\n"
+    "  metaray sweep --scheduler pbt --num-trials 10 --grace 100 --set train.validate_every=50\n\n"
     "  metaray sweep --resume runs/night --num-trials 60\n\n"
     "docs/sweeps.md tells how to write ranges."
 )

@@ -35,7 +35,8 @@ def rates(result: SweepResult, theme: Theme) -> Figure | None:
         axes.set_yscale("log")
         for at in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             at(FuncFormatter(lambda y, _: f"{y:.2g}"))
-        axes.set(xlabel="outer step", ylabel=path.rpartition(".")[2])
+        axes.set(xlabel="outer step")
+        axes.set_title(path.rpartition(".")[2], loc="right", fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         if best is not None:
             legend_above(axes)
