@@ -91,6 +91,8 @@ def run_trials(
         )
         tuner.fit()
         shutil.rmtree(folder.tune, ignore_errors=True)
+        if searcher.lost is None:
+            searcher.conclude_ended()
         if searcher.lost is not None:
             raise InputError(
                 f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "

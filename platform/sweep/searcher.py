@@ -135,6 +135,13 @@ class StudySearcher(Searcher):
         except (SQLAlchemyError, StorageInternalError) as error:
             self.lost = error
 
+    def conclude_ended(self) -> None:
+        """Take in trials that came to their end while the sweep was being stopped."""
+        with self._watched():
+            for frozen in studies.unfinished(self._study):
+                if Outcome.read(self._folder.trial(frozen.number)) is not None:
+                    self._conclude(studies.reopen(self._study, frozen), {})
+
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the copies that Tune pickles: a sweep is never restored from them."""
         return {}
