@@ -21,6 +21,7 @@ from metaray.platform.sweep.plan import DIRECTIONS
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 
 _FEWEST_FOR_IMPORTANCE = 5
+_FEW = 6  # whole numbers that all have a tick
 _WIDE = 9.4
 _PAD = 0.04
 
@@ -125,8 +126,8 @@ def slices(result: SweepResult, theme: Theme) -> Figure | None:
     axes_of = _dimensions(result)
     if not done or not axes_of:
         return None
-    columns = min(3, len(axes_of))
-    rows = ceil(len(axes_of) / columns)
+    rows = ceil(len(axes_of) / 4)
+    columns = ceil(len(axes_of) / rows)
     figure = new_figure(_WIDE, 2.3 * rows + 0.3)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     pruned = _valued(result, "pruned")
@@ -275,6 +276,8 @@ class _Scale:
         marks = [self._low, *(_decades(self._low, self._high) if self._log else [middle])]
         marks.append(self._high)
         shown = sorted({round(m) for m in marks} if whole else set(marks))
+        if whole and self._high - self._low < _FEW:
+            shown = list(range(self._low, self._high + 1))
         self.ticks = [self.place(mark) for mark in shown]
         self.labels = [f"{mark:.2g}" if not whole else str(mark) for mark in shown]
 
