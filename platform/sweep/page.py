@@ -15,7 +15,7 @@ from metaray.platform.report.commands import train_command
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 from metaray.platform.report.words import method_title
-from metaray.platform.sweep import plots, population_plots, words
+from metaray.platform.sweep import plots, population_plots, setting_plots, words
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
@@ -78,14 +78,14 @@ _PLOTS = (
         "Setting by setting",
         "Each trial against one setting at a time, the most important first; the best trial has "
         "a ring, hollow ones were pruned.",
-        plots.slices,
+        setting_plots.slices,
         wide=True,
     ),
     _Entry(
         "parallel",
         "All settings together",
         "A line for each complete trial; the best is the heavy one.",
-        plots.parallel,
+        setting_plots.parallel,
         wide=True,
     ),
 )
