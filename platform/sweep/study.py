@@ -39,7 +39,7 @@ def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -
 
 
 def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
-    """The study of a sweep that was interrupted.
+    """The study of a sweep that was interrupted; one that is in its folder needs no ``storage``.
 
     Raises:
         InputError: it is kept elsewhere, or is gone.
@@ -48,6 +48,7 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
         raise InputError(f"this sweep keeps its study at {plan.storage}: give it with --storage")
     if not plan.storage and not folder.study.is_file():
         raise InputError(f"{folder.study} is missing, and with it what was found: start anew")
+    storage = storage if plan.storage else None  # METARAY_STORAGE may be set for other sweeps
     try:
         return optuna.load_study(study_name=plan.study_name, storage=open_storage(storage, folder))
     except KeyError:

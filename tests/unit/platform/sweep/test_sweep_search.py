@@ -125,6 +125,13 @@ def test_what_ends_while_the_sweep_is_being_stopped_is_a_result(bench: Make) -> 
     assert sweep.trials[1].values == [0.625]
 
 
+def test_a_study_in_the_folder_is_found_there_whatever_storage_others_have(bench: Make) -> None:
+    sweep = bench()
+    sweep.searcher().suggest("a")
+    study = studies.load_study(sweep.plan, sweep.folder, "postgresql://me@127.0.0.1:1/others")
+    assert len(study.trials) == 1
+
+
 def test_a_failure_has_its_reason_and_the_sweep_goes_on(bench: Make) -> None:
     sweep = bench(num_trials=2)
     searcher = sweep.searcher()
