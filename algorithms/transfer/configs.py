@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from metaray.algorithms.configs import DataConfig, Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.job_section import JobSection
 
 DomainName = Literal[
     "glyphs", "omniglot", "miniimagenet", "cifar_fs", "fc100", "cub", "folder", "arrays"
@@ -102,15 +103,6 @@ class DomainConfig(Section):
 
 def _default(key: str) -> Any:
     return DomainConfig.model_fields[key].default
-
-
-class JobSection(Section):
-    """The settings of a kind of job, and what holds for all jobs of that kind."""
-
-    needs_target: ClassVar[bool] = False
-    """draws pictures of a second domain, without their labels"""
-    references: ClassVar[tuple[str, ...]] = ()
-    """other jobs that it can be compared with, see ``evaluate.references``"""
 
 
 class FinetuneConfig(JobSection):

@@ -154,6 +154,10 @@ class Objective(ABC):
         """
         return {}
 
+    def decays(self, name: str) -> bool:
+        """Whether weight decay may act on a parameter. Those of norms and biases never decay."""
+        return True
+
     def describe(self) -> dict[str, Any]:
         """What the report should say of it beside its settings; nothing by default."""
         return {}

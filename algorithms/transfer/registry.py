@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, get_args
 
 from metaray.algorithms.registry import Method
-from metaray.algorithms.transfer.configs import JobConfig, JobSection
+from metaray.algorithms.transfer.configs import JobConfig
+from metaray.algorithms.transfer.job_section import JobSection
 
 if TYPE_CHECKING:
     from metaray.algorithms.transfer.objective import Networks, Objective
