@@ -297,7 +297,9 @@ _COLOUR_SETS: dict[str, Recipe] = {"cub": {"model.width": 64, "data.augment": Tr
 
 
 def _own_folder(data: str, ways: int) -> Recipe:
-    """A folder may have few classes: training takes no more ways than the test."""
+    """A set of one's own may have few classes: training takes no more ways than the test."""
+    if data == "arrays":
+        return {"task.train_ways": ways}
     return {"task.train_ways": ways, "data.augment": True} if data == "folder" else {}
 
 

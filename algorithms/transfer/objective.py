@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
+from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
@@ -57,6 +58,32 @@ class Forward(NamedTuple):
     """normalisation statistics that were used, named as those among the buffers that they renew"""
 
 
+class Networks(NamedTuple):
+    """What an objective is built over; each is constructed as ``cls(config, networks)``."""
+
+    backbone: Backbone
+    """that is trained"""
+    input_shape: tuple[int, ...]
+    """of one picture, ``[C, H, W]``"""
+    num_classes: int
+    """classes of the source"""
+    teacher: Backbone | None = None
+    """the network of the run that ``job.teacher`` names, for a job that has this setting"""
+
+
+class Start(NamedTuple):
+    """Tensors that training starts from. They are given once, to ``init``: what is needed later
+    (a teacher, the start itself) goes into the buffers, which every checkpoint holds."""
+
+    encoder: State | None = None
+    """of the backbone, by its own names; None: drawn at random"""
+    teacher: State | None = None
+    """of the teacher's backbone; its classifier, if it has one, is ``head.*`` in the parameters"""
+
+
+NOTHING = Start()
+
+
 class Objective(ABC):
     """One kind of transfer job. Nothing here mutates its arguments or keeps anything between calls.
 
@@ -71,8 +98,8 @@ class Objective(ABC):
     views: tuple[View, ...]
 
     @abstractmethod
-    def init(self, seed: int) -> State:
-        """Fresh parameters and buffers, float32 on the CPU, the same for the same seed."""
+    def init(self, seed: int, start: Start = NOTHING) -> State:
+        """The first parameters and buffers, on the CPU, the same for the same seed and start."""
 
     @abstractmethod
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
@@ -126,6 +153,10 @@ class Objective(ABC):
         normalisation whose scale is frozen do not move. All are 1 by default.
         """
         return {}
+
+    def decays(self, name: str) -> bool:
+        """Whether weight decay may act on a parameter. Those of norms and biases never decay."""
+        return True
 
     def describe(self) -> dict[str, Any]:
         """What the report should say of it beside its settings; nothing by default."""

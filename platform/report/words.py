@@ -22,6 +22,7 @@ _DATA = {
     "fc100": "FC100",
     "cub": "CUB-200-2011",
     "folder": "own pictures",
+    "arrays": "own arrays",
 }
 
 
