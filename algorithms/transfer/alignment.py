@@ -30,6 +30,7 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.transfer.backbone_objective import detached
 from metaray.algorithms.transfer.objective import Forward, Shard
 from metaray.algorithms.transfer.source_only import TwoStreams
 
@@ -52,11 +53,12 @@ class Alignment(TwoStreams):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source, and the distance of the domains."""
-        label_loss, figures = self.source_loss(outputs["logits"], labels[0])
+        figures = self.source_figures(outputs["logits"], labels[0])
         distance_of = coral if self.config.adaptation == "coral" else mmd
         distance = distance_of(outputs["source"], outputs["target"])
-        figures["domain_distance"] = distance.detach()
-        return label_loss + self.config.weight * distance, figures
+        loss = figures["loss"] + self.config.weight * distance
+        figures |= {"loss": loss, "label_loss": figures["loss"], "domain_distance": distance}
+        return loss, detached(figures)
 
     def describe(self) -> dict[str, Any]:
         """How batch norm sees the two domains."""

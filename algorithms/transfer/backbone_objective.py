@@ -9,9 +9,8 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.objective import Objective
+from metaray.algorithms.transfer.objective import NOTHING, Networks, Objective, Start
 
 
 class BackboneObjective(Objective):
@@ -19,21 +18,21 @@ class BackboneObjective(Objective):
 
     own_parts: ClassVar[tuple[str, ...]]
 
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
+    def __init__(self, networks: Networks) -> None:
+        self.backbone = networks.backbone
 
-    def init(self, seed: int) -> State:
+    def init(self, seed: int, start: Start = NOTHING) -> State:
         """The backbone and what stands beside it; running statistics are among the buffers."""
         generator = torch.Generator().manual_seed(seed)
-        params, stats = self.backbone.init(generator)
-        params |= self.init_own(generator)
-        return State(params, stats | self.init_buffers(params, generator))
+        params, stats = start.encoder or self.backbone.init(generator)
+        params = params | self.init_own(generator)
+        return State(params, stats | self.init_buffers(params, start, generator))
 
     def init_own(self, generator: torch.Generator) -> Tensors:
         """Parameters beside the backbone's."""
         return {}
 
-    def init_buffers(self, params: Tensors, generator: torch.Generator) -> Tensors:
+    def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
         """Buffers beside the running statistics; none by default."""
         return {}
 
@@ -64,3 +63,8 @@ class BackboneObjective(Objective):
 
     def _of_backbone(self, tensors: Tensors) -> Tensors:
         return {n: t for n, t in tensors.items() if n.split(".")[0] not in self.own_parts}
+
+
+def detached(figures: Tensors) -> Tensors:
+    """Figures to log, without the graph that they come from."""
+    return {name: figure.detach() for name, figure in figures.items()}

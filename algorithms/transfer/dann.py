@@ -27,6 +27,7 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.transfer.backbone_objective import detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
 from metaray.algorithms.transfer.gradient_reversal import reversal_at, reverse_gradient
 from metaray.algorithms.transfer.objective import Forward, Shard
@@ -60,15 +61,21 @@ class DANN(TwoStreams):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source, and the domain classifier's loss on both."""
-        label_loss, figures = self.source_loss(outputs["logits"], labels[0])
+        figures = self.source_figures(outputs["logits"], labels[0])
         source, target = outputs["source_domain"], outputs["target_domain"]
         domain_loss = F.softplus(source).mean() + F.softplus(-target).mean()
         with torch.no_grad():
             right = (
                 (source < 0).to(source.dtype).mean() + (target > 0).to(target.dtype).mean()
             ) / 2
-        figures |= {"domain_loss": domain_loss.detach(), "domain_accuracy": right}
-        return label_loss + domain_loss, figures
+        loss = figures["loss"] + domain_loss
+        figures |= {
+            "loss": loss,
+            "label_loss": figures["loss"],
+            "domain_loss": domain_loss,
+            "domain_accuracy": right,
+        }
+        return loss, detached(figures)
 
     def describe(self) -> dict[str, Any]:
         """How batch norm sees the two domains."""

@@ -27,8 +27,7 @@ sizes of map the larger is averaged down. Similarities are those within a shard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -42,54 +41,38 @@ from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.backbone_objective import BackboneObjective
+from metaray.algorithms.transfer.augment import standard_transform
+from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
-from metaray.algorithms.transfer.objective import Forward, Shard, Transform, View
+from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, View
 from metaray.algorithms.transfer.objective_configs import DistillConfig
 
-_TEACHER, _REGRESSOR = "teacher", "regressor"
-
-
-class Teacher(NamedTuple):
-    """A trained network."""
-
-    backbone: Backbone
-    state: State
-    """its parameters, and its running statistics among the buffers"""
-    logits: Callable[[Mapping[str, Tensor], Tensor], Tensor] | None = None
-    """from its parameters and features ``[B, F]`` to ``[B, classes]``: ``apply_head`` for a linear
-    head; None: it knows no classes"""
+_HEAD, _TEACHER, _REGRESSOR = "head", "teacher", "regressor"
 
 
 class Distillation(BackboneObjective):
     """A student on a backbone.
 
     Args:
-        backbone: the student.
-        num_classes: of the data, which are those of the teacher; None: no labels, no classes.
         config: its settings.
-        teacher: what is distilled; it takes the student's pictures.
-        transform: augmentation of the pictures that both see.
+        networks: student and teacher, who see the same pictures, and the classes.
 
     Raises:
-        InputError: the teacher or the data lack what a term of the loss needs.
+        InputError: a network lacks what a term of the loss needs.
     """
 
-    own_parts = (HEAD[0].split(".")[0], _REGRESSOR, _TEACHER)
+    own_parts = (_HEAD, _REGRESSOR, _TEACHER)
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        num_classes: int | None,
-        config: DistillConfig,
-        teacher: Teacher,
-        transform: Transform | None = None,
-    ) -> None:
-        super().__init__(backbone)
-        _check(config, num_classes, backbone, teacher)
-        self.num_classes = num_classes if config.classifies else None
+    def __init__(self, config: DistillConfig, networks: Networks) -> None:
+        super().__init__(networks)
+        if networks.teacher is None:
+            raise InputError("distillation needs a teacher: set job.teacher to its run directory")
+        if config.attention_weight:
+            _check_maps(student=self.backbone, teacher=networks.teacher)
+        self.num_classes = networks.num_classes if config.classifies else None
         self.config = config
-        self.teacher = teacher
+        self.teacher = networks.teacher
+        transform = standard_transform(networks.input_shape) if config.augment else None
         self.views = (View(labelled=config.label_weight > 0, transform=transform),)
 
     def init_own(self, generator: torch.Generator) -> Tensors:
@@ -100,15 +83,24 @@ class Distillation(BackboneObjective):
         if self.config.hint_weight:
             sizes = [
                 b.map_shape[0] if self._convolves else b.feature_dim
-                for b in (self.backbone, self.teacher.backbone)
+                for b in (self.backbone, self.teacher)
             ]
             own |= init_dense(generator, _REGRESSOR, sizes)
         return own
 
-    def init_buffers(self, params: Tensors, generator: torch.Generator) -> Tensors:
-        """The teacher."""
-        params, stats = self.teacher.state
-        return {f"{_TEACHER}.{name}": t.detach().clone() for name, t in (params | stats).items()}
+    def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
+        """The teacher.
+
+        Raises:
+            InputError: it lacks what a term of the loss needs, or statistics to normalise by.
+        """
+        if start.teacher is None:
+            raise InputError("distillation needs a teacher: set job.teacher to its run directory")
+        _check_statistics(self.teacher, start.teacher)
+        if self.config.soft_weight:
+            _check_classifier(start.teacher.params, self.num_classes)
+        everything = {**start.teacher.params, **start.teacher.buffers}
+        return {f"{_TEACHER}.{name}": t.detach().clone() for name, t in everything.items()}
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """Features and logits of the student, and ``teacher_...`` for those of the teacher."""
@@ -124,10 +116,10 @@ class Distillation(BackboneObjective):
             if name.startswith(prefix)
         }
         with torch.no_grad():
-            taught, _ = self.teacher.backbone.apply(frozen, x, frozen)
+            taught, _ = self.teacher.apply(frozen, x, frozen)
             outputs["teacher_features"] = taught
-            if self.config.soft_weight and self.teacher.logits is not None:
-                outputs["teacher_logits"] = self.teacher.logits(frozen, taught)
+            if self.config.soft_weight:
+                outputs["teacher_logits"] = apply_dense(frozen, _HEAD, taught, _depth(frozen))
         return Forward(outputs, seen)
 
     def loss(
@@ -140,7 +132,7 @@ class Distillation(BackboneObjective):
 
         def add(name: str, weight: float, term: Tensor) -> None:
             terms.append(weight * term)
-            figures[f"{name}_loss"] = term.detach()
+            figures[f"{name}_loss"] = term
 
         if config.label_weight:
             assert labels[0] is not None  # the view is labelled
@@ -156,12 +148,13 @@ class Distillation(BackboneObjective):
         if config.attention_weight:
             maps = [
                 f.unflatten(1, b.map_shape)
-                for f, b in ((own, self.backbone), (taught, self.teacher.backbone))
+                for f, b in ((own, self.backbone), (taught, self.teacher))
             ]
             add("attention", config.attention_weight, attention_loss(*maps))
         if config.similarity_weight:
             add("similarity", config.similarity_weight, similarity_loss(own, taught))
-        return torch.stack(terms).sum(), figures
+        loss = torch.stack(terms).sum()
+        return loss, detached({"loss": loss, **figures})
 
     def predict(self, state: State, x: Tensor) -> Tensor | None:
         """Logits ``[B, num_classes]`` of the student; None where it has no head."""
@@ -179,7 +172,7 @@ class Distillation(BackboneObjective):
 
     @property
     def _convolves(self) -> bool:
-        return self.backbone.map_shape[1:] == self.teacher.backbone.map_shape[1:]
+        return self.backbone.map_shape[1:] == self.teacher.map_shape[1:]
 
 
 def soft_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -205,31 +198,38 @@ def similarity_loss(features: Tensor, teacher_features: Tensor) -> Tensor:
     return F.mse_loss(own, aim)
 
 
-def _check(
-    config: DistillConfig, num_classes: int | None, student: Backbone, teacher: Teacher
-) -> None:
-    if config.classifies and num_classes is None:
+def _depth(teacher: Mapping[str, Tensor]) -> int:
+    return 1 + sum(n.startswith(f"{_HEAD}.hidden") and n.endswith(".weight") for n in teacher)
+
+
+def _check_maps(**networks: Backbone) -> None:
+    for name, backbone in networks.items():
+        if backbone.map_shape[1] * backbone.map_shape[2] == 1:
+            raise InputError(
+                f"attention compares maps, and the {name} leaves a single pixel: set model.name = "
+                "conv4_map, raise data.image_size, or set job.attention_weight = 0"
+            )
+
+
+def _check_statistics(backbone: Backbone, state: State) -> None:
+    layers = [name.rpartition(".")[0] for name in state.params if is_norm(name)]
+    lacking = [layer for layer in layers if f"{layer}.mean" not in state.buffers]
+    if lacking and getattr(backbone, "norm", "batch") == "batch":
         raise InputError(
-            "distillation without classes has no predictions to compare: set objective.soft_weight "
-            "= 0, objective.label_weight = 0 and objective.hint_weight or similarity_weight"
+            f"the teacher has no running statistics for {lacking[0]}, as its method keeps none: "
+            "estimate them on the data, or give a teacher that has them"
         )
-    if config.soft_weight and teacher.logits is None:
+
+
+def _check_classifier(params: Tensors, num_classes: int | None) -> None:
+    other = "set job.soft_weight = 0 and job.hint_weight or job.similarity_weight"
+    if any(name not in params for name in HEAD):
         raise InputError(
-            "the teacher is an encoder without a classifier, so that it has no predictions to "
-            "teach: set objective.soft_weight = 0 and objective.hint_weight or similarity_weight"
+            "the teacher is an encoder without a linear classifier, so that it has no predictions "
+            f"to teach: {other}"
         )
-    if config.attention_weight:
-        for name, backbone in (("student", student), ("teacher", teacher.backbone)):
-            if backbone.map_shape[1] * backbone.map_shape[2] == 1:
-                raise InputError(
-                    f"attention compares maps, and the {name} leaves a single pixel: set "
-                    "model.name = conv4_map, raise data.image_size, or set "
-                    "objective.attention_weight = 0"
-                )
-    params, stats = teacher.state
-    lacking = [n for n in params if is_norm(n) and f"{n.rpartition('.')[0]}.mean" not in stats]
-    if lacking and getattr(teacher.backbone, "norm", "batch") == "batch":
+    if len(params[HEAD[0]]) != num_classes:
         raise InputError(
-            f"the teacher has no running statistics for {lacking[0].rpartition('.')[0]}, as its "
-            "method keeps none: estimate them on the data, or give a teacher that has them"
+            f"the teacher knows {len(params[HEAD[0]])} classes and the data has {num_classes}: "
+            f"give the data that it was trained on, or {other}"
         )

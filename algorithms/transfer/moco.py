@@ -30,12 +30,12 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.embedding_based import unit_length
-from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.backbone_objective import BackboneObjective
+from metaray.algorithms.transfer.augment import moco_transform
+from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.contrastive import info_nce
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
-from metaray.algorithms.transfer.objective import Forward, Shard, Transform, View
+from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, Transform, View
 from metaray.algorithms.transfer.objective_configs import MoCoConfig
 
 _PROJECTION, _KEY, _QUEUE = "projection", "key", "queue"
@@ -45,20 +45,23 @@ class MoCo(BackboneObjective):
     """InfoNCE against a queue of keys.
 
     Args:
-        backbone: the encoder.
         config: its settings.
-        transform: draws a view of a picture (``augment.moco_transform``).
+        networks: the encoder and its pictures.
+        transform: draws a view of a picture; as published unless given.
     """
 
     couples_batch = True
     own_parts = (_PROJECTION, _KEY, _QUEUE)
 
-    def __init__(self, backbone: Backbone, config: MoCoConfig, transform: Transform) -> None:
-        super().__init__(backbone)
+    def __init__(
+        self, config: MoCoConfig, networks: Networks, transform: Transform | None = None
+    ) -> None:
+        super().__init__(networks)
         self.config = config
-        queries = View(labelled=False, transform=transform)
+        draw = transform or moco_transform(networks.input_shape, config)
+        queries = View(labelled=False, transform=draw)
         self.views = (queries, queries._replace(shuffled=True))
-        dim = backbone.feature_dim
+        dim = self.backbone.feature_dim
         hidden = (dim,) if config.version == "v2" else ()
         self._sizes = (dim, *hidden, config.projection_dim)
 
@@ -66,7 +69,7 @@ class MoCo(BackboneObjective):
         """The projection head."""
         return init_dense(generator, _PROJECTION, self._sizes)
 
-    def init_buffers(self, params: Tensors, generator: torch.Generator) -> Tensors:
+    def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
         """The key encoder, which starts as the encoder, and the queue."""
         shape = (self.config.queue_size, self.config.projection_dim)
         queue = unit_length(torch.randn(shape, generator=generator))
@@ -97,7 +100,7 @@ class MoCo(BackboneObjective):
         keys = outputs["keys"].detach()[outputs["order"].argsort()]
         queue = state.buffers[_QUEUE]
         loss, matched = info_nce(outputs["queries"], keys, queue, self.config.temperature)
-        return loss, {"matched": matched}
+        return loss, detached({"loss": loss, "matched": matched})
 
     def end_step(self, state: State, outputs: Tensors) -> Tensors:
         """The queue takes the keys in."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.job_section import JobSection
 
 
-class DANNConfig(Section):
+class DANNConfig(JobSection):
     """Domain adaptation: labelled source, unlabelled target (Ganin et al. 2016, and references)."""
+
+    needs_target: ClassVar[bool] = True
 
     name: Literal["dann"] = "dann"
     adaptation: Literal["dann", "coral", "mmd", "none"] = "dann"
@@ -37,28 +40,32 @@ class DANNConfig(Section):
     def _in_effect(self) -> Self:
         if self.adaptation != "dann" and self.domain_hidden != (100,):
             raise InputError(
-                f"objective.domain_hidden has no effect on adaptation = {self.adaptation}: leave "
-                "it out, or set objective.adaptation = dann"
+                f"job.domain_hidden has no effect on adaptation = {self.adaptation}: leave "
+                "it out, or set job.adaptation = dann"
             )
         if self.adaptation == "none" and self.weight != 1.0:
             raise InputError(
-                "objective.weight has no effect without adaptation: leave it out, or set "
-                "objective.adaptation to dann, coral or mmd"
+                "job.weight has no effect without adaptation: leave it out, or set "
+                "job.adaptation to dann, coral or mmd"
             )
         units = (*self.label_hidden, *self.domain_hidden)
         if any(n < 1 for n in units):
             raise InputError(
-                f"a layer needs a unit or more, got objective.label_hidden = "
-                f"{list(self.label_hidden)} and objective.domain_hidden = "
+                f"a layer needs a unit or more, got job.label_hidden = "
+                f"{list(self.label_hidden)} and job.domain_hidden = "
                 f"{list(self.domain_hidden)}: leave the layer out"
             )
         return self
 
 
-class DistillConfig(Section):
+class DistillConfig(JobSection):
     """Distillation of a teacher into a smaller network; the loss is a weighted sum of terms."""
 
     name: Literal["distill"] = "distill"
+    teacher: str | None = None
+    """run directory of the network that is distilled"""
+    augment: bool = False
+    """shift pictures by up to an eighth and, in colour, flip them at random, for both networks"""
     temperature: float = Field(4.0, gt=0)
     """softens both networks' predictions in the term of `soft_weight`"""
     soft_weight: float = Field(0.9, ge=0)
@@ -75,17 +82,23 @@ class DistillConfig(Section):
     """weight of the squared error of the similarities between the pictures of a shard (Tung & Mori
     2019; 3000 there)"""
 
+    @field_validator("teacher")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # workers run in folders of their own
+        return None if path is None else str(Path(path).expanduser().absolute())
+
     @model_validator(mode="after")
     def _in_effect(self) -> Self:
         weights = ("soft", "label", "hint", "attention", "similarity")
         if not any(getattr(self, f"{term}_weight") for term in weights):
             raise InputError(
-                "distillation without a loss: set one of objective."
-                + ", objective.".join(f"{term}_weight" for term in weights)
+                "distillation without a loss: set one of job."
+                + ", job.".join(f"{term}_weight" for term in weights)
             )
         if self.temperature != 4.0 and not self.soft_weight:
             raise InputError(
-                "objective.temperature has no effect where objective.soft_weight = 0: leave it out"
+                "job.temperature has no effect where job.soft_weight = 0: leave it out"
             )
         return self
 
@@ -95,7 +108,7 @@ class DistillConfig(Section):
         return bool(self.soft_weight or self.label_weight)
 
 
-class SimCLRConfig(Section):
+class SimCLRConfig(JobSection):
     """SimCLR (Chen et al. 2020): two views of a picture attract, other pictures of the batch
     repel."""
 
@@ -110,7 +123,7 @@ class SimCLRConfig(Section):
     """least share of a picture that a crop keeps"""
 
 
-class MoCoConfig(Section):
+class MoCoConfig(JobSection):
     """MoCo (He et al. 2020; v2: Chen et al. 2020): keys of a slow copy, and a queue of them."""
 
     name: Literal["moco"] = "moco"

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.backbone_objective import BackboneObjective
+from metaray.algorithms.transfer.augment import simclr_transform
+from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.contrastive import nt_xent
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
-from metaray.algorithms.transfer.objective import Forward, Shard, Transform, View
+from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Transform, View
 from metaray.algorithms.transfer.objective_configs import SimCLRConfig
 
 _PROJECTION = "projection"
@@ -35,18 +35,21 @@ class SimCLR(BackboneObjective):
     """NT-Xent of two views.
 
     Args:
-        backbone: the encoder.
         config: its settings.
-        transform: draws a view of a picture (``augment.simclr_transform``).
+        networks: the encoder and its pictures.
+        transform: draws a view of a picture; as published unless given.
     """
 
     couples_batch = True
     own_parts = (_PROJECTION,)
 
-    def __init__(self, backbone: Backbone, config: SimCLRConfig, transform: Transform) -> None:
-        super().__init__(backbone)
+    def __init__(
+        self, config: SimCLRConfig, networks: Networks, transform: Transform | None = None
+    ) -> None:
+        super().__init__(networks)
         self.config = config
-        self.views = (View(labelled=False, transform=transform),) * 2
+        draw = transform or simclr_transform(networks.input_shape, config)
+        self.views = (View(labelled=False, transform=draw),) * 2
 
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The projection head."""
@@ -65,4 +68,4 @@ class SimCLR(BackboneObjective):
     ) -> tuple[Tensor, Tensors]:
         """NT-Xent; ``matched`` is the share of views whose other view is the nearest."""
         loss, matched = nt_xent(outputs["first"], outputs["second"], self.config.temperature)
-        return loss, {"matched": matched}
+        return loss, detached({"loss": loss, "matched": matched})

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import figures_of
-from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.backbone_objective import BackboneObjective
+from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
-from metaray.algorithms.transfer.objective import Forward, Shard, Transform, View
+from metaray.algorithms.transfer.objective import Forward, Networks, Shard, View
 from metaray.algorithms.transfer.objective_configs import DANNConfig
 
 _HEAD = HEAD[0].split(".")[0]
@@ -29,25 +28,17 @@ class SourceOnly(BackboneObjective):
     """Cross-entropy on the source.
 
     Args:
-        backbone: the feature extractor.
-        num_classes: of the source, which are those of the target.
         config: its settings.
-        transform: augmentation of all pictures in training.
+        networks: the feature extractor, and the classes of the source, which are the target's.
     """
 
     own_parts: ClassVar[tuple[str, ...]] = (_HEAD,)
+    views: tuple[View, ...] = (View("source", labelled=True),)
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        num_classes: int,
-        config: DANNConfig,
-        transform: Transform | None = None,
-    ) -> None:
-        super().__init__(backbone)
-        self.num_classes = num_classes
+    def __init__(self, config: DANNConfig, networks: Networks) -> None:
+        super().__init__(networks)
+        self.num_classes = networks.num_classes
         self.config = config
-        self.views = (View("source", labelled=True, transform=transform),)
 
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The label predictor."""
@@ -63,7 +54,8 @@ class SourceOnly(BackboneObjective):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source."""
-        return self.source_loss(outputs["logits"], labels[0])
+        figures = self.source_figures(outputs["logits"], labels[0])
+        return figures["loss"], detached(figures)
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes]`` by running statistics."""
@@ -74,12 +66,10 @@ class SourceOnly(BackboneObjective):
         return apply_dense(state.params, _HEAD, features, len(self.config.label_hidden) + 1)
 
     @staticmethod
-    def source_loss(logits: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensors]:
-        """Cross-entropy, and figures to log."""
+    def source_figures(logits: Tensor, labels: Tensor | None) -> Tensors:
+        """``loss``, the cross-entropy, and ``accuracy``."""
         assert labels is not None  # the view of the source is labelled
-        figures = figures_of("classification", logits, labels)
-        loss = figures.pop("loss")
-        return loss, {"label_loss": loss.detach(), **figures}
+        return figures_of("classification", logits, labels)
 
 
 class TwoStreams(SourceOnly):
@@ -90,15 +80,7 @@ class TwoStreams(SourceOnly):
     being told. Running statistics are those of the mixture, and evaluation uses them for both.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        num_classes: int,
-        config: DANNConfig,
-        transform: Transform | None = None,
-    ) -> None:
-        super().__init__(backbone, num_classes, config, transform)
-        self.views += (View("target", labelled=False, transform=transform),)
+    views = (View("source", labelled=True), View("target", labelled=False))
 
     def both_features(self, state: State, shard: Shard) -> tuple[Tensor, Tensor, Tensors]:
         """Features of source and target, and the statistics of the two as one batch."""
