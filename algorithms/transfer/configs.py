@@ -11,6 +11,12 @@ from typing_extensions import Self
 from metaray.algorithms.configs import DataConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.job_section import JobSection
+from metaray.algorithms.transfer.objective_configs import (
+    DANNConfig,
+    DistillConfig,
+    MoCoConfig,
+    SimCLRConfig,
+)
 
 DomainName = Literal[
     "glyphs", "omniglot", "miniimagenet", "cifar_fs", "fc100", "cub", "folder", "arrays"
@@ -149,4 +155,7 @@ class FinetuneConfig(JobSection):
         return self
 
 
-JobConfig = Annotated[FinetuneConfig, Field(discriminator="name")]
+JobConfig = Annotated[
+    FinetuneConfig | DANNConfig | DistillConfig | SimCLRConfig | MoCoConfig,
+    Field(discriminator="name"),
+]

@@ -19,6 +19,30 @@ JOBS: dict[str, Method] = {
         module="metaray.algorithms.transfer.finetune",
         class_name="FineTuning",
     ),
+    "dann": Method(
+        summary="adapts to a domain without labels: features that do not tell the two apart",
+        paper="Ganin et al., JMLR 17, 2016, arXiv 1505.07818",
+        module="metaray.algorithms.transfer.domain_adaptation",
+        class_name="domain_adaptation",
+    ),
+    "distill": Method(
+        summary="trains a small network to agree with a trained one, with or without labels",
+        paper="Hinton, Vinyals & Dean 2015, arXiv 1503.02531; Romero et al., ICLR 2015",
+        module="metaray.algorithms.transfer.distill",
+        class_name="Distillation",
+    ),
+    "simclr": Method(
+        summary="learns without labels that two views of a picture are alike, others not",
+        paper="Chen, Kornblith, Norouzi & Hinton, ICML 2020, arXiv 2002.05709",
+        module="metaray.algorithms.transfer.simclr",
+        class_name="SimCLR",
+    ),
+    "moco": Method(
+        summary="as SimCLR, against a queue of keys of a slow copy of the network",
+        paper="He et al., CVPR 2020, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297",
+        module="metaray.algorithms.transfer.moco",
+        class_name="MoCo",
+    ),
 }
 
 

@@ -33,7 +33,7 @@ class Assessment:
         if self._classifies(state):
             figures = logit_figures(self._logits(state, source, "val"), labels)
         else:
-            figures = accuracy_figures(self._probed(state, "knn", source, "val"), labels)
+            figures = self._probed(state, "knn_probe", source, "val")
         kept = {key: figures[key] for key in ("accuracy", "ci95", "loss") if key in figures}
         return {f"val_{key}": float(value) for key, value in kept.items()}
 
@@ -45,16 +45,15 @@ class Assessment:
         """Figures of the test part, and columns with a row for each of its pictures."""
         tested = self._blueprint.domains.tested
         labels = tested.labels("test")
-        after = {"nearest_centroid": self._nearest_centroid(state)}
+        probes = {"nearest_centroid": self._nearest_centroid(state)}
         if self._classifies(state):
             logits = self._logits(state, tested, "test")
-            figures, predicted = logit_figures(logits, labels), logits.argmax(-1)
-        else:
-            predicted = self._probed(state, "linear", tested, "test")
-            figures = accuracy_figures(predicted, labels)
-            after["knn"] = accuracy_figures(self._probed(state, "knn", tested, "test"), labels)
-        columns = {"label": labels, "predicted": predicted.astype(np.int64)}
-        return figures | {"probes": after}, columns
+            predicted = logits.argmax(-1)
+            figures = logit_figures(logits, labels)
+            return figures | {"probes": probes}, {"label": labels, "predicted": predicted}
+        for kind in ("knn_probe", "linear_probe"):
+            probes[kind] = self._probed(state, kind, tested, "test")
+        return probes["linear_probe"] | {"probes": probes}, {}
 
     def _classifies(self, state: State) -> bool:
         x = self._blueprint.domains.source.pictures("val", np.arange(1))
@@ -74,11 +73,17 @@ class Assessment:
         predicted = nearest_centroid(shown, labels, asked)
         return accuracy_figures(predicted, self._blueprint.domains.tested.labels("test"))
 
-    def _probed(self, state: State, kind: str, examples: Examples, part: Part) -> Array:
+    def _probed(self, state: State, kind: str, examples: Examples, part: Part) -> dict[str, Any]:
         from metaray.algorithms.transfer import probe  # scikit-learn takes a second to import
 
-        predicted: Array = getattr(probe, kind)(*self._features(state, examples, part))
-        return predicted
+        shown, labels, asked = self._features(state, examples, part)
+        found: probe.Accuracy = getattr(probe, kind)(shown, labels, asked, examples.labels(part))
+        return {
+            "accuracy": found.value,
+            "interval": [found.low, found.high],
+            "ci95": (found.high - found.low) / 2,
+            "num_examples": found.num_pictures,
+        }
 
     def _features(self, state: State, examples: Examples, part: Part) -> tuple[Array, Array, Array]:
         """Features and labels of training pictures of the source, and features of ``part``."""

@@ -101,7 +101,8 @@ class BatchGradient:
             shard = self._shard(own, step, order)
             with self._autocast():
                 forward = self._objective.forward(state, shard, progress)
-                loss, figures = self._objective.loss(state, forward.outputs, shard.labels, progress)
+            outputs = {name: self._full(value) for name, value in forward.outputs.items()}
+            loss, figures = self._objective.loss(state, outputs, shard.labels, progress)
             _backward(own.weight * loss)
             parts.append(_Part(own.weight, _detached(forward.seen), _detached(figures)))
         return parts
@@ -119,9 +120,8 @@ class BatchGradient:
         is_first = self._world.rank == 0
         if not is_first:  # what the loss takes from the parameters directly is to count once
             state = State({name: p.detach() for name, p in state.params.items()}, state.buffers)
-        with self._autocast():
-            labels = tuple(_to(y, self._device) for y in self._blueprint.labels(step))
-            loss, figures = self._objective.loss(state, outputs, labels, progress)
+        labels = tuple(_to(y, self._device) for y in self._blueprint.labels(step))
+        loss, figures = self._objective.loss(state, outputs, labels, progress)
         _backward(loss)
         parts = [
             _Part(own.weight, _detached(forward.seen), {})
@@ -133,7 +133,7 @@ class BatchGradient:
 
     def _gathered(self, forwards: list[Forward], name: str) -> Tensor:
         rows = {
-            own.begin: forward.outputs[name] if own.weight else forward.outputs[name][:0]
+            own.begin: self._full(forward.outputs[name])[: None if own.weight else 0]
             for own, forward in zip(self._shards, forwards, strict=True)
         }
         return self._world.gather(rows, self._blueprint.batch_size)
@@ -180,6 +180,10 @@ class BatchGradient:
             order=torch.from_numpy(order[places]).to(self._device),
             key=batches.drop_key(blueprint.config.seed, step, own.number).to(self._device),
         )
+
+    def _full(self, output: Tensor) -> Tensor:
+        """In the type of the parameters, which losses need."""
+        return output.to(self._blueprint.dtype) if output.is_floating_point() else output
 
     def _autocast(self) -> Any:
         if self._blueprint.config.workers.precision != "bfloat16":
