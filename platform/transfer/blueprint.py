@@ -45,16 +45,19 @@ class Domains:
 
     @classmethod
     def open(cls, config: TransferConfig) -> Domains:
-        """Those of ``config``.
+        """Those of ``config``; InputError as of ``open_examples`` and ``checked``."""
+        target = None if config.target is None else open_examples(config.tested)
+        return cls.checked(open_examples(config.data), target)
+
+    @classmethod
+    def checked(cls, source: Examples, target: Examples | None) -> Domains:
+        """Both, or the source alone.
 
         Raises:
-            InputError: raw data is missing or damaged, a part is empty, or the two domains do not
-                have the same classes or shape.
+            InputError: the two do not have the same classes or the same shape.
         """
-        source = open_examples(config.data)
-        if config.target is None:
+        if target is None:
             return cls(source)
-        target = open_examples(config.tested)
         check_same_classes(source, target)
         if source.input_shape != target.input_shape:
             raise InputError(

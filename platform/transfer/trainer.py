@@ -6,14 +6,13 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.parameters import Layout, Tensors
-from metaray.platform.checkpoint import Checkpoint
+from metaray.platform.checkpoint import Checkpoint, part_of
 from metaray.platform.errors import NonFiniteError
 from metaray.platform.loop import due
 from metaray.platform.transfer.assessment import Assessment
+from metaray.platform.transfer.begin import buffers_of, state_tensors
 from metaray.platform.transfer.blueprint import TransferBlueprint
 from metaray.platform.transfer.evaluation import Evaluator
 from metaray.platform.transfer.keeper import Keeper, Row
@@ -54,8 +53,8 @@ class Trainer:
         if world.rank == 0:
             keeper.begin(start.step)
 
-    def run(self) -> None:
-        """Train, unless all is done already, and test; or stop early with a checkpoint."""
+    def run(self) -> bool:
+        """Train, unless all is done already, and test; True where it was asked to stop first."""
         if self._step == 0:
             self._result("before", self._assessment.before(self._state()), {})
         stopped = False
@@ -66,6 +65,7 @@ class Trainer:
         last = self._save()
         if not stopped:
             self._test(last)
+        return stopped
 
     def _finished(self) -> bool:
         every = self._blueprint.validate_every
@@ -173,7 +173,7 @@ class Trainer:
         self._flat = checkpoint.tensors["params"].to(self._device, copy=True)
         self._buffers = {
             name: value.to(self._device, copy=True)
-            for name, value in part_of(checkpoint.tensors, "buffers.").items()
+            for name, value in buffers_of(checkpoint).items()
         }
 
     def _state(self) -> State:
@@ -181,29 +181,3 @@ class Trainer:
 
     def _wall_s(self) -> float:
         return self._wall_before + perf_counter() - self._started
-
-
-def state_tensors(flat: Tensor, buffers: Tensors) -> Tensors:
-    """Parameters and buffers as a checkpoint holds them: copies on the CPU."""
-    kept = {f"buffers.{name}": value for name, value in buffers.items()} | {"params": flat}
-    return {name: value.detach().cpu().clone() for name, value in kept.items()}
-
-
-def first_checkpoint(state: State, dtype: torch.dtype) -> tuple[Checkpoint, Layout]:
-    """The checkpoint of step 0, and how its parameters lie."""
-    params = {name: value.to(dtype) for name, value in state.params.items()}
-    buffers = {
-        name: value.to(dtype) if value.is_floating_point() else value
-        for name, value in state.buffers.items()
-    }
-    layout = Layout.of(params)
-    return Checkpoint(step=0, tensors=state_tensors(layout.flatten(params), buffers)), layout
-
-
-def part_of(tensors: Tensors, prefix: str) -> Tensors:
-    """Those of ``tensors`` that begin with ``prefix``, without it."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
