@@ -28,13 +28,21 @@ def load_transfer_config(
 
 
 def resolve_transfer(user: Tree) -> TransferConfig:
-    """The config in which everything that ``user`` leaves open has the default of its job."""
+    """The config in which everything that ``user`` leaves open has the default of its job.
+
+    A job that starts from a run has that run's network, and pictures of the same size.
+    """
     default = TransferConfig()
     job = get(user, "job.name", default.job.name)
     data = get(user, "data.name", default.data.name)
     tree: Tree = {"job": {"name": job}}
     for path, value in transfer_defaults(job, data).items():
         put(tree, path, value)
+    checkpoint = get(user, "init.checkpoint", None)
+    if isinstance(checkpoint, str):
+        from metaray.platform.transfer.start import TrainedNetwork  # imports torch
+
+        tree = merged(tree, TrainedNetwork.read(Path(checkpoint).expanduser()).settings())
     return validate_as(TransferConfig, merged(tree, user))
 
 

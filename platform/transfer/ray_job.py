@@ -45,7 +45,6 @@ def train_on_ray(plan: Plan, run: RunDirectory, address: str, watch: TrainingWat
 
         check_room(plan.config.workers)
         keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
-        ray.get(keeper.process_id.remote())
         fit = _Fit(plan, keeper)
         fit.start()
         asked_to_stop = False
@@ -97,21 +96,22 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
 
     workers = plan.config.workers
     most = workers.count
+    count: Any = most if workers.min_count is None else (workers.min_count, most)
+    limits: Any = {"max_failures": workers.max_restarts, "controller_failure_limit": 2}
+    train: Any = work  # Ray's types know no result of it
     return TorchTrainer(
-        work,
+        train,
         train_loop_config={"plan": plan, "keeper": keeper},
         torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=most if workers.min_count is None else (workers.min_count, most),
+            num_workers=count,
             use_gpu=workers.gpus > 0,
             resources_per_worker=_needs(workers),
         ),
         run_config=RunConfig(
             name="job",
             storage_path=str(storage),
-            failure_config=FailureConfig(
-                max_failures=workers.max_restarts, controller_failure_limit=2
-            ),
+            failure_config=FailureConfig(**limits),
         ),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,10 +59,6 @@ class KeeperActor(RunKeeper):
     def failed(self) -> bool:
         """Whether it cannot."""
         return self._failure is not None
-
-    def process_id(self) -> int:
-        """Of that process; answers once the actor is built."""
-        return os.getpid()
 
     def _take(self, row: Row) -> None:
         self._rows.append(row)

@@ -123,7 +123,8 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
         with preparing(domain.name) as progress:
             return open_examples(domain, progress, mapper)
 
-    return Domains.checked(opened(config.data), config.target and opened(config.tested))
+    source = opened(config.data)
+    return Domains.checked(source, None if config.target is None else opened(config.tested))
 
 
 def _finish(job: Job) -> dict[str, Any]:
