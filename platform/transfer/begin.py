@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def begin(config: TransferConfig, domains: Domains) -> Beginning:
     dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
     checkpoint, layout = first_checkpoint(state, dtype)
     plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
+    checkpoint = replace(checkpoint, shapes=fingerprint(plan))
     return Beginning(plan=plan, checkpoint=checkpoint, origin=origin)
 
 

@@ -138,7 +138,11 @@ def _finish(job: Job) -> dict[str, Any]:
             f"metaray transfer {config.job.name} --resume {job.run.path}"
         )
     references = {name: _reference(job, name) for name in config.evaluate.references}
-    return write_summary(job.run, job.plan, job.blueprint, _newest(job.run), references)
+    summary = write_summary(job.run, job.plan, job.blueprint, _newest(job.run), references)
+    from metaray.platform.transfer.report import write_transfer_report  # matplotlib takes a second
+
+    write_transfer_report(job.run)
+    return summary
 
 
 def _reference(job: Job, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from metaray.platform.report.words import data_title
@@ -63,3 +64,53 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines + [
         f"  {name}: {percent(found)} ({text})" for name, text, found in compared(summary)
     ]
+
+
+def measured(summary: Mapping[str, Any]) -> list[str]:
+    """What was measured and how, a sentence each."""
+    pictures = summary["pictures"]
+    count = f"{summary['num_examples']:,}"
+    how = "by a linear classifier on its features" if "linear_probe" in summary["probes"] else ""
+    sentences = [
+        f"Accuracy over {count} test pictures that training never saw"
+        + (f", {how}" if how else "")
+        + ", with Wilson's 95 % interval over the pictures.",
+        f"There were {pictures['train']:,} pictures of {summary['num_classes']} classes to train "
+        f"on, and {pictures['val']:,} to choose by.",
+    ]
+    if summary["target"] is not None:
+        sentences.append(
+            "The test is on another domain than the labels; no label of it was used in training "
+            "or to choose the weights."
+        )
+    origin = summary["init"]
+    if origin is not None:
+        sentences.append(
+            f"The network started from step {origin['step']} of {origin['run']} "
+            f"({origin['trained_by']})."
+        )
+    sentences += [f"“{name.replace('_', ' ')}”: {text}." for name, text, _ in compared(summary)]
+    return sentences
+
+
+def figure_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The summary as a table: what, and how much. Lines without a figure are left out."""
+    low, high = summary["interval"]
+    validation = summary["val_accuracy"]
+    rate = summary["examples_per_s"]
+    rows = [
+        ("test accuracy", percent(summary)),
+        ("95 % interval", f"{100 * low:.2f} % to {100 * high:.2f} %"),
+        ("validation accuracy", "" if validation is None else f"{100 * validation:.2f} %"),
+        ("negative log likelihood", f"{summary['loss']:.4f}" if "loss" in summary else ""),
+        ("expected calibration error", f"{summary['ece']:.4f}" if "ece" in summary else ""),
+        *((text, percent(found)) for _, text, found in compared(summary)),
+        ("steps done", f"{summary['steps']:,} of {summary['planned_steps']:,}"),
+        ("step tested", f"{summary['tested_step']:,}"),
+        ("training time", str(timedelta(seconds=round(summary["wall_s"])))),
+        ("pictures per second", "" if rate is None else f"{rate:.4g}"),
+        ("workers", str(summary["workers"])),
+        ("parameters", f"{summary['num_parameters']:,}"),
+        ("SHA-256 of the parameters", summary["params_sha256"]),
+    ]
+    return [(label, text) for label, text in rows if text]
