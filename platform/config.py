@@ -129,6 +129,7 @@ class RunConfig(Section):
     data: DataConfig = DataConfig()
     task: TaskConfig = TaskConfig()
     model: ModelConfig = ModelConfig()
+    init: InitConfig = InitConfig()
     train: TrainConfig = TrainConfig()
     workers: WorkersConfig = WorkersConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -150,6 +151,10 @@ class RunConfig(Section):
             raise InputError(
                 f"{self.method.name} has one output per class, so task.train_ways "
                 f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"
+            )
+        if self.init.checkpoint and self.model.weights:
+            raise InputError(
+                "init.checkpoint and model.weights both say where the network starts: leave out one"
             )
         if self.data.name == "sinusoid" and self.model.name != "mlp":
             raise InputError(

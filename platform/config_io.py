@@ -45,7 +45,10 @@ def load_config(
 
 
 def resolve(user: Tree) -> RunConfig:
-    """The config in which everything that ``user`` leaves open has the paper's value."""
+    """The config in which everything that ``user`` leaves open has the paper's value.
+
+    A run that starts from another one has that one's network, and pictures of the same size.
+    """
     default = RunConfig()
     method = get(user, "method.name", default.method.name)
     data = get(user, "data.name", default.data.name)
@@ -54,7 +57,17 @@ def resolve(user: Tree) -> RunConfig:
     if method in METHODS and all(isinstance(n, int) for n in shape):
         for path, value in paper_defaults(method, data, *shape).items():
             put(tree, path, value)
-    return validate(merged(tree, user))
+    return validate(merged(merged(tree, settings_of_start(user)), user))
+
+
+def settings_of_start(user: Tree) -> Tree:
+    """The settings under which the network that ``init.checkpoint`` names fits, if it is set."""
+    checkpoint = get(user, "init.checkpoint", None)
+    if not isinstance(checkpoint, str):
+        return {}
+    from metaray.platform.transfer.start import TrainedNetwork  # imports torch
+
+    return TrainedNetwork.read(Path(checkpoint).expanduser()).settings()
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:

@@ -13,6 +13,7 @@ from metaray.platform.config_io import (
     put,
     read_config,
     read_toml,
+    settings_of_start,
     validate_as,
     with_overrides,
 )
@@ -40,11 +41,7 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     few_labels = few_labels and get(user, "train.epochs", None) is None
     for path, value in transfer_defaults(job, data, few_labels).items():
         put(tree, path, value)
-    checkpoint = get(user, "init.checkpoint", None)
-    if isinstance(checkpoint, str):
-        from metaray.platform.transfer.start import TrainedNetwork  # imports torch
-
-        tree = merged(tree, TrainedNetwork.read(Path(checkpoint).expanduser()).settings())
+    tree = merged(tree, settings_of_start(user))
     return validate_as(TransferConfig, merged(tree, user))
 
 

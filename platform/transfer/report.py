@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -144,7 +144,7 @@ def _page(
 
 
 def _bars(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [(summary["job"], summary, "main")]
+    rows: list[tuple[str, Mapping[str, Any], str]] = [(summary["job"], summary, "main")]
     rows += [(name.replace("_", " "), found, "other") for name, _, found in compared(summary)]
     bars = []
     for label, found, style in rows:
