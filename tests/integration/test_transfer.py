@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import numpy as np
 import psutil
@@ -68,7 +69,7 @@ def test_two_workers_give_the_result_of_one_process(
     np.testing.assert_allclose(weights(tmp_path / "run"), weights(in_process), atol=1e-5)
     mine, theirs = summary_of(tmp_path / "run"), summary_of(in_process)
     assert mine["accuracy"] == theirs["accuracy"]
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    rows = rows_of(tmp_path / "run")
     assert [row["step"] for row in rows] == list(range(1, 21))
     assert {row["workers"] for row in rows} == {2}
 
@@ -117,8 +118,12 @@ def test_a_killed_worker_and_a_killed_driver_change_nothing(
     resumed = metaray("transfer", "finetune", "--resume", killed, *arguments(["workers.count=1"]))
     assert resumed.returncode == 0, resumed.stderr
     np.testing.assert_allclose(weights(killed), weights(whole), atol=1e-4)
-    rows = [json.loads(line) for line in (killed / "metrics.jsonl").open()]
+    rows = rows_of(killed)
     assert [row["step"] for row in rows] == list(range(1, 401))
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def steps(folder: Path) -> int:
