@@ -38,8 +38,8 @@ class Backbone(ABC):
         """Features of ``x``, and the normalisation statistics that were used.
 
         ``stats`` None normalises by the batch ``x`` itself, and so does each layer of which it has
-        none. ``key`` (int64, ``[]``) seeds what the
-        network drops at random in training; None drops nothing.
+        none. ``key`` (int64, ``[]``) seeds what the network drops at random in training; None drops
+        nothing.
         """
 
     def layer_groups(self, names: Iterable[str]) -> list[list[str]]:

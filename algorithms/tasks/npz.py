@@ -87,7 +87,7 @@ class Arrays(ImageDataset):
             )
         images = np.concatenate([part.images for part in parts])
         labels = np.concatenate([part.labels for part in parts])
-        return _by_label(_Part("", images, labels), size)
+        return _by_label(_Part(None, images, labels), size)
 
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """By ratio and seed."""
