@@ -88,6 +88,7 @@ def test_more_workers_than_room_are_refused_at_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_worker_and_a_killed_driver_change_nothing(
     metaray: Command, environment: dict[str, str], sets: list[str], tmp_path: Path
 ) -> None:
