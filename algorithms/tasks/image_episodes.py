@@ -16,6 +16,7 @@ from torch import Tensor
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.content import Images
 from metaray.algorithms.tasks.source import episode_key, episode_rng
 from metaray.algorithms.tasks.splits import Splits
@@ -110,8 +111,15 @@ class ImageEpisodes:
         query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
         if self.augment and spec.split == "train":
             support, query = (_augmented(rng, *part) for part in (support, query))
-        support, query = (self._converted(*part) for part in (support, query))
-        return Episode(*support, *query, episode_key(rng))
+        (support_x, support_y), (query_x, query_y) = support, query
+        channels = self.input_shape[0]
+        return Episode(
+            converted(support_x, channels),
+            support_y,
+            converted(query_x, channels),
+            query_y,
+            episode_key(rng),
+        )
 
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
@@ -180,15 +188,6 @@ class ImageEpisodes:
             picked = stored[rng.choice(len(stored), needed, replace=False)]
             out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
         return out
-
-    def _converted(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` with the channels that were asked for."""
-        if x.shape[1] == self.input_shape[0]:
-            return x, y
-        if x.shape[1] == 1:
-            return x.repeat(1, 3, 1, 1), y
-        red, green, blue = x.unbind(1)
-        return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1), y
 
 
 def _augmented(rng: Generator, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
