@@ -34,7 +34,7 @@ from metaray.algorithms.transfer.backbone_objective import detached
 from metaray.algorithms.transfer.objective import Forward, Shard
 from metaray.algorithms.transfer.source_only import TwoStreams
 
-_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_WIDEST, _KERNELS = 4.0, 5
 _LEAST_WIDTH = 1e-8  # pictures that are all alike have no distance to measure in
 
 
@@ -86,6 +86,10 @@ def mmd(source: Tensor, target: Tensor) -> Tensor:
     lengths = x.square().sum(-1)
     squared = (lengths[:, None] + lengths - 2 * x @ x.T).clamp(min=0)
     width = squared.detach().mean().clamp(min=_LEAST_WIDTH)
-    kernel = torch.stack([torch.exp(-squared / (w * width)) for w in _WIDTHS]).mean(0)
+    kernel = torch.exp(-squared / (_WIDEST * width))
+    kernels = [kernel]
+    for _ in range(_KERNELS - 1):
+        kernels.append(kernels[-1].square())  # of half the width
+    kernel = torch.stack(kernels).mean(0)
     n = len(source)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
