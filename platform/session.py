@@ -14,7 +14,7 @@ from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.blueprint import Blueprint
-from metaray.platform.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.checkpoint import Checkpoint, CheckpointStore, shapes_text
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
 from metaray.platform.data_record import DataRecord, check_tested, config_of_test, other_data
@@ -161,13 +161,8 @@ def retest(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
 
 def fingerprint(blueprint: Blueprint) -> str:
     """What the flat vectors of a run mean: method, number type, names and shapes."""
-    params, buffers = blueprint.layouts
-    shapes = ", ".join(
-        f"{name} {'x'.join(map(str, shape)) or 'scalar'}"
-        for name, shape in (*params.shapes, *buffers.shapes)
-    )
     dtype = str(blueprint.dtype).removeprefix("torch.")
-    return f"{blueprint.config.method.name} {dtype}: {shapes}"
+    return shapes_text(f"{blueprint.config.method.name} {dtype}", *blueprint.layouts)
 
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:

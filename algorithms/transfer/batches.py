@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def shard_bounds(batch_size: int, shard_size: int) -> list[tuple[int, int]]:
     """First and last + 1 of each shard: as few as may be, of sizes that differ by one at most."""
     count = -(-batch_size // shard_size)
     cuts = [round(i * batch_size / count) for i in range(count + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:

@@ -90,7 +90,7 @@ class DomainConfig(Section):
 
     def stored(self) -> DataConfig:
         """What of this decides the prepared pictures."""
-        settings = {"name": self.name, "root": self.root, "cache": self.cache}
+        settings: dict[str, Any] = {"name": self.name, "root": self.root, "cache": self.cache}
         if self.image_size is not None:
             settings["image_size"] = self.image_size
         if self.name == "glyphs":

@@ -31,45 +31,39 @@ from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.transfer.backbone_objective import BackboneObjective
 from metaray.algorithms.transfer.configs import FinetuneConfig
 from metaray.algorithms.transfer.layer_rates import layer_rates
-from metaray.algorithms.transfer.objective import (
-    NOTHING,
-    Forward,
-    Networks,
-    Objective,
-    Shard,
-    Start,
-    View,
-)
+from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, View
 
 ANCHOR = "anchor."
 """head of the names of the buffers that hold the start, for L2-SP"""
 _DROP_STREAM = 1_000  # apart from those that networks use
 
 
-class FineTuning(Objective):
+class FineTuning(BackboneObjective):
     """A backbone and a linear head, trained on the labelled pictures of the source."""
 
+    own_parts = ("head", "anchor")
     views = (View(),)
 
     def __init__(self, config: FinetuneConfig, networks: Networks) -> None:
+        super().__init__(networks)
         self.config = config
-        self.backbone = networks.backbone
         self.num_classes = networks.num_classes
-        params, self._stats = self.backbone.init(torch.Generator().manual_seed(0))
-        self._names = list(params)
-        self._groups = [*self.backbone.layer_groups(self._names), list(HEAD)]
+        names = self.backbone.init(torch.Generator().manual_seed(0))[0]
+        self._groups = [*self.backbone.layer_groups(names), list(HEAD)]
 
-    def init(self, seed: int, start: Start = NOTHING) -> State:
-        """Backbone and head; running statistics, and the start where L2-SP needs it."""
-        generator = torch.Generator().manual_seed(seed)
-        params, stats = start.encoder or self.backbone.init(generator)
-        head = init_head(generator, self.backbone.feature_dim, self.num_classes)
-        anchor = {}
-        if self.config.l2_sp:
-            anchor = {ANCHOR + name: p.clone() for name, p in params.items() if not is_norm(name)}
-        return State({**params, **head}, {**stats, **anchor})
+    def init_own(self, generator: torch.Generator) -> Tensors:
+        """The head."""
+        return init_head(generator, self.backbone.feature_dim, self.num_classes)
+
+    def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
+        """The start, where L2-SP needs it."""
+        if not self.config.l2_sp:
+            return {}
+        pulled = {n: p for n, p in params.items() if n not in HEAD and not is_norm(n)}
+        return {ANCHOR + name: p.clone() for name, p in pulled.items()}
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """Logits of the pictures."""
@@ -102,21 +96,9 @@ class FineTuning(Objective):
             loss = loss + self.config.l2_sp / 2 * distance
         return loss, figures
 
-    def features(self, state: State, x: Tensor) -> Tensor:
-        """The backbone's."""
-        features, _ = self.backbone.apply(state.params, x, state.buffers)
-        return features
-
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes]``."""
         return apply_head(state.params, self.features(state, x))
-
-    def encoder(self, state: State) -> State:
-        """The backbone's part."""
-        return State(
-            {name: state.params[name] for name in self._names},
-            {name: state.buffers[name] for name in self._stats},
-        )
 
     def groups(self, progress: float) -> dict[str, float]:
         """By the strategy."""
@@ -145,6 +127,6 @@ class FineTuning(Objective):
         factors = self.groups(progress)
         return {
             name: state.buffers[name]
-            for name in self._stats
+            for name in self.encoder(state).buffers
             if factors.get(f"{name.rpartition('.')[0]}.scale") == 0
         }

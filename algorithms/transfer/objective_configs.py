@@ -16,6 +16,7 @@ class DANNConfig(JobSection):
     """Domain adaptation: labelled source, unlabelled target (Ganin et al. 2016, and references)."""
 
     needs_target: ClassVar[bool] = True
+    references: ClassVar[tuple[str, ...]] = ("source_only", "target_supervised")
 
     name: Literal["dann"] = "dann"
     adaptation: Literal["dann", "coral", "mmd", "none"] = "dann"
@@ -60,6 +61,8 @@ class DANNConfig(JobSection):
 
 class DistillConfig(JobSection):
     """Distillation of a teacher into a smaller network; the loss is a weighted sum of terms."""
+
+    references: ClassVar[tuple[str, ...]] = ("alone",)
 
     name: Literal["distill"] = "distill"
     teacher: str | None = None
@@ -112,6 +115,8 @@ class SimCLRConfig(JobSection):
     """SimCLR (Chen et al. 2020): two views of a picture attract, other pictures of the batch
     repel."""
 
+    references: ClassVar[tuple[str, ...]] = ("supervised",)
+
     name: Literal["simclr"] = "simclr"
     temperature: float = Field(0.5, gt=0)
     """divides the cosines before the softmax (0.5 on CIFAR-10, 0.1 on ImageNet)"""
@@ -125,6 +130,8 @@ class SimCLRConfig(JobSection):
 
 class MoCoConfig(JobSection):
     """MoCo (He et al. 2020; v2: Chen et al. 2020): keys of a slow copy, and a queue of them."""
+
+    references: ClassVar[tuple[str, ...]] = ("supervised",)
 
     name: Literal["moco"] = "moco"
     version: Literal["v1", "v2"] = "v2"
