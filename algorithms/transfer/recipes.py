@@ -33,7 +33,7 @@ _BY_JOB: dict[str, Recipe] = {
         "train.warmup": 0.01,
         "evaluate.checkpoint": "last",
     },
-    # He et al. 2020 with a batch of 256; queue and momentum as in the authors' notebook for CIFAR-10
+    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10
     "moco": {
         "train.epochs": 100.0,
         "train.batch_size": 256,
