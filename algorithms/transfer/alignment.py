@@ -6,7 +6,7 @@ covariances C of ``d`` features::
     |C_source - C_target|^2 / (4 d^2)
 
 MMD: Long, Cao, Wang & Jordan, "Learning Transferable Features with Deep Adaptation Networks", ICML
-2015 (arXiv 1502.02791), equation 3: the squared distance of the domains' means in the space of a
+2015 (arXiv 1502.02791): the squared distance of the domains' means in the space of a
 kernel, which is the mean of Gaussian kernels of several widths::
 
     mean k(s, s') + mean k(t, t') - 2 mean k(s, t)
@@ -21,8 +21,6 @@ linear time), with those of a picture and itself, so that two equal batches have
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,10 +57,6 @@ class Alignment(TwoStreams):
         loss = figures["loss"] + self.config.weight * distance
         figures |= {"loss": loss, "label_loss": figures["loss"], "domain_distance": distance}
         return loss, detached(figures)
-
-    def describe(self) -> dict[str, Any]:
-        """How batch norm sees the two domains."""
-        return {"batch_norm": "source and target as one batch; running statistics of the mixture"}
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:

@@ -24,7 +24,6 @@ _BY_JOB: dict[str, Recipe] = {
     "distill": {"train.lr": 0.05, "train.weight_decay": 5e-4},
     # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
     "simclr": {
-        "train.epochs": 100.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.optimizer": "lars",
@@ -35,7 +34,6 @@ _BY_JOB: dict[str, Recipe] = {
     },
     # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10
     "moco": {
-        "train.epochs": 100.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.lr": 0.03,
