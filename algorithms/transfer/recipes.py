@@ -45,6 +45,13 @@ _BY_JOB: dict[str, Recipe] = {
 }
 
 
-def transfer_defaults(job: str, data: str) -> Recipe:
-    """The settings of ``job`` on ``data`` beside the class defaults."""
-    return _NETWORK | _BY_JOB.get(job, {})
+# A few labels are seen in a step or two: passes over them are no measure of training.
+_FEW_LABELS: Recipe = {"train.steps": 500}
+
+
+def transfer_defaults(job: str, data: str, few_labels: bool = False) -> Recipe:
+    """The settings of ``job`` on ``data`` beside the class defaults.
+
+    ``few_labels``: the number of labelled pictures is limited.
+    """
+    return _NETWORK | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})

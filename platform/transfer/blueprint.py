@@ -23,6 +23,7 @@ from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.transfer.config import TransferConfig
 
 Indices = NDArray[np.int64]
+_MOST_VALIDATIONS = 50  # of those that were not asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,8 @@ class TransferBlueprint:
     def validate_every(self) -> int:
         """Steps between validations; 0: never."""
         every = self.config.train.validate_every
-        return self.steps_per_epoch if every is None else every
+        at_most_50 = -(-self.steps // _MOST_VALIDATIONS)
+        return max(self.steps_per_epoch, at_most_50) if every is None else every
 
     def _labelled(self, domain: str) -> bool:
         """Whether a view reads labels of ``domain``; without, all of its pictures are drawn."""

@@ -46,7 +46,8 @@ class TransferTrainConfig(Section):
     clip_norm: float | None = Field(None, gt=0)
     """the gradient is scaled down to at most this norm"""
     validate_every: int | None = Field(None, ge=0)
-    """steps between validations; 0: never (the last weights are tested); default each epoch"""
+    """steps between validations; 0: never (the last weights are tested); default each epoch, and
+    at most 50 times"""
     patience: int = Field(0, ge=0)
     """early stopping: validations without improvement after which training ends; 0: never"""
     checkpoint_every: int = Field(100, ge=1)

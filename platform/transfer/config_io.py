@@ -36,7 +36,9 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     job = get(user, "job.name", default.job.name)
     data = get(user, "data.name", default.data.name)
     tree: Tree = {"job": {"name": job}}
-    for path, value in transfer_defaults(job, data).items():
+    few_labels = get(user, "data.labels_per_class", None) is not None
+    few_labels = few_labels and get(user, "train.epochs", None) is None
+    for path, value in transfer_defaults(job, data, few_labels).items():
         put(tree, path, value)
     checkpoint = get(user, "init.checkpoint", None)
     if isinstance(checkpoint, str):
