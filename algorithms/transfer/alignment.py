@@ -6,7 +6,7 @@ covariances C of ``d`` features::
     |C_source - C_target|^2 / (4 d^2)
 
 MMD: Long, Cao, Wang & Jordan, "Learning Transferable Features with Deep Adaptation Networks", ICML
-2015 (arXiv 1502.02791), equation 3: the squared distance of the domains' means in the space of a
+2015 (arXiv 1502.02791): the squared distance of the domains' means in the space of a
 kernel, which is the mean of Gaussian kernels of several widths::
 
     mean k(s, s') + mean k(t, t') - 2 mean k(s, t)
@@ -22,8 +22,6 @@ linear time), with those of a picture and itself, so that two equal batches have
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -34,7 +32,7 @@ from metaray.algorithms.transfer.backbone_objective import detached
 from metaray.algorithms.transfer.objective import Forward, Shard
 from metaray.algorithms.transfer.source_only import TwoStreams
 
-_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_WIDEST, _KERNELS = 4.0, 5
 _LEAST_WIDTH = 1e-8  # pictures that are all alike have no distance to measure in
 
 
@@ -60,10 +58,6 @@ class Alignment(TwoStreams):
         figures |= {"loss": loss, "label_loss": figures["loss"], "domain_distance": distance}
         return loss, detached(figures)
 
-    def describe(self) -> dict[str, Any]:
-        """How batch norm sees the two domains."""
-        return {"batch_norm": "source and target as one batch; running statistics of the mixture"}
-
 
 def coral(source: Tensor, target: Tensor) -> Tensor:
     """Squared distance of the covariances of ``[B, F]`` and ``[B', F]``, over ``4 F^2``.
@@ -86,6 +80,10 @@ def mmd(source: Tensor, target: Tensor) -> Tensor:
     lengths = x.square().sum(-1)
     squared = (lengths[:, None] + lengths - 2 * x @ x.T).clamp(min=0)
     width = squared.detach().mean().clamp(min=_LEAST_WIDTH)
-    kernel = torch.stack([torch.exp(-squared / (w * width)) for w in _WIDTHS]).mean(0)
+    kernel = torch.exp(-squared / (_WIDEST * width))
+    kernels = [kernel]
+    for _ in range(_KERNELS - 1):
+        kernels.append(kernels[-1].square())  # of half the width
+    kernel = torch.stack(kernels).mean(0)
     n = len(source)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()

@@ -2,7 +2,7 @@
 
 Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand & Lempitsky, "Domain-Adversarial
 Training of Neural Networks", JMLR 17 (2016), arXiv 1505.07818. Features f, label predictor y and
-domain classifier d (equations 9 and 10); i runs over the source, j over the target::
+domain classifier d (equation 9); i runs over the source, j over the target::
 
     mean_i L_y(y(f(x_i)), y_i)  -  lambda (mean_i L_d(d(f(x_i)), 0) + mean_j L_d(d(f(x_j)), 1))
 
@@ -18,8 +18,6 @@ networks for digits have none; pictures are not centred at zero; there is no dro
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +74,3 @@ class DANN(TwoStreams):
             "domain_accuracy": right,
         }
         return loss, detached(figures)
-
-    def describe(self) -> dict[str, Any]:
-        """How batch norm sees the two domains."""
-        return {"batch_norm": "source and target as one batch; running statistics of the mixture"}

@@ -12,7 +12,7 @@ The loss is a weighted sum of terms, those of weight 0 left out.
 * attention: Zagoruyko & Komodakis, "Paying More Attention to Attention", ICLR 2017 (arXiv
   1612.03928), equation 2: the squared error of the maps of ``sum_c A_c^2``, scaled to length 1.
 * similarity: Tung & Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019 (arXiv
-  1907.09682), equation 4: the squared error of the rows of ``F F^T``, scaled to length 1.
+  1907.09682): the squared error of the rows of ``F F^T``, scaled to length 1.
 
 hint and similarity need neither labels nor classes, so an embedding can be distilled by them.
 

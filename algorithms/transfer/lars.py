@@ -8,7 +8,7 @@ algorithm 1. For each layer w with gradient g, momentum m, weight decay b and tr
     w <- w - v
 
 Biases and what scales and shifts a norm (tensors of one dimension) are neither adapted nor decayed,
-as is usual since (SimCLR, appendix B); neither is a layer of zeros adapted, nor one without a
+as is usual since; neither is a layer of zeros adapted, nor one without a
 gradient.
 """
 

@@ -91,23 +91,27 @@ class MoCo(BackboneObjective):
         slow = {name: state.buffers[f"{_KEY}.{name}"] for name in state.params}
         with torch.no_grad():
             keys, _ = self._project(slow, shard.pictures[1], shard.key)
-        return Forward({"queries": queries, "keys": unit_length(keys), "order": shard.order}, seen)
+        return Forward({"queries": queries, "keys": keys, "order": shard.order}, seen)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """InfoNCE; ``matched`` is the share of queries to which their own key is the nearest."""
-        keys = outputs["keys"].detach()[outputs["order"].argsort()]
-        queue = state.buffers[_QUEUE]
+        keys, queue = _ordered_keys(outputs), state.buffers[_QUEUE]
         loss, matched = info_nce(outputs["queries"], keys, queue, self.config.temperature)
         return loss, detached({"loss": loss, "matched": matched})
 
     def end_step(self, state: State, outputs: Tensors) -> Tensors:
         """The queue takes the keys in."""
-        keys = outputs["keys"].detach()[outputs["order"].argsort()]
-        queue = torch.cat([keys, state.buffers[_QUEUE]])[: self.config.queue_size]
+        queue = torch.cat([_ordered_keys(outputs), state.buffers[_QUEUE]])
+        queue = queue[: self.config.queue_size]
         return state.buffers | {_QUEUE: queue}
 
     def _project(self, params: Tensors, x: Tensor, key: Tensor) -> tuple[Tensor, Tensors]:
         features, seen = self.train_features(params, x, key)
         return apply_dense(params, _PROJECTION, features, len(self._sizes) - 1), seen
+
+
+def _ordered_keys(outputs: Tensors) -> Tensor:
+    """The keys at length one, in the order of their queries."""
+    return unit_length(outputs["keys"].detach()[outputs["order"].argsort()])

@@ -112,8 +112,7 @@ class DistillConfig(JobSection):
 
 
 class SimCLRConfig(JobSection):
-    """SimCLR (Chen et al. 2020): two views of a picture attract, other pictures of the batch
-    repel."""
+    """SimCLR (Chen et al. 2020): two views of a picture attract, those of others repel."""
 
     references: ClassVar[tuple[str, ...]] = ("supervised",)
 

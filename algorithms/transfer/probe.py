@@ -4,7 +4,8 @@
   Discrimination", CVPR 2018 (arXiv 1805.01978), section 3.4: the k most similar training pictures
   vote, with weight ``exp(cos / t)``; k = 200 and t = 0.07.
 * linear probe: logistic regression on standardised features, by scikit-learn.
-* nearest centroid: few-shot episodes; the class whose mean feature is nearest (Snell et al. 2017).
+* nearest centroid: few-shot episodes, in which the class is that of the nearest mean of support
+  features (Snell et al. 2017).
 
 Deviation of the linear probe: the literature trains it by SGD on augmented pictures; here features
 are computed once, and the regression (with an L2 penalty) is solved.
@@ -24,12 +25,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.nearest_centroid import nearest_centroid, unit_rows
 
 Features = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
 _CHUNK = 512  # test pictures whose similarities are held at once
-_LEAST_LENGTH = 1e-8
 
 
 class Accuracy(NamedTuple):
@@ -59,7 +60,7 @@ def knn_probe(
         InputError: a set is empty, does not fit its labels, or holds NaN.
     """
     _check(train_x, train_y, test_x, test_y)
-    train, test = _unit_length(train_x), _unit_length(test_x)
+    train, test = unit_rows(train_x), unit_rows(test_x)
     classes, train_class = np.unique(train_y, return_inverse=True)
     k = min(neighbours, len(train))
     predicted = []
@@ -108,7 +109,7 @@ def centroid_accuracies(
 ) -> NDArray[np.float64]:
     """Accuracy of the nearest class mean in each of ``num_episodes`` episodes, ``[E]``.
 
-    Distances are Euclidean, between the features ``[N, F]`` as they are.
+    Of features ``[N, F]`` at length one, as ``nearest_centroid`` has it.
 
     Raises:
         InputError: too few classes have ``shots + queries`` pictures.
@@ -126,10 +127,11 @@ def centroid_accuracies(
     for _ in range(num_episodes):
         picked = random.choice(len(classes), ways, replace=False)
         rows = np.stack([random.choice(classes[c], each, replace=False) for c in picked])
-        support, query = x[rows[:, :shots]], x[rows[:, shots:]]  # [ways, shots or queries, F]
-        centroids = support.mean(1)
-        squared = np.square(query[:, :, None] - centroids).sum(-1)
-        accuracies.append(np.mean(squared.argmin(-1) == np.arange(ways)[:, None]))
+        support, query = rows[:, :shots], rows[:, shots:]
+        found = nearest_centroid(
+            x[support.ravel()], np.repeat(range(ways), shots), x[query.ravel()]
+        )
+        accuracies.append(np.mean(found == np.repeat(range(ways), queries)))
     return np.array(accuracies)
 
 
@@ -145,12 +147,6 @@ def _check(train_x: Features, train_y: Labels, test_x: Features, test_y: Labels)
                 f"the {name} features are infinite or NaN, as of an encoder that diverged: lower "
                 "its learning rate"
             )
-
-
-def _unit_length(x: Features) -> Features:
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    scaled: Features = x / np.maximum(lengths, _LEAST_LENGTH)
-    return scaled
 
 
 def _accuracy(predicted: Labels, labels: Labels) -> Accuracy:

@@ -7,21 +7,20 @@ normalised by the running statistics of the source.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import figures_of
-from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, View
 from metaray.algorithms.transfer.objective_configs import DANNConfig
 
-_HEAD = HEAD[0].split(".")[0]
+_HEAD = "head"
 
 
 class SourceOnly(BackboneObjective):
@@ -75,7 +74,7 @@ class SourceOnly(BackboneObjective):
 class TwoStreams(SourceOnly):
     """Half of a batch is of the source, half of the target, whose labels are out of reach.
 
-    Both are one batch to batch norm, as the halves of the batch of Ganin et al. (section 5.2.1) are
+    Both are one batch to batch norm, as the halves of the batch of Ganin et al. (section 5.2) are
     one batch: a network that sees which domain it normalises could not be tested on either without
     being told. Running statistics are those of the mixture, and evaluation uses them for both.
     """
@@ -88,3 +87,7 @@ class TwoStreams(SourceOnly):
         together = torch.cat([source, target])
         features, seen = self.train_features(state.params, together, shard.key)
         return features[: len(source)], features[len(source) :], seen
+
+    def describe(self) -> dict[str, Any]:
+        """How batch norm sees the two domains."""
+        return {"batch_norm": "source and target as one batch; running statistics of the mixture"}
