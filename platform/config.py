@@ -23,8 +23,9 @@ from metaray.algorithms.method_configs import MAMLConfig, MethodConfig
 class TrainConfig(Section):
     """The outer loop."""
 
-    outer_steps: int = Field(600, ge=1)
-    """updates of the meta-parameters"""
+    outer_steps: int = Field(600, ge=0)
+    """updates of the meta-parameters; 0 tests what training would start from, such as the encoder
+    of init.checkpoint"""
     time_budget_s: float | None = Field(None, gt=0)
     """stop training after this much time even if outer_steps are not done; then test"""
     meta_batch_size: int = Field(32, ge=1)

@@ -119,7 +119,7 @@ class TrainingLoop:
 
     def _validate_at_last(self) -> None:
         """A time budget ends between validations, and the last parameters may be the best."""
-        if self._train.validate_every and self._validated_at != self._step:
+        if self._step and self._train.validate_every and self._validated_at != self._step:
             self._validate()
 
     def _validate(self) -> Row:

@@ -289,7 +289,7 @@ def open_data(config: RunConfig, address: str = "local", only_test: bool = False
     mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
         source = build_source(config.data, progress, mapper)
-    if not only_test:
+    if not only_test and config.train.outer_steps:
         if isinstance(config.method, BatchTrained):
             _check_classes(config.method, source.num_classes("train"))
         else:
