@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metaray.algorithms.configs import DataConfig
-from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source, prepare, splits_of
 from metaray.algorithms.tasks.folder import Folder
@@ -259,6 +259,20 @@ def test_augmentation_is_for_training_and_follows_the_episode(root: Path, tmp_pa
         pair = [s.sample(spec("train", index)).query_x.numpy() for s in (plain, augmented)]
         seen |= {_how(x, y) for x, y in zip(*pair, strict=True)}
     assert len(seen) == 18  # nine places, flipped or not
+
+
+def test_batches_are_augmented_and_converted_as_episodes_are(root: Path, tmp_path: Path) -> None:
+    train, test = (BatchSpec(split=s, index=0, seed=0, size=8) for s in ("train", "test"))
+    plain, augmented = episodes(root, tmp_path), episodes(root, tmp_path, augment=True)
+    assert (plain.sample_batch(test).query_x == augmented.sample_batch(test).query_x).all()
+    a, b = plain.sample_batch(train), augmented.sample_batch(train)
+    assert (a.query_y == b.query_y).all()
+    seen = {_how(x.numpy(), y.numpy()) for x, y in zip(a.query_x, b.query_x, strict=True)}
+    assert len(seen) > 3
+    grey = episodes(root, tmp_path, channels=1).sample_batch(train).query_x
+    weights = np.array([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    expected = (a.query_x.numpy() * weights).sum(1, keepdims=True)
+    np.testing.assert_allclose(grey.numpy(), expected, atol=1e-6)
 
 
 def _how(x: np.ndarray, y: np.ndarray) -> tuple[int, int, bool]:
