@@ -153,6 +153,8 @@ class ModelConfig(Section):
                     raise InputError(
                         f"model.{key} has no effect on {self.name}: set model.name = torchvision"
                     )
+        if self.name != "mlp" and self.depth != type(self).model_fields["depth"].default:
+            raise InputError(f"model.depth has no effect on {self.name}: leave it out")
         if self.drop_block and self.name != "resnet12":
             raise InputError(
                 f"{self.name} has no DropBlock: set model.name = resnet12, or model.drop_block = 0"

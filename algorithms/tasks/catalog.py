@@ -180,6 +180,17 @@ def _root(dataset: ImageDataset, data: DataConfig) -> Path:
 
 
 def _write(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
+    try:
+        return _decode(dataset, data, progress, mapper)
+    except InputError:
+        # another process may have prepared the same set, and cleared away what was read here
+        done = _prepared_path(dataset, data)
+        if done is None:
+            raise
+        return done
+
+
+def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
     root = _root(dataset, data)
     scratch = cache_folder(data) / f".{_path(dataset, data, _source(dataset, data)).stem}.parts"
     with dataset.open_classes(root, data, scratch) as classes:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ def _pictures(contents: dict[str, Any], place: Path, part: str) -> tuple[Images,
     labels = [np.asarray(_field(contents, place, part, f"{k}_labels")) for k in ("fine", "coarse")]
     sound = pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.shape[1] == 3 * 32 * 32
     if not sound or any(
-        kind.shape != (len(pixels),) or kind.min() < 0 or kind.max() >= limit
+        kind.size == 0 or kind.shape != (len(pixels),) or kind.min() < 0 or kind.max() >= limit
         for kind, limit in zip(labels, (100, 20), strict=True)
     ):
         raise InputError(
@@ -191,7 +192,7 @@ def _read(place: Path) -> dict[str, Any]:
         with tarfile.open(place, "r:gz") as tar:
             files = {part: tar.extractfile(f"{_FOLDER}/{part}") for part in _PARTS}
             data = {part: file.read() if file else b"" for part, file in files.items()}
-    except (tarfile.TarError, OSError, EOFError, KeyError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError) as error:
         raise InputError(f"{place} is truncated or not {_ARCHIVE} ({error}): {_NEEDS}") from error
     return {part: _load(io.BytesIO(data[part]), f"{place}, {part}") for part in _PARTS}
 

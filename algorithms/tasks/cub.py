@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -108,14 +109,19 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
     tar = scratch / f"{_FOLDER}.tar"
     if tar.exists():
         return tar
-    temporary = tar.with_name(f".{tar.name}.{os.getpid()}")
-    scratch.mkdir(parents=True, exist_ok=True)
+    temporary = tar.with_name(f".{tar.name}.{uuid.uuid4().hex}")
     try:
+        scratch.mkdir(parents=True, exist_ok=True)
         with gzip.open(archive) as source, temporary.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         os.replace(temporary, tar)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot unzip {archive} into {scratch}: {error}; free some space or choose another "
+            "folder with data.cache"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return tar

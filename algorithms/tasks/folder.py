@@ -6,8 +6,8 @@ class and are left out of its name: a single folder around everything, and a fir
 called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The pictures of ``train/cat`` and
 ``test/cat`` are those of one class, as few-shot learning splits classes and not pictures.
 
-Classes and pictures come sorted by name. Hidden files and files that are no pictures are passed
-over.
+Classes and pictures come sorted by name. Hidden files, files that are no pictures, and links to
+folders are passed over.
 """
 
 from __future__ import annotations
@@ -51,8 +51,13 @@ class Folder(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The names and sizes of all pictures."""
+        """The names and sizes of all pictures.
+
+        InputError where data.root does not exist: the pictures of another folder are other ones.
+        """
         if not root.exists():
+            if data.root:
+                raise missing("pictures", root, _NEEDS)
             return None
         files = _open_tree(root)
         try:

@@ -43,8 +43,8 @@ class ImageEpisodes:
     under batch norm, which undoes any such scaling, and a test on another data set then needs no
     statistics of the first.
 
-    With ``augment`` each picture of training is shifted by up to an eighth of its size
-    (the border is mirrored) and flipped with chance 1/2, by the random stream of its episode or batch.
+    With ``augment`` each picture of training is shifted by up to an eighth of its size (the border
+    is mirrored) and flipped with chance 1/2, by the random stream of its episode or batch.
     ``channels`` converts: grey is repeated, colour becomes its luma (ITU-R BT.601).
     """
 
@@ -179,9 +179,7 @@ class ImageEpisodes:
             out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
         return out
 
-    def _as_seen(
-        self, rng: Generator, split: Split, x: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _as_seen(self, rng: Generator, split: Split, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """``x`` augmented if it is for training, with the channels that were asked for."""
         if self.augment and split == "train":
             x = _augmented(rng, x)

@@ -190,6 +190,33 @@ def test_bad_folders(root: Path, tmp_path: Path) -> None:
         prepare(config(archive, tmp_path))
 
 
+def test_a_misspelt_root_is_not_taken_for_what_is_prepared(root: Path, tmp_path: Path) -> None:
+    path = prepare(config(root, tmp_path))
+    with pytest.raises(InputError, match="petz does not hold pictures .*no such folder or file"):
+        build_source(config(tmp_path / "petz", tmp_path))
+    shutil.rmtree(root)
+    anywhere = DataConfig(name="folder", image_size=SIZE, cache=str(tmp_path / "cache"))
+    assert prepare(anywhere) == path
+
+
+def test_zips_that_cannot_be_read_without_more(root: Path, tmp_path: Path) -> None:
+    archive = zipped(root, tmp_path / "x.zip")
+    with zipfile.ZipFile(archive) as whole:
+        names = [i for i in whole.infolist() if i.filename.endswith(".png")]
+    content = bytearray(archive.read_bytes())
+    content[names[0].header_offset + 6] |= 1  # says that it is encrypted
+    central = content.index(b"PK\x01\x02")
+    while content[central : central + 4] == b"PK\x01\x02":
+        content[central + 8] |= 1
+        lengths = [
+            int.from_bytes(content[central + i : central + i + 2], "little") for i in (28, 30, 32)
+        ]
+        central += 46 + sum(lengths)
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.zip is truncated or not a zip .*password"):
+        prepare(config(archive, tmp_path))
+
+
 def test_a_picture_in_two_splits_is_a_leak(root: Path, tmp_path: Path) -> None:
     data = config(root, tmp_path)
     splits = splits_of(store_of(root, tmp_path), data)
