@@ -192,6 +192,11 @@ def _write(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: 
 
 def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
     root = _root(dataset, data)
+    if dataset.needs and not data.root and not data.download and not root.exists():
+        raise InputError(
+            f"no {data.name} of these settings is prepared in {cache_folder(data)}, and data.root "
+            f"is not set: {dataset.needs}"
+        )
     scratch = cache_folder(data) / f".{_path(dataset, data, _source(dataset, data)).stem}.parts"
     with dataset.open_classes(root, data, scratch) as classes:
         path = _path(dataset, data, _source(dataset, data))  # now that the data is there

@@ -170,7 +170,9 @@ def test_settings_without_effect(
         prepare(config(root, tmp_path, **settings))
 
 
-@pytest.mark.parametrize("ratio", [[0.5, 0.5, 0.5], [1.0, 0.0, 0.0], [0.6, 0.6, -0.2]])
+@pytest.mark.parametrize(
+    "ratio", [[0.5, 0.5, 0.5], [1.0, 0.0, 0.0], [0.6, 0.6, -0.2], [0.5, 0.5], []]
+)
 def test_ratios_that_are_none(root: Path, tmp_path: Path, ratio: list[float]) -> None:
     with pytest.raises(ValueError, match="three positive shares that add up to 1"):
         config(root, tmp_path, split_ratio=ratio)
