@@ -28,8 +28,9 @@ from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
     LazyClass,
+    find_published,
+    identity_of,
     missing,
-    names_and_sizes,
 )
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
 from metaray.algorithms.tasks.pictures import RESIZING, Box, PictureClass
@@ -70,18 +71,14 @@ class Cub(ImageDataset):
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The size of the archive, or of the four tables."""
-        place = _find(root)
-        if place is None:
-            return None
-        files = [place] if place.is_file() else [place / name for name in _TABLES]
-        return names_and_sizes(files)
+        return identity_of(find_published(root, _FOLDER, _ARCHIVE, _TABLES), _TABLES)
 
     @contextmanager
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
         """The classes in the order of their ids, as are the pictures of each."""
-        place = _find(root)
+        place = find_published(root, _FOLDER, _ARCHIVE, _TABLES)
         if place is None:
             raise missing("CUB-200-2011", root, _NEEDS)
         files: FileTree = FolderTree(place)
@@ -92,16 +89,6 @@ class Cub(ImageDataset):
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """See the module."""
         return by_label(_CHEN[i % 4] for i in range(len(classes.names)))
-
-
-def _find(root: Path) -> Path | None:
-    """The archive, or the folder that holds the tables."""
-    if root.is_file() and root.name == _ARCHIVE:
-        return root
-    for folder in (root, root / _FOLDER):
-        if all((folder / name).is_file() for name in _TABLES):
-            return folder
-    return root / _ARCHIVE if (root / _ARCHIVE).is_file() else None
 
 
 def _unzipped(archive: Path, scratch: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -94,6 +94,25 @@ def missing(what: str, root: Path, needs: str) -> InputError:
     return InputError(f"{root} does not hold {what} ({found}): {needs}")
 
 
-def names_and_sizes(files: Iterable[Path]) -> str:
-    """An identity of raw data: quick, and another one where a file was replaced or cut short."""
-    return " ".join(f"{file.name} {file.stat().st_size}" for file in files)
+def find_published(root: Path, folder: str, archive: str, files: Sequence[str]) -> Path | None:
+    """Where a published set lies: the archive, or the folder that holds all ``files`` of it.
+
+    ``root`` is either of them, or the folder that one of them is in. None when it is not there.
+    """
+    if root.name == archive and root.is_file():
+        return root
+    for place in (root, root / folder):
+        if all((place / name).is_file() for name in files):
+            return place
+    return root / archive if (root / archive).is_file() else None
+
+
+def identity_of(place: Path | None, files: Sequence[str]) -> str | None:
+    """Names and sizes of what ``find_published`` found: the archive, or ``files`` in the folder.
+
+    Quick to tell, and another one where a file was replaced or cut short.
+    """
+    if place is None:
+        return None
+    paths = [place] if place.is_file() else [place / name for name in files]
+    return " ".join(f"{path.name} {path.stat().st_size}" for path in paths)
