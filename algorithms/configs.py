@@ -54,6 +54,7 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "fc100": _PICTURES_32,
     "cub": _PICTURES_84,
     "folder": {"split": "random", "image_size": 84},
+    "arrays": {"split": "random", "image_size": 28},
 }
 
 
@@ -61,7 +62,15 @@ class DataConfig(Section):
     """Where the classes come from, and how they are split."""
 
     name: Literal[
-        "glyphs", "omniglot", "sinusoid", "miniimagenet", "cifar_fs", "fc100", "cub", "folder"
+        "glyphs",
+        "omniglot",
+        "sinusoid",
+        "miniimagenet",
+        "cifar_fs",
+        "fc100",
+        "cub",
+        "folder",
+        "arrays",
     ] = "glyphs"
     """data set"""
     root: str | None = None
@@ -73,7 +82,8 @@ class DataConfig(Section):
     split_seed: int = Field(0, ge=0)
     """seed of the `random` split"""
     split_ratio: tuple[float, float, float] = (0.64, 0.16, 0.2)
-    """folder, `random` split: shares of the classes for train, val and test; they add up to 1"""
+    """folder and arrays, `random` split: shares of the classes for train, val and test; they add
+    up to 1"""
     split_lists: str | None = None
     """folder, `lists` split: a folder with train.txt, val.txt and test.txt, a class name a line"""
     rotations: Literal["none", "train", "all"] = "none"

@@ -24,8 +24,10 @@ def photograph_recipe(method: str, data: str, ways: int, shots: int) -> Recipe:
     if data == "cub":
         recipe |= {"model.width": 64, "data.augment": True}
         recipe |= _CUB[method](ways, shots) if method in _CUB else {}
-    if data == "folder":  # which may have few classes
-        recipe |= {"task.train_ways": ways, "data.augment": True}
+    if data in ("folder", "arrays"):  # which may have few classes
+        recipe |= {"task.train_ways": ways}
+    if data == "folder":
+        recipe |= {"data.augment": True}
     return recipe
 
 

@@ -10,13 +10,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.parameters import Layout
 from metaray.platform.atomic import atomic_path
 
 
@@ -34,7 +37,48 @@ class Checkpoint:
     wall_s: float = 0.0
     """time spent in training so far"""
     shapes: str = field(default="", compare=False)
-    """method, parameter names and shapes: what the flat vectors mean"""
+    """method, parameter names and shapes: what the flat vectors mean (``shapes_text``)"""
+
+    @property
+    def named(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Parameters and buffers by name."""
+        sizes = list(_shapes_in(self.shapes))
+        flat = [self.tensors["params"]]
+        if "buffers" in self.tensors:
+            flat.append(self.tensors["buffers"])
+        pieces = torch.cat(flat).split([prod(shape) for _, shape in sizes])
+        count, seen = self.tensors["params"].numel(), 0
+        params, buffers = dict[str, Tensor](), part_of(self.tensors, "buffers.")
+        for (name, shape), piece in zip(sizes, pieces, strict=True):
+            (params if seen < count else buffers)[name] = piece.view(shape)
+            seen += piece.numel()
+        return params, buffers
+
+
+def shapes_text(head: str, *layouts: Layout) -> str:
+    """What flat vectors hold, after a word of what they belong to; names have no spaces."""
+    shapes = ", ".join(
+        f"{name} {'x'.join(map(str, shape)) or 'scalar'}"
+        for layout in layouts
+        for name, shape in layout.shapes
+    )
+    return f"{head}: {shapes}"
+
+
+def _shapes_in(text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes as ``shapes_text`` wrote them."""
+    for item in filter(None, text.partition(": ")[2].split(", ")):
+        name, _, shape = item.partition(" ")
+        yield name, () if shape == "scalar" else tuple(map(int, shape.split("x")))
+
+
+def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those of ``tensors`` whose names begin with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 class CheckpointStore:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.configs import (
@@ -57,8 +58,8 @@ class TrainConfig(Section):
     """newest checkpoints kept, beside the best on validation"""
 
 
-class WorkersConfig(Section):
-    """Who computes. None of these changes the result, but device and precision."""
+class ComputeConfig(Section):
+    """Who computes. None of these changes the result, but device, precision and threads."""
 
     count: int = Field(2, ge=0)
     """Ray worker actors; 0 computes in this process, without Ray"""
@@ -72,12 +73,38 @@ class WorkersConfig(Section):
     """bfloat16 computes layers in bfloat16 and keeps parameters in float32"""
     threads: int = Field(1, ge=1)
     """CPU threads of each worker; part of the result, as it changes the order of sums"""
-    max_retries: int = Field(3, ge=0)
-    """how often one shard is recomputed after its worker died"""
     max_restarts: int = Field(20, ge=0)
     """lost workers replaced in one run before it gives up"""
     start_timeout_s: float = Field(120.0, gt=0)
     """how long to wait for a first worker"""
+
+    @model_validator(mode="after")
+    def _in_use(self) -> Self:
+        if self.gpus > 0 and self.device == "cpu":
+            raise InputError(
+                "workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle"
+            )
+        return self
+
+
+class WorkersConfig(ComputeConfig):
+    """Who computes, and what follows the loss of a worker."""
+
+    max_retries: int = Field(3, ge=0)
+    """how often one shard is recomputed after its worker died"""
+
+
+class InitConfig(Section):
+    """Where the network starts."""
+
+    checkpoint: str | None = None
+    """a run of ours, of meta-training or transfer (a folder, or one of its checkpoints), whose
+    encoder the network starts from; random unless set"""
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())
 
 
 class EvaluateConfig(Section):
@@ -102,6 +129,7 @@ class RunConfig(Section):
     data: DataConfig = DataConfig()
     task: TaskConfig = TaskConfig()
     model: ModelConfig = ModelConfig()
+    init: InitConfig = InitConfig()
     train: TrainConfig = TrainConfig()
     workers: WorkersConfig = WorkersConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -124,6 +152,10 @@ class RunConfig(Section):
                 f"{self.method.name} has one output per class, so task.train_ways "
                 f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"
             )
+        if self.init.checkpoint and self.model.weights:
+            raise InputError(
+                "init.checkpoint and model.weights both say where the network starts: leave out one"
+            )
         if self.data.name == "sinusoid" and self.model.name != "mlp":
             raise InputError(
                 f"sinusoid has no pictures for {self.model.name}: set model.name to mlp"
@@ -132,9 +164,5 @@ class RunConfig(Section):
             raise InputError(
                 f"{self.method.name} has no use for DropBlock: set model.drop_block = 0, or "
                 "method.name to one that trains without an inner loop"
-            )
-        if self.workers.gpus > 0 and self.workers.device == "cpu":
-            raise InputError(
-                "workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle"
             )
         return self

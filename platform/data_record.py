@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
@@ -26,16 +27,19 @@ class DataRecord:
     """of one input, ``(C, H, W)`` for pictures"""
     train_classes: int | None
     """classes of the training split; None for regression"""
+    init: dict[str, Any] | None = None
+    """where the network started, unless at random"""
 
     @classmethod
-    def of(cls, source: EpisodeSource) -> DataRecord:
-        """The record of a run that is trained on ``source``."""
+    def of(cls, source: EpisodeSource, init: dict[str, Any] | None = None) -> DataRecord:
+        """The record of a run that is trained on ``source`` from ``init``."""
         return cls(
             content_sha256=source.content_sha256,
             input_shape=tuple(source.input_shape),
             train_classes=(
                 source.num_classes("train") if source.kind == "classification" else None
             ),
+            init=init,
         )
 
     @classmethod
@@ -47,6 +51,7 @@ class DataRecord:
                 content_sha256=values["content_sha256"],
                 input_shape=tuple(values["input_shape"]),
                 train_classes=values["train_classes"],
+                init=values.get("init"),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

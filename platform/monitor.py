@@ -45,6 +45,8 @@ class TerminalMonitor:
     """Shows progress on a console; Ctrl-C or SIGTERM ends training after the current step."""
 
     console: Console
+    title: str = "meta-training"
+    """of the training"""
 
     def message(self, text: str) -> None:
         """A line."""
@@ -57,7 +59,9 @@ class TerminalMonitor:
         """A live panel, or lines."""
         with (
             StopRequest() as stop,
-            TrainingProgress(self.console, total_steps, start_step, at_most_s) as progress,
+            TrainingProgress(
+                self.console, total_steps, start_step, at_most_s, self.title
+            ) as progress,
         ):
             yield TrainingWatch(
                 on_row=progress.step,

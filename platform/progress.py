@@ -25,10 +25,11 @@ _REFRESHES_PER_S = 4  # the panel shares the CPU with the workers
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.05
 _SMOOTHING_STEPS = 20
+_RATES = {"tasks_per_s": "tasks/s", "examples_per_s": "pictures/s"}
 
 
 class TrainingProgress:
-    """Progress of meta-training, as a context manager."""
+    """Progress of a training, as a context manager."""
 
     def __init__(
         self,
@@ -36,15 +37,16 @@ class TrainingProgress:
         total_steps: int,
         start_step: int = 0,
         at_most_s: float | None = None,
+        title: str = "meta-training",
     ) -> None:
-        """``start_step`` outer steps of ``total_steps`` are done already (on resume).
+        """``start_step`` steps of ``total_steps`` are done already (on resume).
 
         ``at_most_s`` is what a time budget leaves for the rest.
         """
         self._console = console
         self._figures = _Figures()
         self._plain = _PlainLines(console, "step", total_steps, start_step, at_most_s)
-        self._live = _live_panel(console, "meta-training") if _is_live(console) else None
+        self._live = _live_panel(console, title) if _is_live(console) else None
         if self._live:
             self._live.add_task(
                 "step", total=total_steps, completed=start_step, at_most_s=at_most_s
@@ -194,7 +196,7 @@ class _Figures:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take in a row of metrics."""
-        for key in ("loss", "accuracy", "tasks_per_s"):
+        for key in ("loss", "accuracy", *_RATES):
             if row.get(key) is not None:
                 self._average(key, float(row[key]))
         self._workers = row.get("workers", self._workers)
@@ -212,8 +214,7 @@ class _Figures:
             parts.append(f"accuracy {shown['accuracy']:.1%}")
         if self._validation:
             parts.append(f"validation {self._validation}")
-        if "tasks_per_s" in shown:
-            parts.append(f"{shown['tasks_per_s']:.4g} tasks/s")
+        parts += [f"{shown[key]:.4g} {unit}" for key, unit in _RATES.items() if key in shown]
         if self._workers is not None:
             parts.append(f"{self._workers} worker{'' if self._workers == 1 else 's'}")
         return parts

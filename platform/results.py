@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
 from metaray.algorithms.configs import DataConfig
 from metaray.platform.atomic import atomic_path, write_json
@@ -90,7 +91,7 @@ def write_results(
     return folder
 
 
-def write_config(path: Path, config: RunConfig) -> None:
+def write_config(path: Path, config: BaseModel) -> None:
     """The resolved settings with versions, from which the run can be repeated."""
     write_json(path, config.model_dump() | {"versions": versions()})
 

@@ -14,7 +14,7 @@ from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.blueprint import Blueprint
-from metaray.platform.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.checkpoint import Checkpoint, CheckpointStore, shapes_text
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
 from metaray.platform.data_record import DataRecord, check_tested, config_of_test, other_data
@@ -31,7 +31,9 @@ from metaray.platform.report.page import write_report
 from metaray.platform.results import summarize, write_config, write_results
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.scaling import WorkerRequests
+from metaray.platform.start_from_run import start_from_run
 from metaray.platform.tracking import MetricsLog
+from metaray.platform.transfer.start import Origin
 from metaray.platform.worker import choose_device
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
@@ -84,9 +86,9 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
     source = open_data(config, address)
     Blueprint(config, source)  # so that what does not fit is known before a file is written
+    started = start_from_run(config, source)
     session = _session(RunDirectory.create(out), config, source, monitor)
-    DataRecord.of(source).write(session.run)
-    write_config(session.run.config, config)
+    _write_start(session, started)
     return _train_and_test(session, address)
 
 
@@ -106,11 +108,11 @@ def meta_train(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
         DataRecord.check_same(run, source, config.data.name)
+        session = _session(run, config, source, monitor)
     else:
-        run = RunDirectory.create(out)
-        DataRecord.of(source).write(run)
-        write_config(run.config, config)
-    session = _session(run, config, source, monitor)
+        started = start_from_run(config, source)
+        session = _session(RunDirectory.create(out), config, source, monitor)
+        _write_start(session, started)
     with open_pool(config, address, monitor.message) as pool:
         return session, _train(session, pool)
 
@@ -161,13 +163,19 @@ def retest(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
 
 def fingerprint(blueprint: Blueprint) -> str:
     """What the flat vectors of a run mean: method, number type, names and shapes."""
-    params, buffers = blueprint.layouts
-    shapes = ", ".join(
-        f"{name} {'x'.join(map(str, shape)) or 'scalar'}"
-        for name, shape in (*params.shapes, *buffers.shapes)
-    )
     dtype = str(blueprint.dtype).removeprefix("torch.")
-    return f"{blueprint.config.method.name} {dtype}: {shapes}"
+    return shapes_text(f"{blueprint.config.method.name} {dtype}", *blueprint.layouts)
+
+
+def _write_start(session: Session, started: tuple[Checkpoint, Origin] | None) -> None:
+    """Config and data, and the first checkpoint where the network comes from another run."""
+    origin = None if started is None else started[1]
+    init = None if origin is None else origin.as_json()
+    DataRecord.of(session.source, init).write(session.run)
+    write_config(session.run.config, session.config)
+    if started is not None:
+        session.checkpoints.save(started[0])
+        session.monitor.message(started[1].sentence)
 
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:
@@ -211,6 +219,7 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
         baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, advance)
     rows = MetricsLog.read(session.run.metrics)
     summary = summarize(blueprint, last, chosen.step, test, baseline, rows, session.trained)
+    summary["init"] = DataRecord.read(session.run).init
     write_results(session.run, config, summary, test, baseline)
     write_report(session.run, example_episode(session.source, blueprint, state))
     return summary

@@ -18,7 +18,7 @@ from metaray.algorithms.method_configs import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.allocator import keep_freed_memory
 from metaray.platform.blueprint import Blueprint
-from metaray.platform.config import RunConfig, WorkersConfig
+from metaray.platform.config import ComputeConfig, RunConfig
 from metaray.platform.messages import (
     EvaluateOrder,
     FlatState,
@@ -123,7 +123,7 @@ class TaskWorker:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-def choose_device(workers: WorkersConfig) -> torch.device:
+def choose_device(workers: ComputeConfig) -> torch.device:
     """The device of a worker; ``auto`` is a GPU where one is reserved, or in process where one is.
 
     Raises:

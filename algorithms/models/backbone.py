@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 
 
@@ -36,9 +37,30 @@ class Backbone(ABC):
     ) -> tuple[Tensor, Tensors]:
         """Features of ``x``, and the normalisation statistics that were used.
 
-        ``stats`` None normalises by the batch ``x`` itself. ``key`` (int64, ``[]``) seeds what the
-        network drops at random in training; None drops nothing.
+        ``stats`` None normalises by the batch ``x`` itself, and so does each layer of which it has
+        none. ``key`` (int64, ``[]``) seeds what the network drops at random in training; None drops
+        nothing.
         """
+
+    def layer_groups(self, names: Iterable[str]) -> list[list[str]]:
+        """The parameters ``names`` of ``init`` in groups of layers, from input to output.
+
+        A norm belongs to the layer before it.
+        """
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(self.layer_of(name), []).append(name)
+        merged: list[list[str]] = []
+        for group in groups.values():
+            if merged and all(is_norm(name) for name in group):
+                merged[-1] += group
+            else:
+                merged.append(group)
+        return merged
+
+    def layer_of(self, name: str) -> str:
+        """What all parameters of a group have in common: by default the first part of the name."""
+        return name.partition(".")[0]
 
 
 def glorot_uniform(generator: torch.Generator, *shape: int) -> Tensor:

@@ -61,12 +61,13 @@ def batch_norm(
     stats: Mapping[str, Tensor] | None,
     epsilon: float = _EPSILON,
 ) -> tuple[Tensor, Tensors]:
-    """Normalise ``x`` ``[B, C, H, W]`` by ``stats``, or by its own where ``stats`` is None.
+    """Normalise ``x`` ``[B, C, H, W]`` by ``stats``, or by its own where ``stats`` has none of
+    this layer's.
 
     Returns the result and the statistics used (mean and biased variance, ``[C]``).
     """
     x = x.to(params[f"{prefix}.scale"].dtype)  # statistics need more than bfloat16
-    if stats is None:
+    if stats is None or f"{prefix}.mean" not in stats:
         mean = x.mean((0, 2, 3))
         # E[x^2] - E[x]^2: half the passes over memory; the clamp catches rounding below zero
         var = (x.square().mean((0, 2, 3)) - mean.square()).clamp(min=0)

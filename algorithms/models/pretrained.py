@@ -50,7 +50,12 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def fitted(wanted: Tensors, found: Tensors, what: str) -> Tensors:
+def fitted(
+    wanted: Tensors,
+    found: Tensors,
+    what: str,
+    advice: str = "set model.arch to the network they belong to",
+) -> Tensors:
     """``found`` with the types of ``wanted``, whose names and shapes it must have.
 
     Raises:
@@ -66,8 +71,7 @@ def fitted(wanted: Tensors, found: Tensors, what: str) -> Tensors:
     if problems:
         more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise InputError(
-            f"{what} are those of another network: {'; '.join(problems[:_NAMED])}{more}: set "
-            "model.arch to the network they belong to"
+            f"{what} are those of another network: {'; '.join(problems[:_NAMED])}{more}: {advice}"
         )
     return {name: found[name].to(tensor.dtype) for name, tensor in wanted.items()}
 

@@ -105,6 +105,12 @@ class TorchvisionBackbone(Backbone):
             used, self._frame.used = self._frame.used, {}
         return features, used
 
+    def layer_of(self, name: str) -> str:
+        """A child of the network; of one that is a sequence, its parts."""
+        first, _, rest = name.partition(".")
+        in_sequence = isinstance(getattr(self._module, first), nn.Sequential)
+        return f"{first}.{rest.partition('.')[0]}" if in_sequence else first
+
     def _build(self, seed: int) -> nn.Module:
         """The network, drawn from torch's global generator, whose state is put back."""
         with torch.random.fork_rng(devices=()):

@@ -13,7 +13,7 @@ from metaray.algorithms.tasks.pictures import resized
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayClass:
-    """One class of colour pictures, uint8 ``[n, H, W, 3]``."""
+    """One class of pictures, uint8 ``[n, H, W, 3]`` or grey ``[n, H, W]``."""
 
     name: str
     group: str
@@ -26,7 +26,7 @@ class ArrayClass:
         return 0
 
     def load(self) -> ImageClass:
-        """All pictures, resized if need be: uint8 ``[n, 3, size, size]``."""
+        """All pictures, resized if need be: uint8 ``[n, 3 or 1, size, size]``."""
         if not len(self.pixels):
             raise InputError(f"class {self.name} has no pictures: fetch the data set again")
         images = np.stack([resized(picture, self.image_size) for picture in self.pixels])

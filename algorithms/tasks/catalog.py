@@ -22,9 +22,10 @@ from metaray.algorithms.tasks.cifar100 import FC100, CifarFS
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.cub import Cub
 from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
-from metaray.algorithms.tasks.folder import Folder
+from metaray.algorithms.tasks.folder import Folder, FolderByPart
 from metaray.algorithms.tasks.glyphs import Glyphs
 from metaray.algorithms.tasks.miniimagenet import MiniImageNet
+from metaray.algorithms.tasks.npz import Arrays, ArraysByPart
 from metaray.algorithms.tasks.omniglot import Omniglot
 from metaray.algorithms.tasks.parts import (
     PARTS_FROM,
@@ -49,10 +50,13 @@ DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
     "fc100": FC100(),
     "cub": Cub(),
     "folder": Folder(),
+    "arrays": Arrays(),
     "sinusoid": GeneratedTasks(
         "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)"
     ),
 }
+BY_PART: dict[str, ImageDataset] = {"folder": FolderByPart(), "arrays": ArraysByPart()}
+"""sets whose raw data has parts, in the form that keeps them apart"""
 
 _OF_PICTURES = {"split", "image_size"}
 _OF_ALL = {"name", "cache"}
@@ -83,11 +87,21 @@ def build_source(
     dataset = DATASETS[data.name]
     if isinstance(dataset, GeneratedTasks):
         return SinusoidEpisodes()
-    path = _prepared_path(dataset, data) or _write(dataset, data, progress, mapper)
-    store = ImageStore.open(path)
+    store = open_store(dataset, data, progress, mapper)
     return ImageEpisodes(
         store, splits_of(store, data), data.rotations, augment=data.augment, channels=data.channels
     )
+
+
+def open_store(
+    dataset: ImageDataset, data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
+) -> ImageStore:
+    """The pictures of ``dataset``, prepared first if need be; how they are split is left open.
+
+    Arguments and InputError as of build_source.
+    """
+    path = _prepared_path(dataset, data) or _write(dataset, data, progress, mapper)
+    return ImageStore.open(path)
 
 
 def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map) -> Path:
@@ -163,6 +177,8 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     if source is not None or not dataset.needs:
         path = _path(dataset, data, source)
         return path if path.exists() else None
+    if dataset.own_pictures and data.root:
+        return None
     prepared = sorted(cache_folder(data).glob(f"{_path(dataset, data).stem}-*.arrow"))
     if len(prepared) > 1:
         raise InputError(

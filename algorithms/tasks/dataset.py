@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -45,6 +45,8 @@ class ImageDataset(ABC):
     """the raw data: where to get it and how it must lie below data.root; empty if none is needed"""
     prepared_as: ClassVar[str]
     """head of the name of prepared files; sets of the same pictures share theirs"""
+    own_pictures: ClassVar[bool] = False
+    """the pictures are whatever lies at data.root: no prepared set stands for a missing one"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 
@@ -108,11 +110,12 @@ def find_published(root: Path, folder: str, archive: str, files: Sequence[str]) 
 
 
 def identity_of(place: Path | None, files: Sequence[str]) -> str | None:
-    """Names and sizes of what ``find_published`` found: the archive, or ``files`` in the folder.
-
-    Quick to tell, and another one where a file was replaced or cut short.
-    """
+    """Of what ``find_published`` found: the archive, or ``files`` in the folder."""
     if place is None:
         return None
-    paths = [place] if place.is_file() else [place / name for name in files]
-    return " ".join(f"{path.name} {path.stat().st_size}" for path in paths)
+    return names_and_sizes([place] if place.is_file() else [place / name for name in files])
+
+
+def names_and_sizes(files: Iterable[Path]) -> str:
+    """An identity of raw data: quick, and another one where a file was replaced or cut short."""
+    return " ".join(f"{file.name} {file.stat().st_size}" for file in files)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import ClassVar, get_args
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
@@ -30,7 +30,9 @@ from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
-_PICTURE_SPLITS = ("train", "val", "valid", "validation", "test")
+PICTURE_SPLITS: dict[str, Split] = {
+    "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+}  # fmt: skip
 _NEEDS = "point data.root at a folder, or a zip, with one folder of pictures per class"
 
 
@@ -45,19 +47,17 @@ class Folder(ImageDataset):
     )  # fmt: skip
     needs = _NEEDS
     prepared_as = "folder"
+    own_pictures = True
+    by_part: ClassVar[bool] = False
+    """whether ``train/cat`` and ``test/cat`` are classes of these names"""
 
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The names and sizes of all pictures.
-
-        InputError where data.root does not exist: the pictures of another folder are other ones.
-        """
+        """The names and sizes of all pictures."""
         if not root.exists():
-            if data.root:
-                raise missing("pictures", root, _NEEDS)
             return None
         files = _open_tree(root)
         try:
@@ -75,7 +75,7 @@ class Folder(ImageDataset):
             raise missing("pictures", root, _NEEDS)
         files = _open_tree(root)
         try:
-            pictures = _pictures_by_class(files)
+            pictures = _pictures_by_class(files, self.by_part)
             if not pictures:
                 raise missing("pictures in folders", root, _NEEDS)
             yield [
@@ -103,6 +103,13 @@ class Folder(ImageDataset):
         return _split_by_lists(classes.names, Path(data.split_lists))
 
 
+class FolderByPart(Folder):
+    """Pictures of different parts stay apart, in classes named ``train/cat`` and ``test/cat``."""
+
+    prepared_as = "folder-parts"
+    by_part = True
+
+
 def _open_tree(root: Path) -> FileTree:
     return FolderTree(root) if root.is_dir() else ZipTree(root)
 
@@ -113,15 +120,16 @@ def _counts(name: str) -> bool:
     return len(parts) > 1 and not hidden and name.lower().endswith(SUFFIXES)
 
 
-def _pictures_by_class(files: FileTree) -> dict[str, list[str]]:
+def _pictures_by_class(files: FileTree, by_part: bool) -> dict[str, list[str]]:
     names = [name for name in files.sizes() if _counts(name)]
     tops = {name.split("/")[0] for name in names}
     around = len(tops) == 1 and all(name.count("/") > 1 for name in names)
     classes: dict[str, list[str]] = {}
     for name in names:
         folders = name.split("/")[:-1][1 if around else 0 :]
-        if len(folders) > 1 and folders[0].lower() in _PICTURE_SPLITS:
-            folders = folders[1:]
+        if len(folders) > 1 and folders[0].lower() in PICTURE_SPLITS:
+            part = PICTURE_SPLITS[folders[0].lower()]
+            folders = [part, *folders[1:]] if by_part else folders[1:]
         classes.setdefault("/".join(folders), []).append(name)
     return classes
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.content import Images
 from metaray.algorithms.tasks.source import episode_key, episode_rng
 from metaray.algorithms.tasks.splits import Splits
@@ -183,12 +184,7 @@ class ImageEpisodes:
         """``x`` augmented if it is for training, with the channels that were asked for."""
         if self.augment and split == "train":
             x = _augmented(rng, x)
-        if x.shape[1] == self.input_shape[0]:
-            return x, y
-        if x.shape[1] == 1:
-            return x.repeat(1, 3, 1, 1), y
-        red, green, blue = x.unbind(1)
-        return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1), y
+        return converted(x, self.input_shape[0]), y
 
 
 def _augmented(rng: Generator, x: Tensor) -> Tensor:

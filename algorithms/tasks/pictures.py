@@ -64,11 +64,14 @@ class PictureClass:
 
 
 def resized(pixels: Images, image_size: int) -> Images:
-    """Pixels ``[H, W, 3]`` as ``[3, image_size, image_size]``, by Lanczos if the size differs."""
+    """Pixels ``[H, W, 3]`` as ``[3, image_size, image_size]``, by Lanczos if the size differs.
+
+    Grey ``[H, W]`` become ``[1, image_size, image_size]``.
+    """
     if pixels.shape[:2] != (image_size, image_size):
         picture = Image.fromarray(pixels)
         pixels = np.asarray(picture.resize((image_size,) * 2, Image.Resampling.LANCZOS))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 
 def _pixels(box: Box, size: tuple[int, int], picture: str) -> tuple[int, int, int, int]:

@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from metaray.algorithms.registry import METHODS
+from metaray.algorithms.transfer.registry import JOBS, job_classes
 from metaray.platform.cli.output import console
 from metaray.platform.config_io import resolve
+from metaray.platform.transfer.config_io import resolve_transfer
 
 
 def print_methods() -> None:
@@ -21,12 +23,20 @@ def print_methods() -> None:
 
 
 def print_settings(method: str, data: str) -> None:
-    """Key, default and meaning of every setting of ``method`` on ``data``."""
-    config = resolve({"method": {"name": method}, "data": {"name": data}})
+    """Key, default and meaning of every setting of a method or transfer job on ``data``."""
+    config = _resolved(method, data)
     table = Table("key", "default", "meaning", box=None, pad_edge=False)
     for key, value, meaning in _rows(config):
         table.add_row(f"[bold]{key}[/]", "-" if value is None else str(value), meaning)
     console.print(table)
+
+
+def _resolved(name: str, data: str) -> BaseModel:
+    """The defaults of a method or of a transfer job, which may need a second domain."""
+    if name not in JOBS:
+        return resolve({"method": {"name": name}, "data": {"name": data}})
+    target = {"target": {"name": data}} if job_classes()[name].needs_target else {}
+    return resolve_transfer({"job": {"name": name}, "data": {"name": data}, **target})
 
 
 def _rows(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, str]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import compare, data, sweep
+from metaray.platform.cli import compare, data, sweep, transfer
 
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
+app.add_typer(transfer.app, name="transfer")
 
 Overrides = Annotated[
     list[str] | None,
@@ -126,12 +127,12 @@ def methods() -> None:
 
 @app.command()
 def settings(
-    method: Annotated[str, typer.Argument(help="Method whose settings and defaults to show.")] = (
-        "maml"
-    ),
+    method: Annotated[
+        str, typer.Argument(help="Method or transfer job whose settings and defaults to show.")
+    ] = "maml",
     data_name: Annotated[str, typer.Option("--data", help="Data set.")] = "glyphs",
 ) -> None:
-    """List every setting with its meaning, and its default for a method and a data set."""
+    """List every setting with its meaning, and its default for a method or a transfer job."""
     from metaray.platform.cli.listings import print_settings
 
     print_settings(method, data_name)

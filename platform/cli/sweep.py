@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ EPILOG = (
     "  metaray sweep --num-trials 20 --set train.outer_steps=200 --set train.validate_every=50\n\n"
     "  metaray sweep omniglot.toml --space ranges.toml --time-budget 3600 --out runs/night\n\n"
     "  metaray sweep --metric val_accuracy,adapt_s --set method.name=anil\n\n"
+    "  metaray sweep --scheduler pbt --num-trials 10 --grace 100 --set train.validate_every=50\n\n"
     "  metaray sweep --resume runs/night --num-trials 60\n\n"
     "docs/sweeps.md tells how to write ranges."
 )
@@ -53,12 +55,17 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            help="Who ends poor trials early: asha or none [asha; none for several metrics]."
+            help="Who ends poor trials early: asha, hyperband or none; pbt changes rates while "
+            "trials run [asha; none for several metrics]."
         ),
     ] = None,
     grace: Annotated[
         int | None,
-        typer.Option(min=1, help="Outer steps before a trial may be ended [validate_every]."),
+        typer.Option(
+            min=1,
+            help="Outer steps before a trial may be ended, and between the comparisons of pbt "
+            "[validate_every].",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler [0].")] = None,
     parallel: Annotated[
@@ -71,7 +78,11 @@ def sweep(
         Path | None, typer.Option(help="Sweep to continue: what is finished is kept.")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage, such as postgresql://... [a file in --out].")
+        str | None,
+        typer.Option(
+            envvar="METARAY_STORAGE",
+            help="Optuna storage, such as postgresql://... [a file in --out].",
+        ),
     ] = None,
     address: Annotated[
         str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
@@ -84,6 +95,10 @@ def sweep(
     for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
     Ctrl-C ends after the current validations; --resume goes on.
     """
+    if storage is not None:
+        from metaray.platform.sweep.storage import check_not_shown
+
+        check_not_shown(storage, address, sys.argv)
     new = (config, overrides, space, metric, sampler, scheduler, grace, seed, out)
     if resume is not None:
         if any(value is not None for value in new):
@@ -98,7 +113,8 @@ def sweep(
         return
     from metaray.platform.config_io import read_toml, resolve, with_overrides
     from metaray.platform.sweep.directory import fresh_sweep_path
-    from metaray.platform.sweep.plan import make_plan, without_password
+    from metaray.platform.sweep.plan import make_plan
+    from metaray.platform.sweep.storage import shown
 
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
     base = resolve(settings)
@@ -113,7 +129,7 @@ def sweep(
         seed=seed,
         space_suffix=space.suffix if space else None,
         study_name=folder.name,
-        storage=without_password(storage),
+        storage=shown(storage) if storage else None,
     )
     from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
 

@@ -34,7 +34,7 @@ def train_command(config: RunConfig) -> list[str]:
     """``metaray train`` with every setting that this run needs, one argument an item."""
     values = dict(flat(config.model_dump()))
     keys = [*_NAMED, *(key for key in own_settings(config) if key not in _NAMED)]
-    settings = [f"{key}={_toml(values[key])}" for key in keys]
+    settings = [f"{key}={toml_value(values[key])}" for key in keys]
     return ["metaray train", *(f"--set {shlex.quote(setting)}" for setting in settings)]
 
 
@@ -56,11 +56,11 @@ def evaluate_command(run: Path, config: RunConfig, summary: Mapping[str, Any]) -
     changed = dict(summary.get("data_settings") or {}) | changed
     return [
         f"metaray evaluate {shlex.quote(str(run))}",
-        *(f"--set {shlex.quote(f'{key}={_toml(value)}')}" for key, value in changed.items()),
+        *(f"--set {shlex.quote(f'{key}={toml_value(value)}')}" for key, value in changed.items()),
     ]
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """A value as ``--set`` takes it."""
     if value is None:
         return "none"

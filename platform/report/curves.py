@@ -21,7 +21,7 @@ def loss_curve(run: RunRecord, theme: Theme) -> Figure | None:
     figure = new_figure()
     axes = figure.subplots()
     name = "mean squared error" if run.is_regression else "loss"
-    _raw_and_smooth(axes, run.column("step"), run.column("loss"), theme)
+    raw_and_smooth(axes, run.column("step"), run.column("loss"), theme)
     if run.is_regression and run.has("val_mse"):
         _validation(axes, run, "val_mse", theme, with_interval=True)
     elif run.has("val_loss"):
@@ -38,7 +38,7 @@ def accuracy_curve(run: RunRecord, theme: Theme) -> Figure | None:
         return None
     figure = new_figure()
     axes = figure.subplots()
-    _raw_and_smooth(axes, run.column("step"), run.column("accuracy"), theme)
+    raw_and_smooth(axes, run.column("step"), run.column("accuracy"), theme)
     if run.has("val_accuracy"):
         _validation(axes, run, "val_accuracy", theme, with_interval=True)
     axes.set(xlabel="outer step", ylabel="accuracy on queries")
@@ -57,7 +57,7 @@ def throughput(run: RunRecord, theme: Theme) -> Figure | None:
     time = seconds / 60 if in_minutes else seconds
     figure = new_figure()
     rate, workers = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _raw_and_smooth(rate, time, run.column("tasks_per_s"), theme)
+    raw_and_smooth(rate, time, run.column("tasks_per_s"), theme)
     rate.set(ylabel="tasks / s")
     rate.set_ylim(bottom=0)
     legend_above(rate)
@@ -83,7 +83,8 @@ def smoothed(values: Array, window: int) -> Array:
         return np.asarray(total / count)
 
 
-def _raw_and_smooth(axes: Axes, x: Array, y: Array, theme: Theme) -> None:
+def raw_and_smooth(axes: Axes, x: Array, y: Array, theme: Theme) -> None:
+    """Every value faintly, and their mean over a few."""
     window = max(1, len(y) // _WINDOWS_PER_RUN)
     stride = max(1, len(y) // _MOST_POINTS)
     marker = "o" if len(y) < 10 else None

@@ -155,7 +155,7 @@ def _render(
         example=shown,
         names=_names(example),
         figures=words.figures(record),
-        settings=_settings(record),
+        settings=setting_rows(record.config, set(own_settings(record.config))),
         versions=record.versions,
         train=train_command(record.config),
         evaluate=evaluate_command(run.path, record.config, record.summary),
@@ -190,12 +190,11 @@ def _names(example: ExampleEpisode | None) -> list[tuple[str, str]]:
     return [(class_letter(label), name) for label, name in enumerate(example.class_names)]
 
 
-def _settings(record: RunRecord) -> list[dict[str, Any]]:
-    """Every setting with its meaning; ``own`` marks those that are not the paper's."""
-    own = set(own_settings(record.config))
+def setting_rows(config: BaseModel, own: set[str]) -> list[dict[str, Any]]:
+    """Every setting with its meaning; ``own`` are those to mark, which are not the defaults."""
     rows = []
-    for section, value in record.config:
-        fields: BaseModel = value if isinstance(value, BaseModel) else record.config
+    for section, value in config:
+        fields: BaseModel = value if isinstance(value, BaseModel) else config
         keys = type(fields).model_fields if isinstance(value, BaseModel) else {section: None}
         for key in keys:
             path = f"{section}.{key}" if isinstance(value, BaseModel) else section

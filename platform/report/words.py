@@ -22,6 +22,7 @@ _DATA = {
     "fc100": "FC100",
     "cub": "CUB-200-2011",
     "folder": "own pictures",
+    "arrays": "own arrays",
 }
 
 
@@ -47,11 +48,7 @@ def data_title(name: str) -> str:
 
 def measured(run: RunRecord) -> list[str]:
     """What was measured and how, a sentence each."""
-    return [
-        s
-        for s in (_what(run), _episode(run), _data(run), _norm(run), _model(run), _inner(run))
-        if s
-    ]
+    return [s for s in _said(run) if s]
 
 
 def score_text(run: RunRecord, value: float | None, digits: int = 2) -> str:
@@ -97,6 +94,22 @@ def setting_text(value: Any) -> str:
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _said(run: RunRecord) -> tuple[str, ...]:
+    return (
+        _what(run), _episode(run), _data(run), _start(run), _norm(run), _model(run), _inner(run),
+    )  # fmt: skip
+
+
+def _start(run: RunRecord) -> str:
+    init = run.summary.get("init")
+    if init is None:
+        return ""
+    return (
+        f"Meta-training started from the encoder of {init['run']} ({init['trained_by']}, step "
+        f"{init['step']})."
+    )
 
 
 def _what(run: RunRecord) -> str:

@@ -110,6 +110,15 @@ class SweepDirectory:
         return folder
 
 
+def trial_number(folder: Path) -> int:
+    """Which trial's run directory ``folder`` is.
+
+    >>> trial_number(Path("night/trials/0012"))
+    12
+    """
+    return int(folder.name)
+
+
 def fresh_sweep_path(method: str, data: str) -> Path:
     """``runs/sweep-METHOD-DATA-TIME``, in local time to the second."""
     return Path("runs") / f"sweep-{method}-{data}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -15,7 +15,7 @@ from metaray.platform.report.commands import train_command
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 from metaray.platform.report.words import method_title
-from metaray.platform.sweep import plots, words
+from metaray.platform.sweep import plots, population_plots, setting_plots, words
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
@@ -37,13 +37,13 @@ _PLOTS = (
         "importance",
         "What mattered",
         "How much of the differences between complete trials each setting explains (fANOVA). "
-        "With few trials, or with many ended early, take it as a hint.",
+        "With few trials, or with many pruned, take it as a hint.",
         plots.importance,
     ),
     _Entry(
         "history",
         "History",
-        "Every trial in turn. A trial that was ended early stands at its last validation, and "
+        "Every trial in turn. One that was pruned, ended early, stands at its last validation, and "
         "is no result.",
         plots.history,
     ),
@@ -66,18 +66,26 @@ _PLOTS = (
         plots.curves,
     ),
     _Entry(
+        "rates",
+        "Rates",
+        "The rates that made the parameters of each trial, step by step: before a trial took over "
+        "from another, those of the other.",
+        population_plots.rates,
+        wide=True,
+    ),
+    _Entry(
         "slices",
         "Setting by setting",
         "Each trial against one setting at a time, the most important first; the best trial has "
-        "a ring, hollow ones were ended early.",
-        plots.slices,
+        "a ring, hollow ones were pruned.",
+        setting_plots.slices,
         wide=True,
     ),
     _Entry(
         "parallel",
         "All settings together",
         "A line for each complete trial; the best is the heavy one.",
-        plots.parallel,
+        setting_plots.parallel,
         wide=True,
     ),
 )
@@ -139,14 +147,19 @@ def _render(
         short=[key.rpartition(".")[2] for key in keys],
         rows=[_row(result, trial, keys) for trial in _ranked(result)],
         changes=[(key, base.get(key), best.values[key]) for key in best.values] if best else [],
+        takeovers=_takeovers(result),
         train=train_command(result.config) if result.config else None,
+        population=result.plan.scheduler == "pbt",
+        changed=words.rates_changed(result),
+        best_folder=str(folder.trial(best.number)) if best else None,
         folder=str(folder.path),
+        storage=result.plan.storage,
         versions=result.versions,
     )
 
 
 def _ranked(result: SweepResult) -> list[TrialRecord]:
-    """The best first, then those that were ended early, then the rest."""
+    """The best first, then those that were pruned, then the rest."""
     order = ["complete", "pruned", "unfinished", "failed"]
     name = result.plan.metrics[0]
     sign = -1 if result.plan.directions[0] == "maximize" else 1
@@ -161,13 +174,31 @@ def _ranked(result: SweepResult) -> list[TrialRecord]:
 def _row(result: SweepResult, trial: TrialRecord, keys: list[str]) -> dict[str, Any]:
     return {
         "number": trial.number,
-        "state": {"pruned": "ended early"}.get(trial.state, trial.state),
+        "state": trial.state,
         "best": result.best is not None and trial.number == result.best.number,
         "step": trial.step,
         "metrics": [figure(name, trial.metrics.get(name)) for name in result.plan.metrics],
         "values": [words.value_text(trial.values.get(key)) for key in keys],
         "reason": trial.reason or "",
     }
+
+
+def _takeovers(result: SweepResult) -> list[dict[str, Any]]:
+    name = result.plan.metrics[0]
+    return [
+        {
+            "step": takeover.step,
+            "trial": takeover.trial,
+            "value": figure(name, takeover.value),
+            "source": takeover.source,
+            "source_value": figure(name, takeover.source_value),
+            "rates": ", ".join(
+                f"{path.rpartition('.')[2]} {words.value_text(rate)}"
+                for path, rate in takeover.rates.items()
+            ),
+        }
+        for takeover in result.takeovers
+    ]
 
 
 def _bars(result: SweepResult) -> list[dict[str, Any]]:

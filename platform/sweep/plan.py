@@ -18,7 +18,7 @@ from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolv
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
-SchedulerName = Literal["asha", "none"]
+SchedulerName = Literal["asha", "hyperband", "pbt", "none"]
 
 Direction = Literal["maximize", "minimize"]
 
@@ -46,9 +46,9 @@ class SweepPlan(Section):
     sampler: SamplerName = "tpe"
     """who proposes values"""
     scheduler: SchedulerName = "asha"
-    """who ends trials early"""
+    """who ends trials early, or lets them take over from each other (pbt)"""
     grace: int = Field(1, ge=1)
-    """outer steps that every trial may make before it can be ended"""
+    """outer steps that every trial may make before it can be ended, or between takeovers"""
     seed: int = Field(0, ge=0)
     """root of the sampler's random choices"""
     space_suffix: Literal[".toml", ".py"] = ".toml"
@@ -72,7 +72,7 @@ class SweepPlan(Section):
             raise InputError(f"--metric names a metric twice: {','.join(self.metrics)}")
         if len(self.metrics) > 1 and self.scheduler != "none":
             raise InputError(
-                f"--scheduler {self.scheduler} would end trials by one metric of "
+                f"--scheduler {self.scheduler} judges trials by one metric, and there are "
                 f"{len(self.metrics)}: use --scheduler none"
             )
         return self
@@ -138,25 +138,6 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
         return SweepPlan(settings=settings, **given)
     except ValidationError as error:
         raise InputError(complaint(error)) from None
-
-
-def without_password(url: str | None) -> str | None:
-    """``url`` as it may be shown.
-
-    Raises:
-        InputError: it is none.
-    """
-    if url is None:
-        return None
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        raise InputError(
-            "--storage takes a URL such as postgresql://user:password@host/database"
-        ) from None
 
 
 def check_shared(config: RunConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -16,9 +16,16 @@ from typing_extensions import Self
 
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import DIRECTIONS
+from metaray.platform.sweep.population import Takeover
 
 _ROWS = 15
-_STYLES = {"running": "cyan", "complete": "green", "pruned": "dim", "failed": "red"}
+_STYLES = {
+    "running": "cyan",
+    "waiting": "blue",
+    "complete": "green",
+    "pruned": "dim",
+    "failed": "red",
+}
 
 
 @dataclass
@@ -72,15 +79,34 @@ class SweepProgress:
         if self._live:
             self._live.stop()
 
-    def started(self, number: int, values: dict[str, Any], step: int) -> None:
-        """A trial begins."""
-        self._lines[number] = _Line(number, values)
-        shown = ", ".join(f"{key}={_value(value)}" for key, value in values.items())
-        self._say(f"trial {number} began: {shown}")
+    def started(self, number: int, values: dict[str, Any]) -> None:
+        """A trial begins, or goes on after it waited."""
+        line = self._lines.get(number)
+        if line is None:
+            line = self._lines[number] = _Line(number, {})
+            self._say(f"trial {number} began: {_values(values)}")
+        line.state, line.values = "running", values
+
+    def waits(self, number: int) -> None:
+        """A trial has come as far as it may go alone."""
+        self._lines[number].state = "waiting"
+
+    def took_over(self, takeover: Takeover) -> None:
+        """A trial goes on from the parameters of another."""
+        name = self._metrics[0]
+        values = figure(name, takeover.value), figure(name, takeover.source_value)
+        line = self._lines.setdefault(takeover.trial, _Line(takeover.trial, {}))
+        line.metrics = {**line.metrics, name: takeover.source_value}
+        self._say(
+            f"trial {takeover.trial} ({values[0]}) takes over from trial {takeover.source} "
+            f"({values[1]}) at step {takeover.step}: {_values(takeover.rates)}"
+        )
 
     def validated(self, number: int, metrics: Metrics) -> None:
-        """A trial has come this far."""
+        """A trial has come this far; one that goes on tells again what it told before."""
         line = self._lines.setdefault(number, _Line(number, {}))
+        if metrics["step"] <= line.metrics.get("step", 0):
+            return
         line.metrics = metrics
         if line.state == "running" and metrics["step"] < self._outer_steps:
             self._say(f"trial {number}: step {metrics['step']}, {self._figures(metrics)}")
@@ -120,10 +146,12 @@ class SweepProgress:
 
     def _left_s(self, elapsed_s: float) -> float | None:
         """By the rate of trials so far, or by the budget where that ends first."""
-        done = self._done - self._done_before
+        begun = [line for line in self._lines.values() if line.state in ("running", "waiting")]
+        steps = sum(line.metrics.get("step", 0) for line in begun)
+        done = self._done - self._done_before + steps / self._outer_steps
         guesses = []
         if done:
-            guesses.append(elapsed_s * (self._total - self._done) / done)
+            guesses.append(elapsed_s * (self._total - self._done_before - done) / done)
         if self._budget_s is not None:
             guesses.append(max(0.0, self._budget_s - elapsed_s))
         return min(guesses, default=None)
@@ -167,6 +195,10 @@ def figure(name: str, value: float | None) -> str:
     if name == "val_accuracy":
         return f"{value:.1%}"
     return f"{value:.4g} s" if name.endswith("_s") else f"{value:.4g}"
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_value(value)}" for key, value in values.items())
 
 
 def _value(value: Any) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -12,15 +11,16 @@ import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import atomic_path, write_json, write_text
+from metaray.platform.atomic import atomic_path, write_json
 from metaray.platform.config import RunConfig
-from metaray.platform.config_io import changed_keys, flat, load_config, read_run_config
-from metaray.platform.report.commands import own_settings
+from metaray.platform.config_io import read_run_config
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population import Rates, Takeover, course
 from metaray.platform.tracking import MetricsLog
 from metaray.platform.versions import versions
 
@@ -41,14 +41,17 @@ class TrialRecord:
     state: str
     """complete, pruned, failed or unfinished"""
     values: dict[str, Any]
-    """what was searched, by path"""
+    """what was searched, by path; of a population, the last rates"""
     metrics: dict[str, Any]
     """of the parameters that it kept; of a pruned trial, when it was ended"""
     step: int
     reason: str | None
     duration_s: float | None
     curve: list[tuple[int, float]] = field(default_factory=list)
-    """outer steps and the first metric there, of each validation by itself"""
+    """outer steps and the first metric there, of each validation by itself; of a population, as
+    the trial was before it took over from another"""
+    course: list[tuple[int, Rates]] = field(default_factory=list)
+    """of a population: the rates that made its parameters, with the step from which each held"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ class SweepResult:
     config: RunConfig | None
     """of the best trial"""
     versions: dict[str, str]
+    takeovers: list[Takeover] = field(default_factory=list)
+    """of a population, in their order"""
 
     def having(self, state: str) -> list[TrialRecord]:
         """The trials in that state."""
@@ -83,7 +88,9 @@ def write_results(
         InputError: the folder cannot be written.
     """
     frozen = [t for t in study.get_trials() if t.state != TrialState.WAITING]
-    trials = [_record(plan, folder, trial) for trial in frozen]
+    takeovers = [t for found in studies.takeovers(study).values() for t in found]
+    records = [_record(plan, folder, trial) for trial in frozen]
+    trials = _population(records, takeovers) if plan.scheduler == "pbt" else records
     winner = studies.best(study)
     best = next((t for t in trials if winner and t.number == winner.number), None)
     result = SweepResult(
@@ -96,11 +103,12 @@ def write_results(
         num_tested=sum(RunDirectory(folder.trial(t.number)).summary.exists() for t in trials),
         config=read_run_config(RunDirectory(folder.trial(best.number)).config) if best else None,
         versions=versions(),
+        takeovers=takeovers,
     )
     try:
         _write_tables(result, folder)
         if result.config is not None:
-            write_best(result.config, folder)
+            write_best(result.config, folder, best.course if best else ())
         write_json(folder.summary, summary(result))
     except OSError as error:
         raise InputError(
@@ -122,38 +130,9 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "best_metrics": result.best.metrics if result.best else None,
         "pareto_front": result.front,
         "test": result.test,
+        "takeovers": [takeover.as_dict() for takeover in result.takeovers],
         "versions": result.versions,
     }
-
-
-def write_best(config: RunConfig, folder: SweepDirectory) -> None:
-    """The settings of the best trial that its method's recipe does not have, as TOML.
-
-    Raises:
-        InputError: TOML cannot say them: it has no null.
-    """
-    values = dict(flat(config.model_dump()))
-    named = ("method.name", "data.name", "task.ways", "task.shots")
-    keys = [*named, *(key for key in own_settings(config) if key not in named)]
-    write_text(folder.best, _toml({key: values[key] for key in keys}))
-    if wrong := changed_keys(config, load_config(folder.best)):
-        raise InputError(
-            f"{folder.best} cannot say {', '.join(wrong)}, as TOML has no null: add "
-            f"{' '.join(f'--set {key}=null' for key in wrong)} to metaray train"
-        )
-
-
-def _toml(values: dict[str, Any]) -> str:
-    sections: dict[str, list[str]] = {}
-    for key, value in values.items():
-        section, _, leaf = key.rpartition(".")
-        if value is not None:
-            sections.setdefault(section, []).append(f"{leaf} = {json.dumps(value)}")
-    blocks = [
-        "\n".join([*([f"[{name}]"] if name else []), *lines])
-        for name, lines in sorted(sections.items())
-    ]
-    return "\n\n".join(blocks) + "\n"
 
 
 def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> TrialRecord:
@@ -166,6 +145,9 @@ def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> Tria
     if not metrics and trial.intermediate_values:
         metrics = {plan.metrics[0]: trial.intermediate_values[max(trial.intermediate_values)]}
     name = plan.metrics[0]
+    curve = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    if plan.scheduler == "pbt":  # its run directory has the course of what it took over
+        curve = sorted(trial.intermediate_values.items())
     return TrialRecord(
         number=trial.number,
         state=_STATES[trial.state],
@@ -174,8 +156,22 @@ def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> Tria
         step=step,
         reason=studies.failure(trial),
         duration_s=rows[-1]["wall_s"] if rows else None,
-        curve=[(row["step"], row[name]) for row in rows if row.get(name) is not None],
+        curve=curve,
     )
+
+
+def _population(trials: list[TrialRecord], takeovers: list[Takeover]) -> list[TrialRecord]:
+    """``trials``, which know the rates that they began with, with what they took over."""
+    start: dict[int, Rates] = {trial.number: trial.values for trial in trials}
+    last = {takeover.trial: takeover.rates for takeover in takeovers}
+    return [
+        replace(
+            trial,
+            values={**trial.values, **last.get(trial.number, {})},
+            course=course(trial.number, start, takeovers),
+        )
+        for trial in trials
+    ]
 
 
 def _write_tables(result: SweepResult, folder: SweepDirectory) -> None:

@@ -19,9 +19,11 @@ from metaray.platform.interrupt import StopRequest
 from metaray.platform.sweep.capacity import bundles, trials_at_once
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
 from metaray.platform.sweep.searcher import Audience, StudySearcher
 from metaray.platform.sweep.space_file import SpaceFunction
+from metaray.platform.sweep.storage import error_text
 from metaray.platform.sweep.trial import run_trial
 from metaray.tune_spaces.space import Space
 
@@ -39,6 +41,11 @@ def trials_in_parallel(config: RunConfig, wanted: int | None) -> int:
     return fits if wanted is None else min(fits, wanted)
 
 
+def searcher_of(plan: SweepPlan) -> type[StudySearcher]:
+    """Who proposes the trials of ``plan``, and what each is to do next."""
+    return PopulationSearcher if plan.scheduler == "pbt" else StudySearcher
+
+
 def run_trials(
     plan: SweepPlan,
     space: Space | SpaceFunction,
@@ -50,7 +57,11 @@ def run_trials(
     time_budget_s: float | None,
     audience: Audience,
 ) -> bool:
-    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM."""
+    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM.
+
+    Raises:
+        InputError: the study's storage does not answer any more.
+    """
     _quiet_tune()
     with StopRequest() as stop:
         deadline = None if time_budget_s is None else monotonic() + time_budget_s
@@ -58,7 +69,7 @@ def run_trials(
         def stopping() -> bool:
             return stop.received is not None or (deadline is not None and monotonic() > deadline)
 
-        searcher = StudySearcher(plan, space, folder, study, num_trials, audience, stopping)
+        searcher = searcher_of(plan)(plan, space, folder, study, num_trials, audience, stopping)
         group = tune.PlacementGroupFactory(bundles(plan.base.workers))
         shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
         tuner = tune.Tuner(
@@ -73,13 +84,20 @@ def run_trials(
             run_config=tune.RunConfig(
                 name=folder.tune.name,
                 storage_path=str(folder.path),
-                stop=_Stopper(stopping),
+                stop=_Stopper(lambda: searcher.lost is not None or stopping()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=_RESTARTS),
             ),
         )
         tuner.fit()
         shutil.rmtree(folder.tune, ignore_errors=True)
+        if searcher.lost is None:
+            searcher.conclude_ended()
+        if searcher.lost is not None:
+            raise InputError(
+                f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "
+                f"found is kept: continue with metaray sweep --resume {folder.path}"
+            )
         return stop.received is not None
 
 

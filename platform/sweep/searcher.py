@@ -8,11 +8,14 @@ has already. Here the study is the only memory, and what a trial left in its run
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config import RunConfig
@@ -21,6 +24,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population import Takeover
 from metaray.platform.sweep.sampling import draw, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction
 from metaray.tune_spaces.space import Space
@@ -29,8 +33,14 @@ from metaray.tune_spaces.space import Space
 class Audience(Protocol):
     """Who watches a sweep."""
 
-    def started(self, number: int, values: dict[str, Any], step: int) -> None:
-        """A trial begins, or goes on from ``step``."""
+    def started(self, number: int, values: dict[str, Any]) -> None:
+        """A trial begins, or goes on from its checkpoint."""
+
+    def waits(self, number: int) -> None:
+        """A trial has come as far as it may go alone."""
+
+    def took_over(self, takeover: Takeover) -> None:
+        """A trial goes on from the parameters of another."""
 
     def validated(self, number: int, metrics: Metrics) -> None:
         """A trial has come this far."""
@@ -59,49 +69,78 @@ class StudySearcher(Searcher):
         self._study = study
         self._num_trials = num_trials
         self._audience = audience
-        self._stopping = stopping
+        self._asked_to_stop = stopping
         self._left_over = deque(studies.unfinished(study))
         self._running: dict[str, optuna.Trial] = {}
         self._fixed = dict(flat(plan.base.model_dump()))
+        self._until: int | None = None
+        self.lost: Exception | None = None
+        """why the study cannot be reached any more; what trials do then is found on resuming"""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The order of the next trial, for ``run_trial``."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The order of the next trial, for ``run_trial``; None where there is none just now."""
+        with self._watched():
+            return self._suggest(trial_id)
+        return str(Searcher.FINISHED)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         while not self._stopping():
             trial = self._next()
             if trial is None:
-                break
+                return self._without_next()
             if Outcome.read(self._folder.trial(trial.number)) is not None:
                 self._conclude(trial, {})  # it ended, and its process died before the study knew
                 continue
             try:
-                values = draw(self._space, trial, self._fixed)
+                values = self._values(trial)
                 config = self._plan.config_of(values)
             except InputError as error:
                 studies.tell_failed(trial, str(error))
                 self._audience.ended(trial.number, "failed", {}, str(error))
                 continue
             self._running[trial_id] = trial
-            self._audience.started(trial.number, values, 0)
+            self._audience.started(trial.number, values)
             return self._order(trial.number, config)
         return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A validation of a trial that goes on."""
-        self._learn(self._running[trial_id], result)
+        if self.lost is None:
+            with self._watched():
+                self._learn(self._running[trial_id], result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A trial is over: by itself, ended by the scheduler, or with the whole sweep."""
         trial = self._running.pop(trial_id, None)
-        if trial is None:
+        if trial is None or self.lost is not None:
             return
         folder = self._folder.trial(trial.number)
         if error and Outcome.read(folder) is None:
             reason = "its process died more often than the sweep restarts one"
             folder.mkdir(parents=True, exist_ok=True)
             Outcome(metrics={}, failure=reason).write(folder)
-        self._conclude(trial, result or {})
+        with self._watched():
+            self._conclude(trial, result or {})
+
+    def _stopping(self) -> bool:
+        return self.lost is not None or self._asked_to_stop()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note a storage that does not answer: Tune would print and pass over it."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            self.lost = error
+
+    def conclude_ended(self) -> None:
+        """Take in trials that came to their end while the sweep was being stopped."""
+        with self._watched():
+            for frozen in studies.unfinished(self._study):
+                if Outcome.read(self._folder.trial(frozen.number)) is not None:
+                    self._conclude(studies.reopen(self._study, frozen), {})
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the copies that Tune pickles: a sweep is never restored from them."""
@@ -122,11 +161,19 @@ class StudySearcher(Searcher):
         self._study.sampler = make_sampler(self._plan.sampler, self._space, self._plan.seed, number)
         return self._study.ask()
 
+    def _without_next(self) -> str | None:
+        return str(Searcher.FINISHED)
+
+    def _values(self, trial: optuna.Trial) -> dict[str, Any]:
+        """By path: what the trial has already, or new ones."""
+        return draw(self._space, trial, self._fixed)
+
     def _order(self, number: int, config: RunConfig) -> dict[str, Any]:
         return {
             "folder": str(self._folder.trial(number)),
             "config": config.model_dump_json(),
             "time_adaptation": "adapt_s" in self._plan.metrics,
+            "until": self._until,
         }
 
     def _learn(self, trial: optuna.Trial, metrics: Metrics) -> None:

@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.plan import SweepPlan, without_password
+from metaray.platform.sweep.plan import SweepPlan
+from metaray.platform.sweep.population import Rates, Takeover
+from metaray.platform.sweep.storage import open_storage, shown
 
 _FAILURE = "failure"
 _STEP = "step"
+_TAKEOVERS = "takeovers at step "
 
 
 def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
@@ -25,19 +27,19 @@ def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -
     """
     try:
         return optuna.create_study(
-            storage=_open_storage(storage, folder),
+            storage=open_storage(storage, folder),
             study_name=plan.study_name,
             directions=list(plan.directions),
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise InputError(
-            f"{without_password(storage)} has a study named {plan.study_name} already: choose "
+            f"{shown(storage or '')} has a study named {plan.study_name} already: choose "
             "another folder with --out, whose name the study takes"
         ) from None
 
 
 def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
-    """The study of a sweep that was interrupted.
+    """The study of a sweep that was interrupted; one that is in its folder needs no ``storage``.
 
     Raises:
         InputError: it is kept elsewhere, or is gone.
@@ -46,11 +48,12 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
         raise InputError(f"this sweep keeps its study at {plan.storage}: give it with --storage")
     if not plan.storage and not folder.study.is_file():
         raise InputError(f"{folder.study} is missing, and with it what was found: start anew")
+    storage = storage if plan.storage else None  # METARAY_STORAGE may be set for other sweeps
     try:
-        return optuna.load_study(study_name=plan.study_name, storage=_open_storage(storage, folder))
+        return optuna.load_study(study_name=plan.study_name, storage=open_storage(storage, folder))
     except KeyError:
         raise InputError(
-            f"{without_password(storage) or folder.study} has no study {plan.study_name}"
+            f"{shown(storage) if storage else folder.study} has no study {plan.study_name}"
         ) from None
 
 
@@ -104,6 +107,32 @@ def last_step(trial: FrozenTrial) -> int | None:
     return trial.user_attrs.get(_STEP)
 
 
+def record_takeovers(study: optuna.Study, step: int, found: Sequence[Takeover]) -> None:
+    """The trials of a population were compared at ``step``, and these take over."""
+    study.set_user_attr(f"{_TAKEOVERS}{step}", [takeover.as_dict() for takeover in found])
+
+
+def takeovers(study: optuna.Study) -> dict[int, list[Takeover]]:
+    """Who took over from whom, by step; a step without any has an empty list."""
+    steps = {
+        int(key.removeprefix(_TAKEOVERS)): value
+        for key, value in study.user_attrs.items()
+        if key.startswith(_TAKEOVERS)
+    }
+    return {step: [Takeover(**entry) for entry in steps[step]] for step in sorted(steps)}
+
+
+def last_compared(study: optuna.Study) -> int:
+    """The last step at which a population was compared; 0 before the first."""
+    return max(takeovers(study), default=0)
+
+
+def rates_now(study: optuna.Study, number: int) -> Rates:
+    """The rates that a trial took over last; none if it never did."""
+    own = [t for found in takeovers(study).values() for t in found if t.trial == number]
+    return own[-1].rates if own else {}
+
+
 def best(study: optuna.Study) -> FrozenTrial | None:
     """The complete trial that is best by the first metric, of those on the Pareto front."""
     trials = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
@@ -112,14 +141,3 @@ def best(study: optuna.Study) -> FrozenTrial | None:
     front = study.best_trials if len(study.directions) > 1 else trials
     sign = 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
     return max(front, key=lambda t: sign * t.values[0])
-
-
-def _open_storage(url: str | None, folder: SweepDirectory) -> RDBStorage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        return RDBStorage(url or f"sqlite:///{folder.study}")
-    except Exception as error:  # any driver has errors of its own
-        raise InputError(
-            f"cannot use the storage {without_password(url) or folder.study} "
-            f"({str(error).splitlines()[0]}): check its address, and that its driver is installed"
-        ) from None

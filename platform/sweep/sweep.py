@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from metaray.algorithms.errors import InputError
 from metaray.platform import session
 from metaray.platform.atomic import write_text
 from metaray.platform.monitor import TerminalMonitor
@@ -21,10 +22,12 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, own_values
+from metaray.platform.sweep.population import check_population, rates_in
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.platform.sweep.storage import open_storage
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Space
 
@@ -50,6 +53,8 @@ def sweep(
     """
     space = _check(plan, space_file)
     SweepDirectory.check_fresh(out)
+    if limits.storage is not None:
+        open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     session.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out)
@@ -57,7 +62,11 @@ def sweep(
             shutil.copyfile(space_file, folder.space(plan.space_suffix))
         elif not callable(space):
             write_text(folder.space(plan.space_suffix), space_text(space))
-        study = studies.create_study(plan, folder, limits.storage)
+        try:
+            study = studies.create_study(plan, folder, limits.storage)
+        except InputError:
+            shutil.rmtree(folder.path)
+            raise
         if plan.sampler != "grid" and not callable(space):
             start = own_values(space, plan.settings)
             if start is not None:  # what is published is the first thing to beat
@@ -78,6 +87,8 @@ def resume(
     folder = SweepDirectory.open(folder_path)
     plan = SweepPlan.read(folder.plan)
     if num_trials is not None:
+        if plan.scheduler == "pbt":
+            raise InputError("the trials of a population train together: leave out --num-trials")
         plan = plan.model_copy(update={"num_trials": num_trials})
     space = read_space(folder.space(plan.space_suffix))
     study = studies.load_study(plan, folder, limits.storage)
@@ -89,7 +100,9 @@ def resume(
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     """The space, once it is known that trials can be made from it."""
     check_shared(plan.base)
-    space = read_space(space_file) if space_file else SPACES[plan.base.method.name]
+    space = read_space(space_file) if space_file else _own_space(plan)
+    if plan.scheduler == "pbt":
+        check_population(plan, space)
     if plan.sampler == "grid":
         grid_of(space)
     if callable(space):
@@ -98,6 +111,12 @@ def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     else:
         check_space(space, plan)
     return space
+
+
+def _own_space(plan: SweepPlan) -> Space:
+    method = plan.base.method
+    space = SPACES[method.name]
+    return rates_in(space, method) if plan.scheduler == "pbt" else space
 
 
 @contextmanager

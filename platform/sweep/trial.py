@@ -30,7 +30,7 @@ from metaray.platform.config_io import validate
 from metaray.platform.errors import TrainingError
 from metaray.platform.monitor import TrainingWatch
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import Session, flat_state, meta_train
+from metaray.platform.session import Session, Stopped, flat_state, meta_train
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.tracking import MetricsLog
 
@@ -40,30 +40,39 @@ Report = Callable[[Metrics], None]
 
 
 def run_trial(order: Mapping[str, Any]) -> None:
-    """What Tune calls. ``order`` has ``folder``, ``config`` (JSON) and ``time_adaptation``."""
+    """What Tune calls. ``order`` is one of ``StudySearcher``."""
     folder = Path(order["folder"])
-    config = validate(json.loads(order["config"]))
     try:
-        metrics = train_trial(config, folder, bool(order["time_adaptation"]), tune.report)
+        metrics = train_trial(order, tune.report)
+    except Stopped:
+        return  # this far and no farther: it waits for the others
     except Exception as error:  # a trial that fails must not end the sweep
         Outcome(metrics={}, failure=_reason(error, folder)).write(folder)
         return
     tune.report(metrics)
 
 
-def train_trial(config: RunConfig, folder: Path, time_adaptation: bool, report: Report) -> Metrics:
-    """Train in ``folder``, or go on there; the metrics of the parameters that a test would take.
+def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
+    """Train or go on in a folder; the metrics of the parameters that a test would take.
 
-    ``report`` is told them after each validation but the last, whose are returned.
+    Args:
+        order: ``folder``, ``config`` (JSON), ``time_adaptation``, and ``until``: the step at which
+            to save and stop, or None for the last.
+        report: told the metrics after each validation but the last, whose are returned.
+
+    Raises:
+        Stopped: at the step ``until``.
+        InputError, TrainingError: as ``meta_train``.
     """
+    folder, config = Path(order["folder"]), validate(json.loads(order["config"]))
     run = RunDirectory(folder)
     if folder.exists() and not run.config.exists():
         shutil.rmtree(folder)  # killed while it was being made
-    monitor = TrialMonitor(config, run, report)
+    monitor = TrialMonitor(config, run, report, order["until"])
     address = "current" if config.workers.count else "local"
     session, last = meta_train(config, folder, address, monitor)
     metrics = kept_metrics(MetricsLog.read(run.metrics), config)
-    if time_adaptation:
+    if order["time_adaptation"]:
         metrics["adapt_s"] = adaptation_time(session, flat_state(last))
     Outcome(metrics=metrics).write(folder)
     return metrics
@@ -72,10 +81,13 @@ def train_trial(config: RunConfig, folder: Path, time_adaptation: bool, report: 
 class TrialMonitor:
     """Reports validations between steps, when what it reports has been saved."""
 
-    def __init__(self, config: RunConfig, run: RunDirectory, report: Report) -> None:
+    def __init__(
+        self, config: RunConfig, run: RunDirectory, report: Report, until: int | None
+    ) -> None:
         self._config = config
         self._run = run
         self._report = report
+        self._until = until
 
     def message(self, text: str) -> None:
         """Nobody is there to read."""
@@ -101,7 +113,8 @@ class TrialMonitor:
                 if "val_ci95" in last and last["step"] < total_steps:
                     # Tune may end the trial in here
                     self._report(kept_metrics(rows[:reported], self._config))
-            return False
+            done = rows[-1]["step"] if rows else 0
+            return self._until is not None and done >= self._until
 
         yield TrainingWatch(
             on_row=lambda row: rows.append(dict(row)),

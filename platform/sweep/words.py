@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from metaray.platform.config_io import flat
+from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 
@@ -39,7 +40,13 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
             f"validation; meta-test: [bold]{tested}[/]",
             highlight=False,
         )
-        console.print(f"train it again: metaray train {folder / 'best.toml'}")
+        if rates_changed(result):
+            console.print(
+                "its rates changed while it trained, so no settings train to the same; it is in "
+                f"{SweepDirectory(folder).trial(best.number)}"
+            )
+        else:
+            console.print(f"train it again: metaray train {folder / 'best.toml'}")
     console.print(f"page: {folder / 'sweep.html'}")
 
 
@@ -83,11 +90,22 @@ def told(result: SweepResult) -> list[str]:
                 f"Trial {start.number}, with the settings from before the sweep, had {value}"
                 + (f" when it was ended at step {start.step}." if start.state == "pruned" else ".")
             )
+    schedulers = {
+        "none": "",
+        "asha": ", and ASHA ended poor trials early",
+        "hyperband": ", and asynchronous HyperBand ended poor trials early",
+        "pbt": f"; every {plan.grace} outer steps the worst fifth of the trials took over from the "
+        f"best fifth, with changed rates ({len(result.takeovers)} times)",
+    }
     samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
     by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
-    ended = plan.scheduler == "asha"
-    sentences.append(by + (", and ASHA ended poor trials early." if ended else "."))
+    sentences.append(f"{by}{schedulers[plan.scheduler]}.")
     return sentences
+
+
+def rates_changed(result: SweepResult) -> bool:
+    """Whether the best trial has parameters that no one config trains to."""
+    return result.best is not None and len(result.best.course) > 1
 
 
 def _unchanged(result: SweepResult) -> TrialRecord | None:

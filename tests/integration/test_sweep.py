@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 import pytest
-from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from sweeps import SPACE, essence, said, sweeping, trials_of
 
 pytestmark = pytest.mark.ray
 
-SPACE = """
-[method.inner_lr]
-type = "float"
-low = 0.05
-high = 2.0
-log = true
-
-[task.train_shots]
-type = "int"
-low = 1
-high = 3
-"""
 ONE_BY_ONE = ["--num-trials", "4", "--parallel", "1"]
 
 
@@ -51,15 +36,6 @@ def undisturbed(
     assert result.returncode == 0, result.stderr
     assert "on validation; meta-test: " in result.stdout
     return folder
-
-
-def trials_of(folder: Path) -> list[dict[str, Any]]:
-    return pq.read_table(folder / "sweep.parquet").to_pylist()  # type: ignore[no-any-return]
-
-
-def essence(folder: Path) -> list[dict[str, Any]]:
-    """What does not depend on the clock."""
-    return [{k: v for k, v in row.items() if k != "duration_s"} for row in trials_of(folder)]
 
 
 def test_a_sweep_runs_to_its_page_and_tests_one_trial(undisturbed: Path) -> None:
@@ -91,15 +67,8 @@ def test_killed_and_resumed_it_has_the_same_trials(
 ) -> None:  # fmt: skip
     """SIGKILL while the second trial trains; nothing is lost, and nothing is run twice."""
     folder = tmp_path / "sweep"
-    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
-    with subprocess.Popen(
-        [str(part) for part in command], env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        deadline = monotonic() + 120
-        while not (folder / "trials" / "0001" / "metrics.jsonl").exists():
-            assert monotonic() < deadline, "the sweep did not come that far"
-            sleep(0.02)
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with sweeping(environment, folder, options, trials=[1]) as process:
         process.send_signal(signal.SIGKILL)
     first = (folder / "trials" / "0000" / "metrics.jsonl").stat().st_mtime_ns
     result = metaray("sweep", "--resume", folder)
@@ -135,20 +104,11 @@ def test_ctrl_c_stops_cleanly(
     environment: dict[str, str], sets: list[str], space: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweep"
-    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(
-            [str(part) for part in command], env=environment, stdout=log, stderr=log
-        ) as process,
-    ):
-        deadline = monotonic() + 120
-        while not (folder / "trials" / "0000" / "metrics.jsonl").exists():
-            assert monotonic() < deadline, "the sweep did not come that far"
-            sleep(0.02)
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with sweeping(environment, folder, options, trials=[0]) as process:
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=60)
-    told = (tmp_path / "log").read_text()
+    told = said(folder)
     assert code == 130, told
     assert "continue with metaray sweep --resume" in told
     assert "Traceback" not in told
@@ -160,21 +120,14 @@ def test_a_trial_whose_process_is_lost_goes_on_in_another(
     environment: dict[str, str], sets: list[str], space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweep"
-    command = [*COMMAND, "sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets]
-    with subprocess.Popen(
-        [str(part) for part in command], env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        deadline = monotonic() + 120
-        while not (folder / "trials" / "0001" / "metrics.jsonl").exists():
-            assert monotonic() < deadline, "the sweep did not come that far"
-            sleep(0.02)
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    with sweeping(environment, folder, options, trials=[1]) as process:
         children = psutil.Process(process.pid).children(recursive=True)
         trials = [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
         assert trials, "no process of a trial was found"
         for trial in trials:
             trial.kill()
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=120) == 0, said(folder)
     assert essence(folder) == essence(undisturbed)
 
 
@@ -185,3 +138,27 @@ def test_what_never_fits_fails_at_once(here: Command, sets: list[str], tmp_path:
     assert "never fits on this cluster" in result.stderr
     assert "set workers.count=" in result.stderr
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.slow
+def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
+    metaray: Command, environment: dict[str, str], sets: list[str], tmp_path: Path
+) -> None:
+    """Side by side, and one by one; from the method's own rates."""
+    more = arguments(["train.outer_steps=8", "train.schedule=constant"])
+    options = ["--scheduler", "pbt", "--num-trials", "5", "--grace", "4", *sets, *more]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    result = metaray("sweep", "--out", whole, *options)
+    assert result.returncode == 0, result.stderr
+    assert "takes over from trial" in result.stdout
+    one_by_one = ["--out", broken, "--parallel", "1", *options]
+    with sweeping(environment, broken, one_by_one, trials=[3]) as process:
+        process.send_signal(signal.SIGKILL)
+    assert metaray("sweep", "--resume", broken).returncode == 0
+    assert essence(broken) == essence(whole)
+    assert {row["state"] for row in trials_of(whole)} == {"complete"}
+    taken = summary_of(whole)["takeovers"]
+    assert [takeover["step"] for takeover in taken] == [4]
+    assert summary_of(broken)["takeovers"] == taken
+    refused = metaray("sweep", "--resume", broken, "--num-trials", "9")
+    assert "the trials of a population train together" in refused.stderr

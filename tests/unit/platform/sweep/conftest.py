@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -13,7 +12,7 @@ import optuna
 import pytest
 from rich.console import Console
 
-from metaray.platform.config_io import validate, with_overrides
+from metaray.platform.config_io import with_overrides
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan, make_plan
@@ -59,7 +58,7 @@ class Bench:
 
     def searcher(self) -> StudySearcher:
         """A new one, as after a restart, over the study as it is on the disk."""
-        from metaray.platform.sweep.searcher import StudySearcher  # Ray: not while collecting
+        from metaray.platform.sweep.runner import searcher_of  # Ray: not while collecting
 
         self.study = studies.load_study(self.plan, self.folder, None)
         progress = SweepProgress(
@@ -71,7 +70,7 @@ class Bench:
             parallel=1,
             time_budget_s=None,
         )
-        return StudySearcher(
+        return searcher_of(self.plan)(
             self.plan,
             self.space,
             self.folder,
@@ -86,19 +85,24 @@ class Bench:
         searcher = self.searcher()
         for index in range(at_most):
             order = searcher.suggest(f"t{index}")
-            if isinstance(order, str):
+            if not isinstance(order, dict):
                 return
             name = f"t{index}"
             result = self.train(order, partial(searcher.on_trial_result, name))
             searcher.on_trial_complete(name, result)
 
     @staticmethod
-    def train(order: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def train(
+        order: dict[str, Any], report: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
         """What a trial does in its process."""
+        from metaray.platform.session import Stopped
         from metaray.platform.sweep.trial import train_trial
 
-        config = validate(json.loads(order["config"]))
-        return train_trial(config, Path(order["folder"]), order["time_adaptation"], report)
+        try:
+            return train_trial(order, report)
+        except Stopped:
+            return None
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
@@ -108,10 +112,13 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Bench]:
-    """Makes a bench; keyword arguments go to the plan."""
+    """Makes a bench; ``sets`` are overrides of the settings, other arguments go to the plan."""
 
-    def make(name: str = "sweep", space: Any = SPACE, **options: Any) -> Bench:
-        plan = make_plan(settings, study_name=name, **{"num_trials": 4, **options})
+    def make(
+        name: str = "sweep", space: Any = SPACE, sets: Sequence[str] = (), **options: Any
+    ) -> Bench:
+        shared = with_overrides(settings, sets)
+        plan = make_plan(shared, study_name=name, **{"num_trials": 4, **options})
         return Bench(tmp_path / name, plan, space)
 
     return make

@@ -17,7 +17,6 @@ from metaray.platform.sweep.plan import (
     check_space,
     make_plan,
     own_values,
-    without_password,
 )
 from metaray.platform.sweep.space_file import parse_space, read_space, space_text
 from metaray.tune_spaces.registry import SPACES
@@ -233,7 +232,3 @@ def test_an_option_that_is_not_known_is_refused_by_its_name() -> None:
         sweep(sampler="tpa")
     with pytest.raises(InputError, match="--storage takes a URL"):
         sweep(storage="somewhere")
-
-
-def test_a_password_is_not_written_down() -> None:
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"

@@ -15,10 +15,12 @@ from rich.console import Console
 from metaray.platform.config_io import load_config, resolve, validate
 from metaray.platform.results import write_config
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.population import Takeover
 from metaray.platform.sweep.progress import SweepProgress
-from metaray.platform.sweep.results import SweepResult, write_best, write_results
+from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.words import headline, outcome_counts
 from metaray.tune_spaces.space import Float, Int, Space
 
@@ -142,10 +144,10 @@ def watched(console: Console, clock: Callable[[], float]) -> SweepProgress:
         time_budget_s=100.0,
         clock=clock,
     )
-    progress.started(0, {"method.inner_lr": 0.1234567}, 0)
+    progress.started(0, {"method.inner_lr": 0.1234567})
     progress.validated(0, {"step": 2, "val_accuracy": 0.5})
     progress.ended(0, "complete", {"step": 4, "val_accuracy": 0.75}, None)
-    progress.started(1, {"method.inner_lr": 1.0}, 0)
+    progress.started(1, {"method.inner_lr": 1.0})
     progress.ended(1, "failed", {}, "too large")
     return progress
 
@@ -164,6 +166,43 @@ def test_lines_tell_state_accuracy_best_and_time_left() -> None:
         "trial 1 failed; too large; best: trial 0, val_accuracy 75.0%; 2 of 4 trials; "
         "0:00:30 elapsed, about 0:00:30 left",
     ]
+
+
+def test_a_population_waits_takes_over_and_has_time_left_before_any_trial_ends() -> None:
+    out, now = StringIO(), iter([0.0, 30.0])
+    progress = SweepProgress(
+        Console(file=out, width=200),
+        metrics=("val_accuracy",),
+        outer_steps=4,
+        num_trials=2,
+        num_done=0,
+        parallel=1,
+        time_budget_s=None,
+        clock=lambda: next(now),
+    )
+    for number in range(2):
+        progress.started(number, {"train.meta_lr": 0.01})
+        progress.validated(number, {"step": 2, "val_accuracy": 0.5 + 0.1 * number})
+        progress.waits(number)
+    rates = {"train.meta_lr": 0.012}
+    progress.took_over(
+        Takeover(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
+    )
+    progress.started(0, rates)
+    progress.validated(0, {"step": 2, "val_accuracy": 0.6})  # told again
+    assert out.getvalue().splitlines() == [
+        "trial 0 began: train.meta_lr=0.01",
+        "trial 0: step 2, val_accuracy 50.0%",
+        "trial 1 began: train.meta_lr=0.01",
+        "trial 1: step 2, val_accuracy 60.0%",
+        "trial 0 (50.0%) takes over from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
+    ]
+    shown = Console(file=out, width=120, no_color=True)
+    shown.print(progress._table())
+    text = " ".join(out.getvalue().split())
+    assert "0:00:30 elapsed, about 0:00:30 left" in text
+    assert "0 running 2 60.0% 0.012" in text
+    assert "1 waiting 2 60.0% 0.01" in text
 
 
 def test_a_terminal_shows_a_table() -> None:

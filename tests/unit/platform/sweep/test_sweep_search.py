@@ -111,6 +111,27 @@ def test_what_runs_when_the_sweep_is_stopped_stays_unfinished(bench: Make) -> No
     assert [trial.state for trial in sweep.trials] == [TrialState.COMPLETE]
 
 
+def test_what_ends_while_the_sweep_is_being_stopped_is_a_result(bench: Make) -> None:
+    sweep = bench(num_trials=2)
+    searcher = sweep.searcher()
+    assert all(isinstance(searcher.suggest(name), dict) for name in "ab")
+    sweep.stopping = lambda: True
+    for name in "ab":
+        searcher.on_trial_complete(name, {"step": 2, "val_accuracy": 0.5})
+    metrics = {"step": 4, "val_accuracy": 0.625, "wall_s": 1.0}
+    Outcome(metrics=metrics).write(make_folder(sweep, 1))
+    searcher.conclude_ended()
+    assert [trial.state for trial in sweep.trials] == [TrialState.RUNNING, TrialState.COMPLETE]
+    assert sweep.trials[1].values == [0.625]
+
+
+def test_a_study_in_the_folder_is_found_there_whatever_storage_others_have(bench: Make) -> None:
+    sweep = bench()
+    sweep.searcher().suggest("a")
+    study = studies.load_study(sweep.plan, sweep.folder, "postgresql://me@127.0.0.1:1/others")
+    assert len(study.trials) == 1
+
+
 def test_a_failure_has_its_reason_and_the_sweep_goes_on(bench: Make) -> None:
     sweep = bench(num_trials=2)
     searcher = sweep.searcher()

@@ -1,0 +1,1 @@
+"""Transfer learning: objectives over batches of labelled or unlabelled pictures."""

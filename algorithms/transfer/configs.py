@@ -1,0 +1,161 @@
+"""What can be set about fine-tuning and about the pictures of a domain. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from metaray.algorithms.configs import DataConfig, Section
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.job_section import JobSection
+from metaray.algorithms.transfer.objective_configs import (
+    DANNConfig,
+    DistillConfig,
+    MoCoConfig,
+    SimCLRConfig,
+)
+
+DomainName = Literal[
+    "glyphs", "omniglot", "miniimagenet", "cifar_fs", "fc100", "cub", "folder", "arrays"
+]
+_KEEPS_PARTS = ("folder", "arrays")
+
+
+class DomainConfig(Section):
+    """Labelled pictures, divided within each class into training, validation and test."""
+
+    name: DomainName = "glyphs"
+    """data set"""
+    root: str | None = None
+    """where the raw data is: a folder, for some sets a file; arrays: also a pattern such as
+    digits/usps_*.npz"""
+    cache: str | None = None
+    """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
+    image_size: int | None = Field(None, ge=8, le=512)
+    """pixels per side after resizing; default as the data set is used, and for a target as the
+    source"""
+    channels: Literal[1, 3] | None = None
+    """grey (1) or colour (3) as the network sees pictures; default as the data set has them, and
+    for a target as the source"""
+    num_classes: int = Field(100, ge=3, le=100_000)
+    """glyphs only: characters to draw"""
+    division: Literal["published", "random"] = "random"
+    """published keeps the train, val and test parts of the raw data (folder and arrays); random
+    divides the pictures of each class"""
+    division_seed: int = Field(0, ge=0)
+    """seed of what is divided at random, and of which labels_per_class are kept"""
+    val_share: float = Field(0.1, gt=0, lt=1)
+    """share of each class's pictures for validation, unless a part for it is published"""
+    test_share: float = Field(0.2, gt=0, lt=1)
+    """random division: share of each class's pictures for the test"""
+    labels_per_class: int | None = Field(None, ge=1)
+    """labelled pictures of each class to train on, and at most as many for validation; default
+    all"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return ({"division": "published"} if values.get("name") in _KEEPS_PARTS else {}) | values
+
+    @field_validator("root", "cache")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # workers run in folders of their own
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _in_effect(self) -> Self:
+        if self.division == "published" and self.name not in _KEEPS_PARTS:
+            raise InputError(
+                f"{self.name} has no published parts within its classes: set division = random"
+            )
+        if self.division == "published" and self.test_share != _default("test_share"):
+            raise InputError(
+                "test_share has no effect on published parts: leave it out, or set "
+                "division = random"
+            )
+        if self.name != "glyphs" and self.num_classes != _default("num_classes"):
+            raise InputError(f"num_classes has no effect on {self.name}: leave it out")
+        if self.val_share + self.test_share >= 1 and self.division == "random":
+            raise InputError(
+                f"val_share + test_share = {self.val_share + self.test_share:g} leave nothing to "
+                "train on: they must add up to less than 1"
+            )
+        return self
+
+    def stored(self) -> DataConfig:
+        """What of this decides the prepared pictures."""
+        settings: dict[str, Any] = {"name": self.name, "root": self.root, "cache": self.cache}
+        if self.image_size is not None:
+            settings["image_size"] = self.image_size
+        if self.name == "glyphs":
+            settings["num_classes"] = self.num_classes
+        return DataConfig.model_validate(settings)
+
+    def like(self, source: DomainConfig) -> DomainConfig:
+        """This domain, in the size and channels of ``source`` where its own are not set."""
+        return self.model_copy(
+            update={
+                "image_size": self.image_size or source.stored().image_size,
+                "channels": self.channels or source.channels,
+            }
+        )
+
+
+def _default(key: str) -> Any:
+    return DomainConfig.model_fields[key].default
+
+
+class FinetuneConfig(JobSection):
+    """Fine-tuning: train a network on labelled pictures from where another training left it."""
+
+    references: ClassVar[tuple[str, ...]] = ("scratch", "head", "target_supervised")
+
+    name: Literal["finetune"] = "finetune"
+    strategy: Literal["full", "head", "last_blocks", "discriminative", "gradual"] = "full"
+    """full: all layers alike; head: a linear classifier on the frozen network (linear probe);
+    last_blocks: the last k layer groups and the head; discriminative: learning rates fall from
+    the head to the input (Howard & Ruder 2018); gradual: layer groups are unfrozen one after
+    another from the head (the same)"""
+    last_blocks: int = Field(1, ge=1)
+    """last_blocks: how many layer groups below the head are trained"""
+    rate_factor: float = Field(2.6, gt=1)
+    """discriminative: each layer group learns at the rate of the next one divided by this"""
+    unfreeze_share: float = Field(0.5, gt=0, le=1)
+    """gradual: share of the training after which all layer groups are trained"""
+    l2_sp: float = Field(0.0, ge=0)
+    """pull towards the start (L2-SP, Li et al. 2018): this / 2 times the squared distance of the
+    backbone's weights from where they started; takes the place of their weight decay"""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """share of the features that are dropped before the head in training"""
+
+    @model_validator(mode="after")
+    def _in_effect(self) -> Self:
+        for key, strategy in (
+            ("last_blocks", "last_blocks"),
+            ("rate_factor", "discriminative"),
+            ("unfreeze_share", "gradual"),
+        ):
+            default = FinetuneConfig.model_fields[key].default
+            if getattr(self, key) != default and self.strategy != strategy:
+                raise InputError(
+                    f"job.{key} has no effect on the strategy {self.strategy}: leave it out, or "
+                    f"set job.strategy = {strategy}"
+                )
+        if self.l2_sp and self.strategy == "head":
+            raise InputError(
+                "job.l2_sp has no effect on job.strategy = head, which leaves the backbone where "
+                "it started: leave it out"
+            )
+        return self
+
+
+JobConfig = Annotated[
+    FinetuneConfig | DANNConfig | DistillConfig | SimCLRConfig | MoCoConfig,
+    Field(discriminator="name"),
+]

@@ -1,0 +1,209 @@
+"""Labelled pictures of one domain, divided within each class into training, validation and test.
+
+Episodes hold whole classes out; here every part has all classes, and other pictures of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.random import SeedSequence, default_rng
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.catalog import BY_PART, DATASETS, open_store
+from metaray.algorithms.tasks.channels import converted
+from metaray.algorithms.tasks.dataset import ImageDataset
+from metaray.algorithms.tasks.parts import Mapper, Progress
+from metaray.algorithms.tasks.store import ImageStore
+from metaray.algorithms.transfer.configs import DomainConfig
+
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the pictures of one part lie."""
+
+    classes: Indices
+    """stored class of each picture, ``[n]``"""
+    rows: Indices
+    """its row there, ``[n]``"""
+    labels: Indices
+    """its label, ``[n]``"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Examples:
+    """The pictures of a domain by part and index. Pickling it sends paths and settings alone."""
+
+    def __init__(self, store: ImageStore, config: DomainConfig) -> None:
+        self.store = store
+        self.config = config
+        by_part = config.division == "published"
+        self.class_names, held = _stored_classes(store.header.class_names, by_part)
+        self._places = _divided(store, self.class_names, held, config)
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash that the store recorded."""
+        return self.store.header.sha256
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+        stored, height, width = self.store.header.image_shape
+        return self.config.channels or stored, height, width
+
+    def count(self, part: Part) -> int:
+        """Pictures in ``part``."""
+        return len(self._places[part])
+
+    def labels(self, part: Part) -> Indices:
+        """Labels ``[n]`` of all pictures of ``part``: places in ``class_names``."""
+        return self._places[part].labels
+
+    def pictures(self, part: Part, indices: Indices) -> Tensor:
+        """Pictures ``[len(indices), C, H, W]`` in [0, 1], float32."""
+        place = self._places[part]
+        pixels = np.empty((len(indices), *self.store.header.image_shape), np.uint8)
+        for out, index in enumerate(indices):
+            pixels[out] = self.store.images(int(place.classes[index]))[place.rows[index]]
+        x = torch.from_numpy(np.divide(pixels, np.float32(255), dtype=np.float32))
+        return converted(x, self.input_shape[0])
+
+    def without_label_limit(self) -> Examples:
+        """The same pictures, all of them to train on, for who sees no labels."""
+        unlimited = self.config.model_copy(update={"labels_per_class": None})
+        return Examples(self.store, unlimited)
+
+    def describe(self) -> dict[str, int]:
+        """Pictures of each part."""
+        return {part: self.count(part) for part in PARTS}
+
+
+def open_examples(
+    config: DomainConfig, progress: Progress | None = None, mapper: Mapper = map
+) -> Examples:
+    """The pictures of ``config``, prepared first if need be.
+
+    Raises:
+        InputError: raw data is missing or damaged, or a part would be empty.
+    """
+    table = BY_PART if config.division == "published" else DATASETS
+    dataset = table[config.name]
+    assert isinstance(dataset, ImageDataset)  # DomainConfig has no other names
+    stored = config.stored()
+    if progress is None:
+        return Examples(open_store(dataset, stored, mapper=mapper), config)
+    return Examples(open_store(dataset, stored, progress, mapper), config)
+
+
+def check_same_classes(source: Examples, target: Examples) -> None:
+    """Raise InputError unless both domains have the same classes."""
+    if source.class_names == target.class_names:
+        return
+    only = [sorted(set(a) - set(b))[:3] for a, b in _both_ways(source, target)]
+    found = f"{len(source.class_names)} and {len(target.class_names)} classes"
+    told = "; ".join(
+        f"only the {side} has {', '.join(names)}"
+        for side, names in zip(("source", "target"), only, strict=True)
+        if names
+    )
+    raise InputError(
+        f"source and target must have the same classes, found {found} ({told}): name the folders "
+        "or labels of both alike"
+    )
+
+
+def _both_ways(source: Examples, target: Examples) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    names = source.class_names, target.class_names
+    return [names, (names[1], names[0])]
+
+
+def _stored_classes(
+    stored: Sequence[str], by_part: bool
+) -> tuple[tuple[str, ...], list[tuple[Part | None, int]]]:
+    """Class names, and for each stored class its part and the place of its name."""
+    split: list[tuple[Part | None, str]] = []
+    for name in stored:
+        head, _, rest = name.partition("/")
+        part = next((p for p in PARTS if by_part and rest and p == head), None)
+        split.append((part, rest if part else name))
+    names = tuple(sorted({name for _, name in split}, key=_numbers_by_value))
+    place = {name: label for label, name in enumerate(names)}
+    return names, [(part, place[name]) for part, name in split]
+
+
+def _numbers_by_value(name: str) -> tuple[int, int, str]:
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
+
+def _divided(
+    store: ImageStore,
+    names: tuple[str, ...],
+    held: list[tuple[Part | None, int]],
+    config: DomainConfig,
+) -> dict[Part, Place]:
+    """Where the pictures of each part lie: a pure function of the store and the settings."""
+    taken: dict[Part, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
+    published = {part for part, _ in held if part}
+    if config.division == "published" and not {"train", "test"} <= published:
+        found = ", ".join(sorted(published)) or "no parts"
+        raise InputError(
+            f"{config.name} publishes {found}, and not both train and test: set division = random"
+        )
+    for label, name in enumerate(names):
+        own = [(part, c) for c, (part, place) in enumerate(held) if place == label]
+        for part, rows in _parts_of_class(store, own, label, config, "val" in published):
+            taken[part] += [(c, row, label) for c, row in rows]
+        for part in PARTS:
+            if not taken[part] or taken[part][-1][2] != label:
+                raise InputError(
+                    f"class {name} of {config.name} has no pictures for {part}: add some, "
+                    "remove the class, or change val_share, test_share or division"
+                )
+    return {part: Place(*np.array(rows, np.int64).T) for part, rows in taken.items()}
+
+
+_Rows = list[tuple[int, int]]
+
+
+def _parts_of_class(
+    store: ImageStore,
+    own: list[tuple[Part | None, int]],
+    label: int,
+    config: DomainConfig,
+    has_val: bool,
+) -> list[tuple[Part, _Rows]]:
+    """The pictures (stored class, row) of one class by part, in an order drawn by the seed."""
+    rng = default_rng(SeedSequence(config.division_seed, spawn_key=(label,)))
+    parts: dict[Part, _Rows] = {part: [] for part in PARTS}
+    for part, c in own:
+        rows = [(c, int(row)) for row in rng.permutation(len(store.images(c)))]
+        parts[part or "train"] += rows
+    rows = parts["train"]
+    if config.division == "random":
+        test = _share(len(rows), config.test_share)
+        parts["test"], rows = rows[:test], rows[test:]
+        val = _share(len(rows) + test, config.val_share)
+        parts["val"], rows = rows[:val], rows[val:]
+    elif not has_val:
+        val = _share(len(rows), config.val_share)
+        parts["val"], rows = rows[:val], rows[val:]
+    limit = config.labels_per_class
+    parts["train"], parts["val"] = rows[:limit], parts["val"][:limit]
+    return list(parts.items())
+
+
+def _share(count: int, share: float) -> int:
+    return max(1, round(count * share))

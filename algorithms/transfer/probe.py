@@ -1,0 +1,155 @@
+"""How much of the classes the features of a frozen encoder hold, without training it further.
+
+* k-NN: Wu, Xiong, Yu & Lin, "Unsupervised Feature Learning via Non-Parametric Instance
+  Discrimination", CVPR 2018 (arXiv 1805.01978), section 3.4: the k most similar training pictures
+  vote, with weight ``exp(cos / t)``; k = 200 and t = 0.07.
+* linear probe: logistic regression on standardised features, by scikit-learn.
+* nearest centroid: few-shot episodes, in which the class is that of the nearest mean of support
+  features (Snell et al. 2017).
+
+Deviation of the linear probe: the literature trains it by SGD on augmented pictures; here features
+are computed once, and the regression (with an L2 penalty) is solved.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.nearest_centroid import nearest_centroid, unit_rows
+
+Features = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
+
+_CHUNK = 512  # test pictures whose similarities are held at once
+
+
+class Accuracy(NamedTuple):
+    """Share of right test pictures."""
+
+    value: float
+    low: float
+    """lower end of Wilson's 95 % interval"""
+    high: float
+    """upper end"""
+    num_pictures: int
+
+
+def knn_probe(
+    train_x: Features,
+    train_y: Labels,
+    test_x: Features,
+    test_y: Labels,
+    neighbours: int = 200,
+    temperature: float = 0.07,
+) -> Accuracy:
+    """Accuracy on the test features ``[M, F]`` of a vote of the training features ``[N, F]``.
+
+    All training features vote where there are fewer than ``neighbours``.
+
+    Raises:
+        InputError: a set is empty, does not fit its labels, or holds NaN.
+    """
+    _check(train_x, train_y, test_x, test_y)
+    train, test = unit_rows(train_x), unit_rows(test_x)
+    classes, train_class = np.unique(train_y, return_inverse=True)
+    k = min(neighbours, len(train))
+    predicted = []
+    for first in range(0, len(test), _CHUNK):
+        cosines = test[first : first + _CHUNK] @ train.T
+        nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        weights = np.exp((np.take_along_axis(cosines, nearest, 1) - 1) / temperature)
+        votes = np.zeros((len(cosines), len(classes)))
+        np.add.at(votes, (np.arange(len(cosines))[:, None], train_class[nearest]), weights)
+        predicted.append(classes[votes.argmax(1)])
+    return _accuracy(np.concatenate(predicted), test_y)
+
+
+def linear_probe(
+    train_x: Features,
+    train_y: Labels,
+    test_x: Features,
+    test_y: Labels,
+    penalty: float = 1.0,
+    max_iterations: int = 1000,
+) -> Accuracy:
+    """Accuracy on the test features ``[M, F]`` of a linear classifier of ``[N, F]``.
+
+    ``penalty`` is the strength of the L2 penalty (the inverse of scikit-learn's C).
+
+    Raises:
+        InputError: as ``knn_probe``, or there is one class alone.
+    """
+    _check(train_x, train_y, test_x, test_y)
+    if len(np.unique(train_y)) < 2:
+        raise InputError(
+            f"a linear probe needs two classes or more, got label {train_y[0]} alone: give "
+            "training pictures of the other classes"
+        )
+    regression = LogisticRegression(C=1 / penalty, max_iter=max_iterations)
+    model = make_pipeline(StandardScaler(), regression)
+    with warnings.catch_warnings():
+        # a classifier that could still fit a little better is a fair probe
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(train_x.astype(np.float64), train_y)
+    return _accuracy(model.predict(test_x.astype(np.float64)), test_y)
+
+
+def centroid_accuracies(
+    x: Features, y: Labels, ways: int, shots: int, queries: int, num_episodes: int, seed: int
+) -> NDArray[np.float64]:
+    """Accuracy of the nearest class mean in each of ``num_episodes`` episodes, ``[E]``.
+
+    Of features ``[N, F]`` at length one, as ``nearest_centroid`` has it.
+
+    Raises:
+        InputError: too few classes have ``shots + queries`` pictures.
+    """
+    _check(x, y, x, y)
+    each = shots + queries
+    classes = [rows for c in np.unique(y) if len(rows := np.flatnonzero(y == c)) >= each]
+    if len(classes) < ways:
+        raise InputError(
+            f"{len(classes)} classes have the {each} pictures of an episode, which are fewer than "
+            f"{ways} ways: lower ways, shots or queries"
+        )
+    random = np.random.default_rng(seed)
+    accuracies = []
+    for _ in range(num_episodes):
+        picked = random.choice(len(classes), ways, replace=False)
+        rows = np.stack([random.choice(classes[c], each, replace=False) for c in picked])
+        support, query = rows[:, :shots], rows[:, shots:]
+        found = nearest_centroid(
+            x[support.ravel()], np.repeat(range(ways), shots), x[query.ravel()]
+        )
+        accuracies.append(np.mean(found == np.repeat(range(ways), queries)))
+    return np.array(accuracies)
+
+
+def _check(train_x: Features, train_y: Labels, test_x: Features, test_y: Labels) -> None:
+    for name, x, y in (("training", train_x, train_y), ("test", test_x, test_y)):
+        if not len(x) or len(x) != len(y):
+            raise InputError(
+                f"a probe needs {name} features with a label each, got {len(x)} features and "
+                f"{len(y)} labels"
+            )
+        if not np.isfinite(x).all():
+            raise InputError(
+                f"the {name} features are infinite or NaN, as of an encoder that diverged: lower "
+                "its learning rate"
+            )
+
+
+def _accuracy(predicted: Labels, labels: Labels) -> Accuracy:
+    right = int((predicted == labels).sum())
+    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
+    return Accuracy(right / len(labels), interval.low, interval.high, len(labels))

@@ -1,0 +1,57 @@
+"""Defaults of each kind of transfer job, by the data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Recipe = dict[str, Any]
+"""A flat dict from config path to value."""
+
+# A narrow network that is as large as the data sets of these sizes can fill.
+_NETWORK: Recipe = {"model.name": "conv4"}
+_BY_JOB: dict[str, Recipe] = {
+    "finetune": {},
+    # Ganin et al. 2016; accuracy on the source, which validation sees, is no reason to stop early
+    "dann": {
+        "train.batch_size": 64,
+        "train.shard_size": 64,
+        "train.lr": 0.01,
+        "train.schedule": "dann",
+        "train.weight_decay": 0.0,
+        "evaluate.checkpoint": "last",
+    },
+    # of Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699), who compare such methods on CIFAR-100
+    "distill": {"train.lr": 0.05, "train.weight_decay": 5e-4},
+    # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
+    "simclr": {
+        "train.batch_size": 256,
+        "train.shard_size": 128,
+        "train.optimizer": "lars",
+        "train.lr": 1.0,
+        "train.weight_decay": 1e-6,
+        "train.warmup": 0.01,
+        "evaluate.checkpoint": "last",
+    },
+    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10
+    "moco": {
+        "train.batch_size": 256,
+        "train.shard_size": 128,
+        "train.lr": 0.03,
+        "train.weight_decay": 1e-4,
+        "job.queue_size": 4096,
+        "job.momentum": 0.99,
+        "evaluate.checkpoint": "last",
+    },
+}
+
+
+# A few labels are seen in a step or two: passes over them are no measure of training.
+_FEW_LABELS: Recipe = {"train.steps": 500}
+
+
+def transfer_defaults(job: str, data: str, few_labels: bool = False) -> Recipe:
+    """The settings of ``job`` on ``data`` beside the class defaults.
+
+    ``few_labels``: the number of labelled pictures is limited.
+    """
+    return _NETWORK | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})

@@ -1,0 +1,65 @@
+"""Where a job is computed: in this process, or in the workers of Ray Train."""
+
+from __future__ import annotations
+
+import torch
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.allocator import keep_freed_memory
+from metaray.platform.checkpoint import CheckpointStore
+from metaray.platform.config import ComputeConfig
+from metaray.platform.monitor import Monitor
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.transfer.blueprint import Plan, TransferBlueprint
+from metaray.platform.transfer.keeper import RunKeeper
+from metaray.platform.transfer.trainer import Trainer
+from metaray.platform.transfer.world import Alone
+from metaray.platform.worker import choose_device
+
+
+def check_place(workers: ComputeConfig, address: str) -> None:
+    """Raise InputError where settings of the place cannot take effect or are not there."""
+    if workers.count == 0:
+        choose_device(workers)
+        if address != "local":
+            raise InputError(
+                f"workers.count = 0 computes in this process, so --address {address} has no "
+                "effect: set workers.count or leave out --address"
+            )
+
+
+def compute(
+    plan: Plan,
+    blueprint: TransferBlueprint,
+    run: RunDirectory,
+    store: CheckpointStore,
+    address: str,
+    monitor: Monitor,
+) -> bool:
+    """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
+
+    Raises:
+        InputError: more workers than there are resources for.
+        TrainingError: the job cannot go on.
+    """
+    workers, latest = plan.config.workers, store.latest()
+    assert latest is not None  # the first one is written before
+    with monitor.training(blueprint.steps, latest.step, None) as watch:
+        if workers.count:
+            from metaray.platform.transfer.ray_job import train_on_ray
+
+            return train_on_ray(plan, run, address, watch)
+        prepare_process(workers)
+        keeper = RunKeeper(run, store, watch.on_row, watch.stop_requested)
+        try:
+            return Trainer(blueprint, Alone(), choose_device(workers), keeper).run()
+        finally:
+            keeper.close()
+
+
+def prepare_process(workers: ComputeConfig) -> None:
+    """Threads and memory of a process that computes; their number changes the order of sums."""
+    keep_freed_memory()
+    torch.set_num_threads(workers.threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,47 @@
+"""What each worker of Ray Train does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+import ray.train.torch
+import torch
+
+from metaray.platform.config import ComputeConfig
+from metaray.platform.transfer.blueprint import Domains, TransferBlueprint
+from metaray.platform.transfer.compute import prepare_process
+from metaray.platform.transfer.ray_keeper import RemoteKeeper
+from metaray.platform.transfer.trainer import Trainer
+from metaray.platform.transfer.world import Group, PeerLost
+from metaray.platform.worker import choose_device
+
+
+def work(job: dict[str, Any]) -> bool:
+    """Train and test from the keeper's newest checkpoint; whether it was asked to stop.
+
+    An error that another try would meet again is told to the keeper, which ends the job; what is
+    raised here, Ray Train takes for a lost worker.
+    """
+    plan, keeper = job["plan"], job["keeper"]
+    if ray.get(keeper.failed.remote()):
+        return False
+    try:
+        prepare_process(plan.config.workers)
+        blueprint = TransferBlueprint(plan, Domains.open(plan.config))
+        device = _device(plan.config.workers)
+        return Trainer(blueprint, Group(), device, RemoteKeeper(keeper)).run()
+    except PeerLost:
+        raise
+    except Exception as error:
+        ray.get(keeper.fail.remote(error))
+        raise
+
+
+def _device(workers: ComputeConfig) -> torch.device:
+    """That of the settings; of several GPUs the one that Ray gave to this worker."""
+    device = choose_device(workers)
+    if device.type == "cuda" and device.index is None:
+        own: torch.device = ray.train.torch.get_device()
+        return own
+    return device

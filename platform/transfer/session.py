@@ -1,0 +1,163 @@
+"""A transfer job from beginning to end: what ``metaray transfer`` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.examples import Examples, open_examples
+from metaray.platform.checkpoint import Checkpoint, CheckpointStore, read_checkpoint
+from metaray.platform.config_io import changed_keys, override
+from metaray.platform.decoding import decoder
+from metaray.platform.monitor import Monitor
+from metaray.platform.preparing import preparing
+from metaray.platform.results import write_config
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.session import Stopped
+from metaray.platform.transfer.begin import begin, fingerprint, plan_again
+from metaray.platform.transfer.blueprint import (
+    Domains,
+    Plan,
+    TransferBlueprint,
+    check_batch_norm,
+)
+from metaray.platform.transfer.compute import check_place, compute
+from metaray.platform.transfer.config import TransferConfig
+from metaray.platform.transfer.config_io import read_transfer_config
+from metaray.platform.transfer.data_record import check_same_data, read_data, write_data
+from metaray.platform.transfer.references import reference_config
+from metaray.platform.transfer.results import read_summary, write_summary
+
+# What may differ when a job is resumed: nothing that has already shaped its weights.
+_RESUMABLE = (
+    *(f"{section}.{key}" for section in ("data", "target") for key in ("root", "cache")),
+    *(
+        f"workers.{key}"
+        for key in ("count", "min_count", "cpus", "gpus", "device", "max_", "start_")
+    ),
+    *(f"train.{key}" for key in ("checkpoint_every", "keep_checkpoints")),
+    "evaluate.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One transfer job in this process."""
+
+    run: RunDirectory
+    plan: Plan
+    blueprint: TransferBlueprint
+    monitor: Monitor
+    address: str
+
+    @property
+    def store(self) -> CheckpointStore:
+        """The run's checkpoints."""
+        keep = self.plan.config.train.keep_checkpoints
+        return CheckpointStore(self.run.checkpoints, fingerprint(self.plan), keep)
+
+
+def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> dict[str, Any]:
+    """A new job in ``out``: training, test, references and report; the summary.
+
+    Raises:
+        InputError: bad input, before anything is written but the folder.
+        TrainingError: the job cannot go on; its last checkpoint is kept.
+        Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
+    """
+    check_place(config.workers, address)
+    domains = open_domains(config, address)
+    beginning = begin(config, domains)
+    blueprint = TransferBlueprint(beginning.plan, domains)
+    check_batch_norm(config, blueprint)
+    run = RunDirectory.create(out)
+    write_data(run, domains, beginning)
+    write_config(run.config, config)
+    if beginning.origin is not None:
+        monitor.message(beginning.origin.sentence)
+    job = Job(run=run, plan=beginning.plan, blueprint=blueprint, monitor=monitor, address=address)
+    job.store.save(beginning.checkpoint)
+    return _finish(job)
+
+
+def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
+    """Continue the job in ``folder`` from its last checkpoint; the summary.
+
+    Raises:
+        InputError: no job there, or an override of something that has shaped the weights already.
+    """
+    run = RunDirectory.open(folder)
+    before = read_transfer_config(run.config)
+    config = override(before, overrides)
+    for key in changed_keys(before, config):
+        if not key.startswith(_RESUMABLE):
+            raise InputError(
+                f"{key} cannot be changed when a job is resumed, since its weights come from the "
+                "old value: start a new one"
+            )
+    check_place(config.workers, address)
+    domains = open_domains(config, address)
+    check_same_data(run, domains)
+    checkpoint = _newest(run)
+    plan = plan_again(config, checkpoint, read_data(run)["teacher"])
+    job = Job(
+        run=run,
+        plan=plan,
+        blueprint=TransferBlueprint(plan, domains),
+        monitor=monitor,
+        address=address,
+    )
+    job.store.load(checkpoint.step)  # one of another network is known before workers start
+    write_config(run.config, config)
+    return _finish(job)
+
+
+def open_domains(config: TransferConfig, address: str = "local") -> Domains:
+    """The pictures, prepared with progress if need be."""
+    mapper = decoder(config.workers.count if address == "local" else 0)
+
+    def opened(domain: DomainConfig) -> Examples:
+        with preparing(domain.name) as progress:
+            return open_examples(domain, progress, mapper)
+
+    source = opened(config.data)
+    return Domains.checked(source, None if config.target is None else opened(config.tested))
+
+
+def _finish(job: Job) -> dict[str, Any]:
+    """Train and test, then the references, then the report."""
+    config = job.plan.config
+    stopped = compute(job.plan, job.blueprint, job.run, job.store, job.address, job.monitor)
+    if stopped:
+        step = _newest(job.run).step
+        raise Stopped(
+            f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue with "
+            f"metaray transfer {config.job.name} --resume {job.run.path}"
+        )
+    references = {name: _reference(job, name) for name in config.evaluate.references}
+    summary = write_summary(job.run, job.plan, job.blueprint, _newest(job.run), references)
+    from metaray.platform.transfer.report import write_transfer_report  # matplotlib takes a second
+
+    write_transfer_report(job.run)
+    return summary
+
+
+def _reference(job: Job, name: str) -> dict[str, Any]:
+    """The summary of a job to compare with, done in a folder of its own, or done before."""
+    folder = job.run.path / "references" / name
+    job.monitor.message(f"reference {name}: {folder}")
+    if (done := read_summary(RunDirectory(folder))) is not None:
+        return done
+    if RunDirectory(folder).config.is_file():
+        return resume(folder, [], job.address, job.monitor)
+    return train(reference_config(job.plan.config, name), folder, job.address, job.monitor)
+
+
+def _newest(run: RunDirectory) -> Checkpoint:
+    paths = sorted(run.checkpoints.glob("step-*.safetensors"))
+    if not paths:
+        raise InputError(f"{run.path} has no checkpoint: start a new job")
+    return read_checkpoint(paths[-1])

@@ -1,0 +1,146 @@
+"""Transfer jobs in the workers of Ray Train: the same result, also after one is killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+
+pytestmark = pytest.mark.ray
+
+WAIT_S = 200.0
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A job with dropout and batch norm over shards."""
+    folder: Path = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 60), ("test", 30)):
+        labels = np.arange(count) % 3
+        images = rng.integers(0, 150, (count, 16, 16), dtype=np.uint8)
+        images += (40 * labels).astype(np.uint8)[:, None, None]
+        np.savez(folder / f"{part}.npz", images=images, labels=labels)
+    return [
+        "data.name=arrays",
+        f"data.root={folder}",
+        f"data.cache={folder / 'cache'}",
+        "data.image_size=16",
+        "model.width=4",
+        "job.dropout=0.3",
+        "train.steps=20",
+        "train.batch_size=24",
+        "train.shard_size=8",
+        "train.validate_every=10",
+        "train.checkpoint_every=5",
+        "workers.cpus=0.5",
+    ]
+
+
+@pytest.fixture(scope="module")
+def in_process(metaray: Command, sets: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("in_process") / "run"
+    done = metaray("transfer", "finetune", "--out", folder, *arguments([*sets, "workers.count=0"]))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def weights(folder: Path) -> np.ndarray:
+    from metaray.platform.checkpoint import read_checkpoint
+
+    newest = max((folder / "checkpoints").iterdir())
+    return read_checkpoint(newest).tensors["params"].numpy()
+
+
+def test_two_workers_give_the_result_of_one_process(
+    metaray: Command, sets: list[str], in_process: Path, tmp_path: Path
+) -> None:
+    done = metaray(
+        "transfer", "finetune", "--out", tmp_path / "run", *arguments([*sets, "workers.count=2"])
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(weights(tmp_path / "run"), weights(in_process), atol=1e-5)
+    mine, theirs = summary_of(tmp_path / "run"), summary_of(in_process)
+    assert mine["accuracy"] == theirs["accuracy"]
+    rows = rows_of(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert {row["workers"] for row in rows} == {2}
+
+
+def test_more_workers_than_room_are_refused_at_once(
+    here: Command, sets: list[str], tmp_path: Path
+) -> None:
+    began = monotonic()
+    done = here(
+        "transfer", "finetune", "--out", tmp_path / "run", *arguments([*sets, "workers.count=999"])
+    )
+    assert done.returncode == 2
+    assert "of 999 workers" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert monotonic() - began < 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_worker_and_a_killed_driver_change_nothing(
+    metaray: Command, environment: dict[str, str], sets: list[str], tmp_path: Path
+) -> None:
+    """In float64, as 400 steps of float32 make a visible difference of the order of sums."""
+    longer = [
+        *sets,
+        "workers.precision=float64",
+        "train.steps=400",
+        "train.validate_every=200",
+        "train.checkpoint_every=20",
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = metaray("transfer", "finetune", "--out", whole, *arguments([*longer, "workers.count=0"]))
+    assert done.returncode == 0, done.stderr
+    command = [*COMMAND, "transfer", "finetune", "--out", str(killed)]
+    with subprocess.Popen(
+        [*command, *arguments([*longer, "workers.count=2"])],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as driver:
+        try:
+            wait_for_step(killed, 30)
+            workers = [
+                child
+                for child in psutil.Process(driver.pid).children(recursive=True)
+                if "RayTrainWorker" in child.name()
+            ]
+            assert len(workers) == 2
+            workers[0].kill()
+            reached = steps(killed)
+            wait_for_step(killed, reached + 30)
+        finally:
+            driver.kill()
+    resumed = metaray("transfer", "finetune", "--resume", killed, *arguments(["workers.count=1"]))
+    assert resumed.returncode == 0, resumed.stderr
+    np.testing.assert_allclose(weights(killed), weights(whole), rtol=0, atol=1e-9)
+    rows = rows_of(killed)
+    assert [row["step"] for row in rows] == list(range(1, 401))
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    deadline = monotonic() + WAIT_S
+    while steps(folder) < step:
+        assert monotonic() < deadline, f"step {step} did not come, {steps(folder)} did"
+        sleep(0.2)

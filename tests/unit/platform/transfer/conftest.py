@@ -1,0 +1,139 @@
+"""Small jobs: coloured squares that a narrow network tells apart in a few steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metaray.platform.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.transfer.begin import Beginning, begin, fingerprint
+from metaray.platform.transfer.blueprint import Domains, TransferBlueprint
+from metaray.platform.transfer.config import TransferConfig
+from metaray.platform.transfer.config_io import load_transfer_config
+from metaray.platform.transfer.keeper import RunKeeper
+from metaray.platform.transfer.trainer import Trainer
+from metaray.platform.transfer.world import Alone, PeerLost, World
+
+TINY = [
+    "model.width=4",
+    "data.image_size=16",
+    "train.steps=6",
+    "train.batch_size=12",
+    "train.shard_size=4",
+    "train.validate_every=3",
+    "train.checkpoint_every=2",
+    "workers.count=0",
+    "workers.precision=float64",
+]
+
+
+def write_squares(path: Path, per_class: int, seed: int, classes: int = 3) -> None:
+    """An ``.npz`` of noisy pictures whose class is the quarter that is bright."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), per_class)
+    images = rng.integers(0, 120, (len(labels), 16, 16), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        y, x = divmod(int(label), 2)
+        image[8 * y : 8 * y + 8, 8 * x : 8 * x + 8] += 100
+    np.savez(path, images=images, labels=labels)
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings of the data: train and test files, prepared once."""
+    folder: Path = tmp_path_factory.mktemp("squares")
+    write_squares(folder / "train.npz", 20, 0)
+    write_squares(folder / "test.npz", 10, 1)
+    return ["data.name=arrays", f"data.root={folder}", f"data.cache={folder / 'cache'}", *TINY]
+
+
+class Threads(World):
+    """Processes of a world as threads of this one, which add in the order of their ranks."""
+
+    def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
+        self.rank, self.size, self._shared = rank, size, shared
+
+    def add(self, vector: Tensor) -> None:
+        """As all-reduce."""
+        self._shared[self.rank] = vector.clone()
+        self._wait()
+        total = sum(self._shared[rank] for rank in range(self.size))
+        self._wait()
+        vector.copy_(total)
+
+    def _wait(self) -> None:
+        try:
+            self._shared["barrier"].wait(timeout=20)
+        except threading.BrokenBarrierError as error:
+            raise PeerLost("a thread is gone") from error
+
+
+class TinyJob:
+    """A job in a folder, for as many runs of its trainer as a test likes."""
+
+    def __init__(self, folder: Path, sets: list[str]) -> None:
+        self.config: TransferConfig = load_transfer_config(None, sets)
+        self.domains = Domains.open(self.config)
+        self.beginning: Beginning = begin(self.config, self.domains)
+        self.run = RunDirectory.create(folder)
+        self.rows: list[dict[str, Any]] = []
+        keep = self.config.train.keep_checkpoints
+        self.store = CheckpointStore(self.run.checkpoints, fingerprint(self.beginning.plan), keep)
+        self.store.save(self.beginning.checkpoint)
+
+    @property
+    def blueprint(self) -> TransferBlueprint:
+        return TransferBlueprint(self.beginning.plan, self.domains)
+
+    def trainer(self, world: World, stop: Callable[[], bool] = lambda: False) -> Trainer:
+        keeper = RunKeeper(self.run, self.store, self.rows.append, stop)
+        return Trainer(self.blueprint, world, torch.device("cpu"), keeper)
+
+    def train(self, size: int = 1) -> Checkpoint:
+        """All of it, by ``size`` threads; the last checkpoint."""
+        if size == 1:
+            self.trainer(Alone()).run()
+        else:
+            self._train_in_threads(size)
+        last = self.store.latest()
+        assert last is not None
+        return last
+
+    def _train_in_threads(self, size: int) -> None:
+        shared = {"barrier": threading.Barrier(size)}
+        trainers = [self.trainer(Threads(rank, size, shared)) for rank in range(size)]
+        errors: list[BaseException] = []
+
+        def run(trainer: Trainer) -> None:
+            try:
+                trainer.run()
+            except BaseException as error:
+                errors.append(error)
+                shared["barrier"].abort()
+
+        threads = [threading.Thread(target=run, args=(trainer,)) for trainer in trainers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+
+@pytest.fixture
+def job(squares: list[str], tmp_path: Path) -> Callable[..., TinyJob]:
+    """A job under further settings."""
+    count = iter(range(100))
+
+    def make(*sets: str) -> TinyJob:
+        return TinyJob(tmp_path / f"run{next(count)}", [*squares, *sets])
+
+    return make

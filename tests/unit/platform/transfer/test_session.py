@@ -1,0 +1,143 @@
+"""Whole jobs in this process: what they leave, how they go on, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.monitor import TerminalMonitor, TrainingWatch
+from metaray.platform.session import Stopped
+from metaray.platform.transfer import session
+from metaray.platform.transfer.config_io import load_transfer_config
+from metaray.platform.transfer.figures import accuracy_figures, wilson_interval
+
+QUIET = TerminalMonitor(Console(quiet=True))
+
+
+class StopAfter(TerminalMonitor):
+    """Asks to stop at a step."""
+
+    def training(self, *args: Any) -> Any:
+        watching = super().training(*args)
+        rows: list[Any] = []
+
+        class Context:
+            def __enter__(self) -> TrainingWatch:
+                watching.__enter__()
+                return TrainingWatch(
+                    on_row=rows.append,
+                    notify=lambda text: None,
+                    stop_requested=lambda: len(rows) >= 3,
+                )
+
+            def __exit__(self, *error: Any) -> None:
+                watching.__exit__(*error)
+
+        return Context()
+
+
+def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_path: Path) -> None:
+    sets = ['evaluate.references=["head", "scratch"]', "job.strategy=discriminative"]
+    summary = session.train(
+        load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
+    )
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert 0 <= summary["interval"][0] <= summary["accuracy"] <= summary["interval"][1] <= 1
+    assert summary["num_examples"] == 30
+    assert summary["references"].keys() == {"head", "scratch"}
+    for name in ("head", "scratch"):
+        own = json.loads((tmp_path / "run" / "references" / name / "summary.json").read_text())
+        assert summary["references"][name]["accuracy"] == own["accuracy"]
+        assert own["steps"] == summary["steps"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    for text in ("Fine-tuning on own arrays", "scratch", "metaray transfer finetune", "Confusion"):
+        assert text in page
+    pngs = {path.name for path in (tmp_path / "run" / "plots").iterdir()}
+    assert pngs == {"loss.png", "accuracy.png", "learning_rate.png", "confusion.png"}
+
+
+def test_a_stopped_job_goes_on_as_if_it_had_not_been(squares: list[str], tmp_path: Path) -> None:
+    config = load_transfer_config(None, squares)
+    with pytest.raises(Stopped, match="--resume"):
+        session.train(config, tmp_path / "run", "local", StopAfter(Console(quiet=True)))
+    resumed = session.resume(tmp_path / "run", ["train.keep_checkpoints=1"], "local", QUIET)
+    whole = session.train(config, tmp_path / "whole", "local", QUIET)
+    assert resumed["params_sha256"] == whole["params_sha256"]
+    again = session.resume(tmp_path / "run", [], "local", QUIET)
+    assert again["accuracy"] == whole["accuracy"]
+
+
+def test_what_shaped_the_weights_cannot_change_on_resume(
+    squares: list[str], tmp_path: Path
+) -> None:
+    session.train(load_transfer_config(None, squares), tmp_path / "run", "local", QUIET)
+    with pytest.raises(InputError, match="train.lr cannot be changed"):
+        session.resume(tmp_path / "run", ["train.lr=1"], "local", QUIET)
+    with np.load(Path(squares[1].partition("=")[2]) / "test.npz") as arrays:
+        other = {"images": 255 - arrays["images"], "labels": arrays["labels"]}
+    (tmp_path / "other").mkdir()
+    for part in ("train", "test"):
+        np.savez(tmp_path / "other" / f"{part}.npz", **other)
+    with pytest.raises(InputError, match="does not hold the pictures"):
+        session.resume(tmp_path / "run", [f"data.root={tmp_path / 'other'}"], "local", QUIET)
+
+
+def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path) -> None:
+    sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=2"]
+    summary = session.train(
+        load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
+    )
+    assert summary["probes"].keys() == {"nearest_centroid", "knn_probe", "linear_probe"}
+    assert summary["accuracy"] == summary["probes"]["linear_probe"]["accuracy"]
+    assert "linear classifier" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sets", "sentence"),
+    [
+        (["train.batch_size=8", "train.shard_size=1"], "batch norm needs two pictures"),
+        (["job.name=dann"], "needs a second domain"),
+        (["job.name=distill"], "needs a teacher"),
+        (["target.name=glyphs", "target.num_classes=3"], "must have the same classes"),
+        (["workers.device=cuda"], "finds no CUDA device"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    squares: list[str], tmp_path: Path, sets: list[str], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        session.train(
+            load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_wilson_interval() -> None:
+    """The textbook case of no success among ten, and symmetry."""
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    low, high = wilson_interval(30, 100)
+    assert wilson_interval(70, 100) == pytest.approx((1 - high, 1 - low))
+    figures = accuracy_figures(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_the_command_shows_the_result(
+    squares: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    from metaray.platform.cli.main import app
+
+    words = [part for item in squares for part in ("--set", item)]
+    run: Callable[..., Any] = app
+    with pytest.raises(SystemExit) as ended:
+        run(["transfer", "finetune", *words, "--out", str(tmp_path / "run")])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "Fine-tuning on own arrays: accuracy" in shown
+    assert str(tmp_path / "run" / "report.html") in shown
