@@ -19,7 +19,7 @@ Deviations:
   authors shuffle anew in each pass. 100 steps are the paper's text; the authors' code makes 100
   passes.
 * Mini-batches of training are independent draws rather than passes over the shuffled data, and
-  their images are not augmented here.
+  augmentation (``data.augment``) shifts and flips where the authors crop and change colours too.
 """
 
 from __future__ import annotations

@@ -114,10 +114,11 @@ class DataConfig(Section):
         # workers run in folders of their own
         return None if path is None else str(Path(path).expanduser().absolute())
 
-    @field_validator("split_ratio")
+    @field_validator("split_ratio", mode="before")
     @classmethod
-    def _whole(cls, ratio: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(ratio) <= 0 or abs(sum(ratio) - 1) > 1e-6:
+    def _whole(cls, ratio: Any) -> Any:
+        numbers = isinstance(ratio, list | tuple) and all(isinstance(r, int | float) for r in ratio)
+        if numbers and (len(ratio) != 3 or min(ratio) <= 0 or abs(sum(ratio) - 1) > 1e-6):
             raise ValueError(
                 f"data.split_ratio = {list(ratio)} are not three positive shares that add up to "
                 "1: for example [0.64, 0.16, 0.2]"
@@ -163,6 +164,8 @@ class ModelConfig(Section):
                     raise InputError(
                         f"model.{key} has no effect on {self.name}: set model.name = torchvision"
                     )
+        if self.name != "mlp" and self.depth != type(self).model_fields["depth"].default:
+            raise InputError(f"model.depth has no effect on {self.name}: leave it out")
         if self.drop_block and self.name != "resnet12":
             raise InputError(
                 f"{self.name} has no DropBlock: set model.name = resnet12, or model.drop_block = 0"

@@ -17,11 +17,6 @@ class EpisodeShape:
     queries: int
 
     @property
-    def support_size(self) -> int:
-        """Labelled examples in an episode: N * K."""
-        return self.ways * self.shots
-
-    @property
     def query_size(self) -> int:
         """Examples to predict in an episode: N * Q."""
         return self.ways * self.queries

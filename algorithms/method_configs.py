@@ -56,8 +56,11 @@ class ANILConfig(_GradientBased):
 
     name: Literal["anil"] = "anil"
     inner_steps: int = Field(5, ge=0)
+    """inner gradient steps in training"""
     eval_inner_steps: int = Field(10, ge=0)
+    """inner gradient steps in validation and test"""
     inner_lr: float = Field(0.1, gt=0)
+    """inner step size, for a loss that is the mean over the support set"""
     second_order: SecondOrder = "auto"
     """how the exact meta-gradient is computed: unrolled graph, or constant-memory recursion"""
 
@@ -154,8 +157,11 @@ class ProtoMAMLConfig(_GradientBased):
 
     name: Literal["protomaml"] = "protomaml"
     inner_steps: int = Field(6, ge=0)
+    """inner gradient steps in training"""
     eval_inner_steps: int = Field(11, ge=0)
+    """inner gradient steps in validation and test"""
     inner_lr: float = Field(0.311, gt=0)
+    """inner step size, for a loss that is the mean over the support set"""
     second_order: SecondOrder | Literal["none"] = "none"
     """none: first order, as published; else how the exact meta-gradient is computed"""
 

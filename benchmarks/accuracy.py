@@ -63,7 +63,7 @@ SHORT_OF_TIME: dict[str, list[str]] = {
 }
 _FEWER_INNER_STEPS = {"mamlpp": ["inner_steps=3"], "protomaml": ["inner_steps=3"]}
 
-# per cent; the sources are in docs/results.md
+# per cent; docs/results.md names the sources
 PUBLISHED: dict[str, dict[str, float]] = {
     "maml": {"5w1s": 98.7, "5w5s": 99.9, "20w1s": 95.8},
     "fomaml": {"5w1s": 98.3, "5w5s": 99.2, "20w1s": 89.4},

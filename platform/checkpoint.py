@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -174,11 +174,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} is damaged (its checksum differs): delete it to fall back to the one before"
         )
     return Checkpoint(tensors=tensors, **header)
-
-
-def with_validation(checkpoint: Checkpoint, step: int | None, score: float | None) -> Checkpoint:
-    """``checkpoint`` with the best validation so far."""
-    return replace(checkpoint, best_step=step, best_score=score)
 
 
 def params_sha256(checkpoint: Checkpoint) -> str:

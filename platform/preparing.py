@@ -19,7 +19,7 @@ def preparing(name: str) -> Iterator[ClassesDone]:
     console = Console(stderr=True)
     title = f"preparing {name}"
     if not console.is_terminal:
-        yield lambda done, total: _print_tenths(title, done, total)
+        yield _tenths(title)
         return
     with Progress(console=console) as bar:
         task = None
@@ -33,6 +33,13 @@ def preparing(name: str) -> Iterator[ClassesDone]:
         yield show
 
 
-def _print_tenths(title: str, done: int, total: int) -> None:
-    if done * 10 // total != (done - 1) * 10 // total:
-        sys.stderr.write(f"{title}: {done} of {total} classes\n")
+def _tenths(title: str) -> ClassesDone:
+    printed = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal printed
+        if done * 10 // total > printed:  # several classes may be done at once
+            printed = done * 10 // total
+            sys.stderr.write(f"{title}: {done} of {total} classes\n")
+
+    return show

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,6 +18,8 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 
 _NAMED = 3  # layers that an error message lists
+# torchvision's files of densenets have names from before a module's could hold no dot
+_DOTTED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
 
 
 def read_weights(arch: str, source: str) -> Tensors:
@@ -25,9 +28,11 @@ def read_weights(arch: str, source: str) -> Tensors:
     Raises:
         InputError: no such file, one that cannot be read safely, or no network to download over.
     """
-    if source == "download":
-        return _download(arch)
-    path = Path(source)
+    found = _download(arch) if source == "download" else _read(Path(source))
+    return {_DOTTED.sub(r"\1", name): tensor for name, tensor in found.items()}
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -42,7 +47,7 @@ def read_weights(arch: str, source: str) -> Tensors:
         raise InputError(
             f"{path} holds no state dict: save model.state_dict(), names and tensors alone"
         )
-    return dict(found)
+    return found
 
 
 def fitted(
@@ -80,7 +85,7 @@ def _download(arch: str) -> Tensors:
         state: dict[str, Any] = torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(
             progress=False, check_hash=True
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: what came has another checksum
         raise InputError(
             f"cannot download the weights of {arch} ({error}): give a file as model.weights"
         ) from None

@@ -177,6 +177,8 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     if source is not None or not dataset.needs:
         path = _path(dataset, data, source)
         return path if path.exists() else None
+    if dataset.own_pictures and data.root:
+        return None
     prepared = sorted(cache_folder(data).glob(f"{_path(dataset, data).stem}-*.arrow"))
     if len(prepared) > 1:
         raise InputError(
@@ -194,7 +196,23 @@ def _root(dataset: ImageDataset, data: DataConfig) -> Path:
 
 
 def _write(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
+    try:
+        return _decode(dataset, data, progress, mapper)
+    except InputError:
+        # another process may have prepared the same set, and cleared away what was read here
+        done = _prepared_path(dataset, data)
+        if done is None:
+            raise
+        return done
+
+
+def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper: Mapper) -> Path:
     root = _root(dataset, data)
+    if dataset.needs and not data.root and not data.download and not root.exists():
+        raise InputError(
+            f"no {data.name} of these settings is prepared in {cache_folder(data)}, and data.root "
+            f"is not set: {dataset.needs}"
+        )
     scratch = cache_folder(data) / f".{_path(dataset, data, _source(dataset, data)).stem}.parts"
     with dataset.open_classes(root, data, scratch) as classes:
         path = _path(dataset, data, _source(dataset, data))  # now that the data is there

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,9 @@ from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
     LazyClass,
+    find_published,
+    identity_of,
     missing,
-    names_and_sizes,
 )
 from metaray.algorithms.tasks.pictures import RESIZING
 from metaray.algorithms.tasks.safe_pickle import load_data
@@ -78,18 +80,14 @@ class _Cifar100(ImageDataset):
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The size of the archive, or of the three files."""
-        place = _find(root)
-        if place is None:
-            return None
-        files = [place] if place.is_file() else [place / part for part in _PARTS]
-        return names_and_sizes(files)
+        return identity_of(find_published(root, _FOLDER, _ARCHIVE, _PARTS), _PARTS)
 
     @contextmanager
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
         """The 100 classes in the order of their names; a class's group is its superclass."""
-        place = _find(root)
+        place = find_published(root, _FOLDER, _ARCHIVE, _PARTS)
         if place is None:
             raise missing("CIFAR-100", root, _NEEDS)
         yield _classes(place, data.image_size)
@@ -117,16 +115,6 @@ class FC100(_Cifar100):
         """By superclass."""
         of: dict[str, Split] = {g: s for s, groups in _FC100.items() for g in groups.split()}
         return by_label(of[group] for group in classes.groups)
-
-
-def _find(root: Path) -> Path | None:
-    """The archive, or the folder that holds all three files."""
-    if root.name == _ARCHIVE and root.is_file():
-        return root
-    for folder in (root, root / _FOLDER):
-        if all((folder / part).is_file() for part in _PARTS):
-            return folder
-    return root / _ARCHIVE if (root / _ARCHIVE).is_file() else None
 
 
 def _classes(place: Path, image_size: int) -> list[LazyClass]:
@@ -167,7 +155,7 @@ def _pictures(contents: dict[str, Any], place: Path, part: str) -> tuple[Images,
     labels = [np.asarray(_field(contents, place, part, f"{k}_labels")) for k in ("fine", "coarse")]
     sound = pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.shape[1] == 3 * 32 * 32
     if not sound or any(
-        kind.shape != (len(pixels),) or kind.min() < 0 or kind.max() >= limit
+        kind.size == 0 or kind.shape != (len(pixels),) or kind.min() < 0 or kind.max() >= limit
         for kind, limit in zip(labels, (100, 20), strict=True)
     ):
         raise InputError(
@@ -191,7 +179,7 @@ def _read(place: Path) -> dict[str, Any]:
         with tarfile.open(place, "r:gz") as tar:
             files = {part: tar.extractfile(f"{_FOLDER}/{part}") for part in _PARTS}
             data = {part: file.read() if file else b"" for part, file in files.items()}
-    except (tarfile.TarError, OSError, EOFError, KeyError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError) as error:
         raise InputError(f"{place} is truncated or not {_ARCHIVE} ({error}): {_NEEDS}") from error
     return {part: _load(io.BytesIO(data[part]), f"{place}, {part}") for part in _PARTS}
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,9 @@ from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
     LazyClass,
+    find_published,
+    identity_of,
     missing,
-    names_and_sizes,
 )
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
 from metaray.algorithms.tasks.pictures import RESIZING, Box, PictureClass
@@ -69,18 +71,14 @@ class Cub(ImageDataset):
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The size of the archive, or of the four tables."""
-        place = _find(root)
-        if place is None:
-            return None
-        files = [place] if place.is_file() else [place / name for name in _TABLES]
-        return names_and_sizes(files)
+        return identity_of(find_published(root, _FOLDER, _ARCHIVE, _TABLES), _TABLES)
 
     @contextmanager
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
         """The classes in the order of their ids, as are the pictures of each."""
-        place = _find(root)
+        place = find_published(root, _FOLDER, _ARCHIVE, _TABLES)
         if place is None:
             raise missing("CUB-200-2011", root, _NEEDS)
         files: FileTree = FolderTree(place)
@@ -93,29 +91,24 @@ class Cub(ImageDataset):
         return by_label(_CHEN[i % 4] for i in range(len(classes.names)))
 
 
-def _find(root: Path) -> Path | None:
-    """The archive, or the folder that holds the tables."""
-    if root.is_file() and root.name == _ARCHIVE:
-        return root
-    for folder in (root, root / _FOLDER):
-        if all((folder / name).is_file() for name in _TABLES):
-            return folder
-    return root / _ARCHIVE if (root / _ARCHIVE).is_file() else None
-
-
 def _unzipped(archive: Path, scratch: Path) -> Path:
     """``archive`` without its compression, as one file in ``scratch``; once made, it is kept."""
     tar = scratch / f"{_FOLDER}.tar"
     if tar.exists():
         return tar
-    temporary = tar.with_name(f".{tar.name}.{os.getpid()}")
-    scratch.mkdir(parents=True, exist_ok=True)
+    temporary = tar.with_name(f".{tar.name}.{uuid.uuid4().hex}")
     try:
+        scratch.mkdir(parents=True, exist_ok=True)
         with gzip.open(archive) as source, temporary.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         os.replace(temporary, tar)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot unzip {archive} into {scratch}: {error}; free some space or choose another "
+            "folder with data.cache"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return tar

@@ -45,6 +45,8 @@ class ImageDataset(ABC):
     """the raw data: where to get it and how it must lie below data.root; empty if none is needed"""
     prepared_as: ClassVar[str]
     """head of the name of prepared files; sets of the same pictures share theirs"""
+    own_pictures: ClassVar[bool] = False
+    """the pictures are whatever lies at data.root: no prepared set stands for a missing one"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 
@@ -92,6 +94,26 @@ def missing(what: str, root: Path, needs: str) -> InputError:
     elif root.exists():
         found = "it is a file of another kind"
     return InputError(f"{root} does not hold {what} ({found}): {needs}")
+
+
+def find_published(root: Path, folder: str, archive: str, files: Sequence[str]) -> Path | None:
+    """Where a published set lies: the archive, or the folder that holds all ``files`` of it.
+
+    ``root`` is either of them, or the folder that one of them is in. None when it is not there.
+    """
+    if root.name == archive and root.is_file():
+        return root
+    for place in (root, root / folder):
+        if all((place / name).is_file() for name in files):
+            return place
+    return root / archive if (root / archive).is_file() else None
+
+
+def identity_of(place: Path | None, files: Sequence[str]) -> str | None:
+    """Of what ``find_published`` found: the archive, or ``files`` in the folder."""
+    if place is None:
+        return None
+    return names_and_sizes([place] if place.is_file() else [place / name for name in files])
 
 
 def names_and_sizes(files: Iterable[Path]) -> str:

@@ -91,7 +91,8 @@ class ZipTree:
         except KeyError:
             missing = f"{self.path} has no file {self._prefix}{name}: fetch it again"
             raise InputError(missing) from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+            # RuntimeError: a password, or a compression that Python does not know
             raise _damaged(self.path, error) from error
 
     def close(self) -> None:
@@ -132,9 +133,12 @@ class TarTree:
         if name not in self._places:
             raise InputError(f"{self.path} has no file {self._folder}/{name}: fetch it again")
         offset, size = self._places[name]
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(size)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise InputError(f"cannot read {name} in {self.path}: {error.strerror}") from error
         if len(data) != size:
             raise _damaged(self.path, EOFError(f"{name} ends early"), "tar")
         return data

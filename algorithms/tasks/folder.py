@@ -6,8 +6,8 @@ class and are left out of its name: a single folder around everything, and a fir
 called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The pictures of ``train/cat`` and
 ``test/cat`` are those of one class, as few-shot learning splits classes and not pictures.
 
-Classes and pictures come sorted by name. Hidden files and files that are no pictures are passed
-over.
+Classes and pictures come sorted by name. Hidden files, files that are no pictures, and links to
+folders are passed over.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Folder(ImageDataset):
     )  # fmt: skip
     needs = _NEEDS
     prepared_as = "folder"
+    own_pictures = True
     by_part: ClassVar[bool] = False
     """whether ``train/cat`` and ``test/cat`` are classes of these names"""
 

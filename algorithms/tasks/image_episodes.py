@@ -44,8 +44,8 @@ class ImageEpisodes:
     under batch norm, which undoes any such scaling, and a test on another data set then needs no
     statistics of the first.
 
-    With ``augment`` each picture of a training episode is shifted by up to an eighth of its size
-    (the border is mirrored) and flipped with chance 1/2, by the random stream of the episode.
+    With ``augment`` each picture of training is shifted by up to an eighth of its size (the border
+    is mirrored) and flipped with chance 1/2, by the random stream of its episode or batch.
     ``channels`` converts: grey is repeated, colour becomes its luma (ITU-R BT.601).
     """
 
@@ -109,17 +109,8 @@ class ImageEpisodes:
         shots = spec.shape.shots
         support = _shuffled(rng, images[:, :shots], np.repeat(labels, shots))
         query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
-        if self.augment and spec.split == "train":
-            support, query = (_augmented(rng, *part) for part in (support, query))
-        (support_x, support_y), (query_x, query_y) = support, query
-        channels = self.input_shape[0]
-        return Episode(
-            converted(support_x, channels),
-            support_y,
-            converted(query_x, channels),
-            query_y,
-            episode_key(rng),
-        )
+        support, query = (self._as_seen(rng, spec.split, *part) for part in (support, query))
+        return Episode(*support, *query, episode_key(rng))
 
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
@@ -141,12 +132,12 @@ class ImageEpisodes:
         drawn = rng.choice(ends[-1] * turns, spec.size, replace=False)
         images, turned = drawn // turns, drawn % turns
         places = np.searchsorted(ends, images, side="right")
-        x = np.empty((spec.size, *self.input_shape), np.uint8)
+        x = np.empty((spec.size, *self.store.header.image_shape), np.uint8)
         for row, (image, place, turn) in enumerate(zip(images, places, turned, strict=True)):
             stored = self.store.images(self.splits[spec.split][place])
             x[row] = np.rot90(stored[image - ends[place]], turn, axes=(-2, -1))  # from the end
-        y = torch.from_numpy(places * turns + turned)
-        query = torch.from_numpy(np.divide(x, np.float32(255), dtype=np.float32))
+        labels = torch.from_numpy(places * turns + turned)
+        query, y = self._as_seen(rng, spec.split, _unit_range(x), labels)
         return Episode(query[:0], y[:0], query, y, episode_key(rng))
 
     def describe(self, spec: TaskSpec) -> list[str]:
@@ -189,8 +180,14 @@ class ImageEpisodes:
             out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
         return out
 
+    def _as_seen(self, rng: Generator, split: Split, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` augmented if it is for training, with the channels that were asked for."""
+        if self.augment and split == "train":
+            x = _augmented(rng, x)
+        return converted(x, self.input_shape[0]), y
 
-def _augmented(rng: Generator, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+
+def _augmented(rng: Generator, x: Tensor) -> Tensor:
     """Each of ``x`` ``[n, C, H, W]`` shifted and flipped."""
     n, _, height, width = x.shape
     by_y, by_x = height // 8, width // 8
@@ -201,12 +198,16 @@ def _augmented(rng: Generator, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     for i, (top, left, flip) in enumerate(zip(tops, lefts, flips, strict=True)):
         seen = padded[i, :, top : top + height, left : left + width]
         out[i] = seen[..., ::-1] if flip else seen
-    return torch.from_numpy(out), y
+    return torch.from_numpy(out)
 
 
 def _shuffled(rng: Generator, images: Images, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Images ``[ways, n, C, H, W]`` as float32 in [0, 1] and labels as int64, in one new order."""
     order = rng.permutation(len(labels))
     flat = images.reshape(len(labels), *images.shape[2:])[order]
-    x = np.divide(flat, np.float32(255), dtype=np.float32)
-    return torch.from_numpy(x), torch.from_numpy(labels[order].astype(np.int64))
+    return _unit_range(flat), torch.from_numpy(labels[order].astype(np.int64))
+
+
+def _unit_range(pixels: Images) -> Tensor:
+    """Bytes as float32 in [0, 1]."""
+    return torch.from_numpy(np.divide(pixels, np.float32(255), dtype=np.float32))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ def _pickle_file(split: Split) -> str:
     return f"mini-imagenet-cache-{split}.pkl"
 
 
-def _has(root: Path, name_of: Any) -> bool:
+def _has(root: Path, name_of: Callable[[Split], str]) -> bool:
     return all((root / name_of(split)).is_file() for split in _SPLITS)
 
 
@@ -207,9 +207,11 @@ def _load(path: Path) -> tuple[Images, dict[str, Any]]:
     if not isinstance(content, dict) or not {"image_data", "class_dict"} <= content.keys():
         raise InputError(f"{path} has no image_data and class_dict: {_NEEDS}")
     images, classes = np.asarray(content["image_data"]), content["class_dict"]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not classes:
+    sound = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] == 3
+    if not sound or not isinstance(classes, dict) or not classes:
+        found = f"{len(classes)} classes" if isinstance(classes, dict) else "no dict of classes"
         raise InputError(
             f"{path}: expected image_data of uint8 [n, 84, 84, 3] and its classes, found "
-            f"{images.dtype} {list(images.shape)} and {len(classes)} classes: {_NEEDS}"
+            f"{images.dtype} {list(images.shape)} and {found}: {_NEEDS}"
         )
     return images, {str(name): indices for name, indices in classes.items()}

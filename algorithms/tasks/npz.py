@@ -58,6 +58,7 @@ class Arrays(ImageDataset):
     settings = ("root", "rotations", "augment", "channels", "split_seed", "split_ratio")
     needs = _NEEDS
     prepared_as = "arrays"
+    own_pictures = True
 
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         """See ImageDataset."""

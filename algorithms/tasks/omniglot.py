@@ -40,7 +40,7 @@ VERSION = 1
 
 SETS = ("images_background", "images_evaluation")
 _TORCHVISION_FOLDER = "omniglot-py"
-_WHERE_FROM = "https://github.com/brendenlake/omniglot, folder python"
+_WHERE_FROM = "https://github.com/brendenlake/omniglot (its folder python)"
 
 
 class Omniglot(ImageDataset):

@@ -1,7 +1,7 @@
 """Reading data that was published as a pickle, without running what a pickle may run.
 
-A pickle can name any function to be called. This reader admits what plain data and numpy arrays
-need, and refuses everything else by name.
+A pickle can name any function to be called. This reader admits what plain data and numpy arrays of
+numbers and text need, and refuses everything else by name.
 """
 
 from __future__ import annotations
@@ -49,25 +49,62 @@ def _text_to_bytes(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _empty_array(kind: type, shape: tuple[int, ...], dtype: Any) -> Any:
+class _Type:
+    """The type of an array's numbers: a code such as ``u1``, then their byte order.
+
+    In place of numpy's own, whose state can describe objects as if they were numbers.
+    """
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.dtype = np.dtype(str(code))
+        if self.dtype.kind not in "biufcSU":
+            raise _RefusedError(f"an array of {self.dtype}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, order, *fields = state[:5]
+        if any(fields):
+            raise _RefusedError("an array of records")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray[Any, Any]):
+    """What an array is while it is read."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, kind, fortran_order, data = state
+        super().__setstate__((version, shape, _dtype(kind), fortran_order, data))
+
+
+def _dtype(kind: Any) -> np.dtype[Any]:
+    if not isinstance(kind, _Type):
+        raise _RefusedError(f"an array of {kind!r}")
+    return kind.dtype
+
+
+def _array_class(*_: Any) -> Any:
+    """Stands for ``numpy.ndarray``, which a pickle may name, but which would take any memory."""
+    raise _RefusedError("numpy.ndarray by itself")
+
+
+def _empty_array(kind: Any, shape: tuple[int, ...], code: Any) -> Any:
     """The array that the pickle then fills."""
-    if kind is not np.ndarray:
+    if kind is not _array_class:
         raise _RefusedError(f"an array of kind {kind}")
-    return np.ndarray.__new__(np.ndarray, shape, dtype)
+    return _Array(0, np.uint8)
 
 
-def _array_from_buffer(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+def _array_from_buffer(buffer: Any, kind: Any, shape: tuple[int, ...], order: Any) -> Any:
+    return np.frombuffer(buffer, dtype=_dtype(kind)).reshape(shape, order=order)
 
 
-def _scalar(dtype: Any, data: bytes | str) -> Any:
+def _scalar(kind: Any, data: bytes | str) -> Any:
     raw = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(raw, dtype=dtype)[0]
+    return np.frombuffer(raw, dtype=_dtype(kind))[0]
 
 
 _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _array_class,
+    ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _text_to_bytes,
     ("collections", "OrderedDict"): OrderedDict,
     ("builtins", "range"): range,

@@ -28,6 +28,15 @@ from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.store import ImageStore
 
+SPLIT_RULES = {
+    "alphabet": "whole alphabets (of glyphs: scripts) are held out",
+    "vinyals": "the 1028 / 172 / 423 characters of Vinyals et al. 2016",
+    "random": "a shuffle of the classes by data.split_seed; of a folder by data.split_ratio, too",
+    "published": "the one split that was published with the data set",
+    "lists": "class names in train.txt, val.txt and test.txt of data.split_lists",
+}
+"""what each value of data.split means, in a line"""
+
 T = TypeVar("T")
 Splits = Mapping[Split, tuple[int, ...]]
 """class ids of every split, ascending"""

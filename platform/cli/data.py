@@ -49,6 +49,7 @@ def list_datasets() -> None:
     from rich.table import Table
 
     from metaray.algorithms.tasks.catalog import DATASETS
+    from metaray.algorithms.tasks.splits import SPLIT_RULES
 
     table = Table("name", "what it is", "splits", "settings", box=None, pad_edge=False)
     needs = Table(box=None, pad_edge=False, show_header=False)
@@ -57,9 +58,14 @@ def list_datasets() -> None:
         splits = ", ".join(info.splits) or "-"
         table.add_row(f"[bold]{name}[/]", info.description, splits, settings)
         needs.add_row(f"[bold]{name}[/]", info.needs or "nothing: it is made here")
+    rules = Table(box=None, pad_edge=False, show_header=False)
+    for rule, meaning in SPLIT_RULES.items():
+        rules.add_row(f"[bold]{rule}[/]", meaning)
     console = Console()
     console.print(table)
-    console.print("\nWhat each needs, once:")
+    console.print("\nSplits, by which classes are divided into train, val and test:")
+    console.print(rules)
+    console.print("\nWhat each set needs, once:")
     console.print(needs)
 
 
@@ -68,7 +74,7 @@ def list_datasets() -> None:
     "  metaray data prepare glyphs\n\n"
     "  metaray data prepare omniglot --root ~/omniglot --split vinyals\n\n"
     "  metaray data prepare omniglot --root ~/omniglot --download\n\n"
-    "  metaray data prepare folder --root ~/photos --set data.split_ratio=[0.5,0.25,0.25]"
+    "  metaray data prepare folder --root ~/photos --set 'data.split_ratio=[0.5,0.25,0.25]'"
 )
 def prepare(
     name: Name,
@@ -89,8 +95,8 @@ def prepare(
     """Make the one file that training maps into memory, and check its splits for leaks.
 
     A set that is there already is verified against its recorded hash. A preparation that was
-    stopped goes on where it was. Training prepares what it
-    needs by itself; this command does it ahead of time.
+    stopped goes on where it was. Training prepares what it needs by itself; this command does it
+    ahead of time.
     """
     from metaray.algorithms.tasks.catalog import prepare as prepare_data
     from metaray.algorithms.tasks.store import ImageStore

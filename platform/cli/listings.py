@@ -45,4 +45,6 @@ def _rows(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, str
         if isinstance(value, BaseModel):
             yield from _rows(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value, " ".join((field.description or "").split())
+            # a method's name has the meaning of its settings as a whole
+            meaning = field.description or type(model).__doc__ or ""
+            yield f"{prefix}{name}", value, " ".join(meaning.split())

@@ -21,8 +21,6 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
-app.command(epilog=compare.EPILOG)(compare.compare)
-app.command(epilog=sweep.EPILOG)(sweep.sweep)
 
 Overrides = Annotated[
     list[str] | None,
@@ -102,8 +100,10 @@ def evaluate(
     """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
 
     The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
-    stays under evaluations/. Only evaluate.*, task.*, method.eval_* and workers.* can be set; and
-    data.name with data.*, for a test on another data set than that of the training.
+    stays under evaluations/. What can be set is what does not shape training: `evaluate.*`,
+    `method.eval_*`, `workers.*`, `task.ways`, `task.shots`, `task.queries`, `data.root` and
+    `data.cache`; and, for a test on another data set than that of the training, `data.name` with
+    all of `data.*`.
     """
     from metaray.platform import session
     from metaray.platform.cli.output import console, print_result
@@ -111,6 +111,10 @@ def evaluate(
 
     monitor = TerminalMonitor(console)
     print_result(session.retest(run_dir, overrides or [], address, monitor), run_dir)
+
+
+app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=sweep.EPILOG)(sweep.sweep)
 
 
 @app.command()

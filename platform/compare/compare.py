@@ -95,6 +95,6 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise InputError(f"{option} takes whole numbers from 1 like 1,5,20, got {text!r}")
     return sorted({int(part) for part in parts})

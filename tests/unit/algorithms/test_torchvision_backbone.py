@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,19 @@ def test_weights_that_do_not_fit_are_told_by_layer(tmp_path: Path) -> None:
         InputError, match=r"bn1\.scale is missing; layer1\.0\.conv1\.weight is 2x2 in place of"
     ):
         backbone.init(torch.Generator())
+
+
+def test_densenets_as_torchvision_publishes_them(tmp_path: Path) -> None:
+    network = trained("densenet121")
+    dotted = {
+        re.sub(r"(norm|conv)([12]\.)", r"\1.\2", n): t for n, t in network.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in dotted
+    torch.save(dotted, tmp_path / "densenet121.pt")
+    backbone = build(arch="densenet121", weights=str(tmp_path / "densenet121.pt"))
+    params, _ = backbone.init(torch.Generator())
+    name = "features.denseblock1.denselayer1.conv2.weight"
+    assert torch.equal(params[name], network.state_dict()[name])
 
 
 class _Bomb:

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.registry import METHODS
+from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import DATASETS
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import (
@@ -113,3 +114,16 @@ def test_override_changes_one_thing() -> None:
     after = override(before, ["evaluate.num_episodes=7"])
     assert changed_keys(before, after) == ["evaluate.num_episodes"]
     assert after.evaluate.num_episodes == 7
+
+
+def test_every_setting_has_a_meaning() -> None:
+    sections = [f.annotation for f in RunConfig.model_fields.values()]
+    models = [m for m in sections if isinstance(m, type) and issubclass(m, BaseModel)]
+    models += config_classes().values()
+    without = [
+        f"{model.__name__}.{key}"
+        for model in models
+        for key, field in model.model_fields.items()
+        if not field.description and key != "name"
+    ]
+    assert without == []

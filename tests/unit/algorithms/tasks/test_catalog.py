@@ -19,7 +19,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks import catalog
 from metaray.algorithms.tasks.catalog import DATASETS, build_source, prepare, splits_of
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
-from metaray.algorithms.tasks.splits import check_leaks
+from metaray.algorithms.tasks.splits import SPLIT_RULES, check_leaks
 from metaray.algorithms.tasks.store import ImageStore
 
 
@@ -42,6 +42,11 @@ def images(data: DataConfig) -> ImageEpisodes:
     source = build_source(data)
     assert isinstance(source, ImageEpisodes)
     return source
+
+
+def test_every_split_is_explained() -> None:
+    rules = DataConfig.model_json_schema()["properties"]["split"]["enum"]
+    assert sorted(SPLIT_RULES) == sorted(rules)
 
 
 def test_every_data_set_of_the_config_is_in_the_catalog() -> None:
@@ -161,9 +166,12 @@ def test_another_omniglot_is_not_taken_for_the_first(
 
 
 def test_omniglot_neither_prepared_nor_on_disk(cache: Path, tmp_path: Path) -> None:
-    for root in (None, tmp_path / "nowhere"):
-        with pytest.raises(InputError, match=r"no folder .* with Omniglot: put images_background"):
-            build_source(omniglot(cache, root))
+    with pytest.raises(InputError, match=r"no folder .* with Omniglot: put images_background"):
+        build_source(omniglot(cache, tmp_path / "nowhere"))
+    with pytest.raises(
+        InputError, match=r"prepared in .*, and data\.root is not set: put images_ba"
+    ):
+        build_source(omniglot(cache, None))
 
 
 def test_vinyals_split_needs_the_whole_of_omniglot(cache: Path, zips: Path) -> None:

@@ -203,6 +203,13 @@ def test_a_picture_in_two_parts_of_a_published_split_is_no_error(
             ),
             "with as many labels",
         ),
+        (
+            "test",
+            pickle.dumps(
+                {"data": np.zeros((0, 3072), np.uint8), "fine_labels": [], "coarse_labels": []}
+            ),
+            "with 0 labels",
+        ),
     ],
 )
 def test_spoilt_files(

@@ -150,6 +150,18 @@ def test_spoilt_layout(root: Path, tmp_path: Path, spoil: Any, said: str) -> Non
         prepare(config(root, tmp_path, bbox_crop=True))
 
 
+def test_two_preparations_at_once_of_which_one_clears_up(archive: Path, tmp_path: Path) -> None:
+    data = config(archive, tmp_path)
+    done: list[Path] = []
+
+    def progress(*_: int) -> None:
+        if not done:
+            done.append(prepare(data))
+
+    assert [prepare(data, progress)] == done
+    assert list((tmp_path / "cache").iterdir()) == done
+
+
 def test_spoilt_archive(archive: Path, tmp_path: Path) -> None:
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-200])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metaray.algorithms.configs import DataConfig
-from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
+from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source, prepare, splits_of
 from metaray.algorithms.tasks.folder import Folder
@@ -170,7 +170,9 @@ def test_settings_without_effect(
         prepare(config(root, tmp_path, **settings))
 
 
-@pytest.mark.parametrize("ratio", [[0.5, 0.5, 0.5], [1.0, 0.0, 0.0], [0.6, 0.6, -0.2]])
+@pytest.mark.parametrize(
+    "ratio", [[0.5, 0.5, 0.5], [1.0, 0.0, 0.0], [0.6, 0.6, -0.2], [0.5, 0.5], []]
+)
 def test_ratios_that_are_none(root: Path, tmp_path: Path, ratio: list[float]) -> None:
     with pytest.raises(ValueError, match="three positive shares that add up to 1"):
         config(root, tmp_path, split_ratio=ratio)
@@ -187,6 +189,33 @@ def test_bad_folders(root: Path, tmp_path: Path) -> None:
     archive = zipped(root, tmp_path / "x.zip")
     archive.write_bytes(archive.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"x\.zip is truncated or not a zip"):
+        prepare(config(archive, tmp_path))
+
+
+def test_a_misspelt_root_is_not_taken_for_what_is_prepared(root: Path, tmp_path: Path) -> None:
+    path = prepare(config(root, tmp_path))
+    with pytest.raises(InputError, match="petz does not hold pictures .*no such folder or file"):
+        build_source(config(tmp_path / "petz", tmp_path))
+    shutil.rmtree(root)
+    anywhere = DataConfig(name="folder", image_size=SIZE, cache=str(tmp_path / "cache"))
+    assert prepare(anywhere) == path
+
+
+def test_zips_that_cannot_be_read_without_more(root: Path, tmp_path: Path) -> None:
+    archive = zipped(root, tmp_path / "x.zip")
+    with zipfile.ZipFile(archive) as whole:
+        names = [i for i in whole.infolist() if i.filename.endswith(".png")]
+    content = bytearray(archive.read_bytes())
+    content[names[0].header_offset + 6] |= 1  # says that it is encrypted
+    central = content.index(b"PK\x01\x02")
+    while content[central : central + 4] == b"PK\x01\x02":
+        content[central + 8] |= 1
+        lengths = [
+            int.from_bytes(content[central + i : central + i + 2], "little") for i in (28, 30, 32)
+        ]
+        central += 46 + sum(lengths)
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.zip is truncated or not a zip .*password"):
         prepare(config(archive, tmp_path))
 
 
@@ -259,6 +288,20 @@ def test_augmentation_is_for_training_and_follows_the_episode(root: Path, tmp_pa
         pair = [s.sample(spec("train", index)).query_x.numpy() for s in (plain, augmented)]
         seen |= {_how(x, y) for x, y in zip(*pair, strict=True)}
     assert len(seen) == 18  # nine places, flipped or not
+
+
+def test_batches_are_augmented_and_converted_as_episodes_are(root: Path, tmp_path: Path) -> None:
+    train, test = (BatchSpec(split=s, index=0, seed=0, size=8) for s in ("train", "test"))
+    plain, augmented = episodes(root, tmp_path), episodes(root, tmp_path, augment=True)
+    assert (plain.sample_batch(test).query_x == augmented.sample_batch(test).query_x).all()
+    a, b = plain.sample_batch(train), augmented.sample_batch(train)
+    assert (a.query_y == b.query_y).all()
+    seen = {_how(x.numpy(), y.numpy()) for x, y in zip(a.query_x, b.query_x, strict=True)}
+    assert len(seen) > 3
+    grey = episodes(root, tmp_path, channels=1).sample_batch(train).query_x
+    weights = np.array([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    expected = (a.query_x.numpy() * weights).sum(1, keepdims=True)
+    np.testing.assert_allclose(grey.numpy(), expected, atol=1e-6)
 
 
 def _how(x: np.ndarray, y: np.ndarray) -> tuple[int, int, bool]:

@@ -117,6 +117,7 @@ def test_spoilt_folder(listed: Path, tmp_path: Path, spoil: Any, said: str) -> N
     [
         ([1], "no image_data and class_dict"),
         ({"image_data": np.zeros((4, 84, 84, 3)), "class_dict": {"a": [0]}}, "found float64"),
+        ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": [0]}, "no dict of"),
         ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": [9]}}, "indices"),
         ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": "x"}}, "indices"),
         (

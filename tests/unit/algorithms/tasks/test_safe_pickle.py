@@ -56,6 +56,40 @@ def test_a_call_is_refused_by_name(
     assert not list(tmp_path.iterdir())
 
 
+class Dtype:
+    """An array's type whose state calls the bytes of an array pointers to objects."""
+
+    def __reduce__(self) -> Any:
+        fields = {"a": (np.dtype(object), 0)}
+        return np.dtype, ("V8", False, True), (3, "|", None, ("a",), fields, 8, 1, 0)
+
+
+ADDRESS = b"A" * 8
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Calls(np.ndarray, (1,), np.dtype("u1"), ADDRESS),
+        Calls(np.ndarray, (1,), np.dtype(object), ADDRESS),
+        Calls(np.zeros(0).__reduce__()[0], np.ndarray, (1,), Dtype()),
+        Dtype(),
+        np.array([os.mkdir], dtype=object),
+        np.zeros(2, dtype=[("a", "u1")]),
+    ],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_bytes_never_become_addresses_of_objects(forged: Any, protocol: int) -> None:
+    data = pickle.dumps({"x": forged}, protocol)
+    with pytest.raises(InputError, match=r"set\.pkl is not plain data: it asks for"):
+        load_data(io.BytesIO(data), "set.pkl")
+
+
+def test_numbers_of_another_machine_keep_their_value() -> None:
+    data = pickle.dumps(np.arange(5, dtype=">i4"))
+    assert load_data(io.BytesIO(data), "x").tolist() == [0, 1, 2, 3, 4]
+
+
 def test_damage_is_one_sentence() -> None:
     whole = pickle.dumps(np.zeros(100))
     for data in (b"", whole[:40], b"not a pickle", whole[:-1]):

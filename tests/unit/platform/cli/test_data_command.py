@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import DATASETS
+from metaray.algorithms.tasks.splits import SPLIT_RULES
 from metaray.platform.cli.data import app
 
 SMALL = ["--set", "data.num_classes=75", "--image-size", "12"]
@@ -36,7 +37,7 @@ def test_list_names_every_set_its_splits_and_needs() -> None:
     assert "alphabet, vinyals" in omniglot
     assert "rotations" in omniglot
     names = [line.split()[0] for line in lines if line[:1].strip()]
-    assert names == ["name", *DATASETS, "What", *DATASETS]
+    assert names == ["name", *DATASETS, "Splits,", *SPLIT_RULES, "What", *DATASETS]
     text = " ".join(" ".join(lines).split())
     assert "github.com/brendenlake/omniglot" in text
     assert "www.cs.toronto.edu/~kriz/cifar.html" in text
@@ -87,8 +88,8 @@ def test_show_sinusoid_has_one_way(tmp_path: Path) -> None:
         (["prepare", "glyphs", "--split", "vinyls"], "did you mean vinyals"),
         (["prepare", "glyphs", "--split", "vinyals"], "has no vinyals split"),
         (["prepare", "glyphs", "--image-size", "3"], "greater than or equal to 8"),
-        (["prepare", "omniglot"], "no folder"),
-        (["prepare", "cub"], "does not hold CUB-200-2011 .*vision.caltech.edu"),
+        (["prepare", "omniglot"], r"data\.root is not set: put images_background\.zip"),
+        (["prepare", "cub"], r"data\.root is not set: .*vision\.caltech\.edu"),
         (["prepare", "glyphs", "--set", "train.meta_lr=1"], "begins with data."),
     ],
 )
