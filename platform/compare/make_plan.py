@@ -60,7 +60,7 @@ def make_plan(
         Entry(name=name, config=_on_its_device(name, budget.applied(config)))
         for name, config in alike
     )
-    notes += _batch_norm_note(entries)
+    notes += _batch_norm_note(entries) + _untrained_note(entries)
     source = _checked(entries)
     curves = _curves(entries[0].config, source, shots, ways, curve_episodes)
     first = entries[0].config.seed
@@ -164,6 +164,11 @@ def _batch_norm_note(entries: Sequence[Entry]) -> list[str]:
         "transductive ones may also learn from the other queries of an episode. "
         "Set evaluate.batch_norm to make them alike."
     ]
+
+
+def _untrained_note(entries: Sequence[Entry]) -> list[str]:
+    names = [entry.name for entry in entries if entry.config.train.outer_steps == 0]
+    return [f"Tested as the run in init.checkpoint left it: {', '.join(names)}."] if names else []
 
 
 def _checked(entries: Sequence[Entry]) -> EpisodeSource:

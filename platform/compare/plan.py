@@ -28,7 +28,12 @@ class Budget(Section):
     """how many"""
 
     def applied(self, config: RunConfig) -> RunConfig:
-        """``config`` with this budget. Seconds leave the number of steps, and so the schedule."""
+        """``config`` with this budget. Seconds leave the number of steps, and so the schedule.
+
+        An entry of no outer steps stays one: it shows what another run has learned.
+        """
+        if config.train.outer_steps == 0:
+            return config
         if self.unit == "seconds":
             return override(config, [f"train.time_budget_s={self.amount}"])
         per_step = config.train.meta_batch_size if self.unit == "tasks" else 1

@@ -90,6 +90,15 @@ def test_budgets() -> None:
     assert (seconds.outer_steps, seconds.time_budget_s) == (600, 2.5)
 
 
+def test_an_entry_without_training_gets_none(small: list[str], tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "encoder.toml", '[method]\nname = "baseline"\n[train]\nouter_steps = 0'
+    )
+    plan = make_plan([file], "protonet", small, budget=STEPS)
+    assert [entry.config.train.outer_steps for entry in plan.entries] == [0, 5]
+    assert plan.notes[-1] == "Tested as the run in init.checkpoint left it: encoder."
+
+
 def test_curves_are_what_the_data_can_serve(small: list[str]) -> None:
     """A character has 20 drawings, so 15 shots leave 5 queries and 20 shots leave none."""
     plan = make_plan([], "maml,protonet", small, budget=STEPS)

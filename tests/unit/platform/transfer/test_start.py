@@ -91,6 +91,21 @@ def test_a_meta_learner_starts_from_a_job_and_a_job_from_it(
     assert not torch.equal(statistics["block0.norm.mean"], torch.zeros(4).double())
 
 
+@pytest.mark.parametrize("method", ["protonet", "baseline", "baselinepp"])
+def test_an_encoder_is_tested_on_few_shots_without_training(
+    fine_tuned: Path, tiny: list[str], tmp_path: Path, method: str
+) -> None:
+    """Nearest centroid, a linear head, or one of cosines, over the features as they are."""
+    sets = [*tiny, f"method.name={method}", f"init.checkpoint={fine_tuned}", "train.outer_steps=0"]
+    sets = [s for s in sets if not s.startswith("model.")]
+    summary = session.train(load_config(None, sets), tmp_path / "run", "local", QUIET)
+    assert (summary["outer_steps"], summary["tested_step"]) == (0, 0)
+    [tested] = (tmp_path / "run" / "checkpoints").iterdir()
+    encoder = TrainedNetwork.read(fine_tuned).checkpoint.named[0]["block0.conv"]
+    assert torch.equal(read_checkpoint(tested).named[0]["block0.conv"], encoder)
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("sets", "sentence"),
     [
