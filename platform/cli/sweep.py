@@ -111,14 +111,16 @@ def sweep(
         limits = story.Limits(address, parallel, time_budget, storage)
         _show(story.resume(resume, num_trials, limits, _console()), resume)
         return
-    from metaray.platform.config_io import read_toml, resolve, with_overrides
+    from metaray.platform.config_io import read_toml, with_overrides
     from metaray.platform.sweep.directory import fresh_sweep_path
+    from metaray.platform.sweep.kinds import kind_of
     from metaray.platform.sweep.plan import make_plan
     from metaray.platform.sweep.storage import shown
 
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
-    base = resolve(settings)
-    folder = out or fresh_sweep_path(base.method.name, base.data.name)
+    kind = kind_of(settings)
+    base = kind.resolve(settings)
+    folder = out or fresh_sweep_path(kind.name(base), base.data.name)
     plan = make_plan(
         settings,
         metrics=tuple(metric.split(",")) if metric else None,
