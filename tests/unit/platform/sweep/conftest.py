@@ -64,7 +64,7 @@ class Bench:
         progress = SweepProgress(
             self.console,
             metrics=self.plan.metrics,
-            outer_steps=self.plan.base.train.outer_steps,
+            outer_steps=self.plan.steps,
             num_trials=self.plan.num_trials,
             num_done=0,
             parallel=1,
