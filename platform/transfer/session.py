@@ -76,8 +76,15 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     """Continue the job in ``folder`` from its last checkpoint; the summary.
 
     Raises:
-        InputError: no job there, or an override of something that has shaped the weights already.
+        InputError: no job there, a trial of a sweep, or an override of something that has shaped
+            the weights already.
     """
+    run = RunDirectory.open(folder)
+    if newest(run).step and not (run.evaluations / "before.json").is_file():
+        raise InputError(
+            f"{folder} is a trial of a sweep that was not tested: go on with metaray sweep "
+            "--resume, or train its settings anew with metaray transfer"
+        )
     return _finish(reopen(folder, overrides, address, monitor))
 
 

@@ -122,3 +122,9 @@ def bench(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Bench]:
         return Bench(tmp_path / name, plan, space)
 
     return make
+
+
+@pytest.fixture
+def bench_of(tmp_path: Path) -> Callable[[SweepPlan, Space], Bench]:
+    """Makes a bench of a plan."""
+    return lambda plan, space: Bench(tmp_path / "sweep", plan, space)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config_io import changed_keys, with_overrides
+from metaray.platform.monitor import TerminalMonitor
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.kinds import kind_of
@@ -36,10 +37,8 @@ def plan_of(job: str, *sets: str, **options: Any) -> SweepPlan:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Any:
+def sweep(tmp_path: Path, bench_of: Any) -> Any:
     """Three short trials of fine-tuning."""
-    from conftest import Bench  # type: ignore[attr-defined]
-
     rng, labels = np.random.default_rng(0), np.arange(60) % 3
     for part in ("train", "test"):
         images = rng.integers(0, 150, (60, 16, 16)).astype(np.uint8)
@@ -55,7 +54,7 @@ def sweep(tmp_path: Path) -> Any:
         "train.validate_every=2",
         "train.batch_size=12",
     ]
-    return Bench(tmp_path / "sweep", plan_of("finetune", *sets, num_trials=3), RATES)
+    return bench_of(plan_of("finetune", *sets, num_trials=3), RATES)
 
 
 def test_a_section_job_makes_it_a_sweep_of_transfer_jobs() -> None:
@@ -141,9 +140,9 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
     assert sweep.train(order, lambda metrics: None)["step"] == 4
     folder, config = Path(order["folder"]), sweep.plan.config_of(sweep.trials[0].params)
     quiet = Console(file=StringIO())
+    with pytest.raises(InputError, match="is a trial of a sweep"):
+        session.resume(folder, [], "local", TerminalMonitor(quiet))
     test = sweep.plan.kind.test(config, folder, quiet)
-    from metaray.platform.monitor import TerminalMonitor
-
     whole = session.train(config, tmp_path / "whole", "local", TerminalMonitor(quiet))
     last = session.newest(RunDirectory(folder))
     assert params_sha256(last) == whole["params_sha256"] == test["params_sha256"]
