@@ -1,4 +1,4 @@
-"""The search space of each method, by the method's name."""
+"""The search space of each method and of each transfer job, by its name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from metaray.tune_spaces import (
     anil,
     baseline,
     baselinepp,
+    dann,
+    distill,
+    finetune,
     fomaml,
     maml,
     mamlpp,
     mann,
     matching,
     metasgd,
+    moco,
     protomaml,
     protonet,
     relation,
     reptile,
     siamese,
+    simclr,
     snail,
 )
 from metaray.tune_spaces.space import Space
@@ -37,4 +42,12 @@ SPACES: dict[str, Space] = {
     "snail": snail.SPACE,
     "baseline": baseline.SPACE,
     "baselinepp": baselinepp.SPACE,
+}
+
+JOB_SPACES: dict[str, Space] = {
+    "finetune": finetune.SPACE,
+    "dann": dann.SPACE,
+    "distill": distill.SPACE,
+    "simclr": simclr.SPACE,
+    "moco": moco.SPACE,
 }

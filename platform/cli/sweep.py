@@ -1,4 +1,4 @@
-"""``metaray sweep``: search the settings of a method."""
+"""``metaray sweep``: search the settings of a method or of a transfer job."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ EPILOG = (
     "  metaray sweep omniglot.toml --space ranges.toml --time-budget 3600 --out runs/night\n\n"
     "  metaray sweep --metric val_accuracy,adapt_s --set method.name=anil\n\n"
     "  metaray sweep --scheduler pbt --num-trials 10 --grace 100 --set train.validate_every=50\n\n"
+    "  metaray sweep --set job.name=finetune --set data.name=folder --set data.root=~/photos.zip "
+    "--set train.steps=500\n\n"
     "  metaray sweep --resume runs/night --num-trials 60\n\n"
     "docs/sweeps.md tells how to write ranges."
 )
@@ -36,7 +38,7 @@ def sweep(
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option(help="What to vary: ranges in .toml, or .py [the method's own space]."),
+        typer.Option(help="What to vary: ranges in .toml, or .py [those of the method or job]."),
     ] = None,
     num_trials: Annotated[int | None, typer.Option(min=1, help="Trials [20].")] = None,
     time_budget: Annotated[
@@ -63,7 +65,7 @@ def sweep(
         int | None,
         typer.Option(
             min=1,
-            help="Outer steps before a trial may be ended, and between the comparisons of pbt "
+            help="Steps before a trial may be ended, and between the comparisons of pbt "
             "[validate_every].",
         ),
     ] = None,
@@ -72,7 +74,8 @@ def sweep(
         int | None, typer.Option(min=1, help="Trials at once [as many as there is room for].")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="New folder [runs/sweep-METHOD-DATA-TIME].")
+        Path | None,
+        typer.Option(help="New folder [runs/sweep-METHOD|JOB-DATA-TIME]."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Sweep to continue: what is finished is kept.")
@@ -88,12 +91,15 @@ def sweep(
         str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
     ] = "local",
 ) -> None:
-    """Search the settings of a method on validation classes, then meta-test the best trial.
+    """Search the settings of a method on validation, then test the best trial, once.
 
     Trials run side by side, each as `metaray train` would do it, on `workers.count` workers. The
     folder holds sweep.html, best.toml for `metaray train`, sweep.parquet, curves.parquet, a study
     for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
     Ctrl-C ends after the current validations; --resume goes on.
+
+    With job.name set, trials are transfer jobs, as `metaray transfer` does them, each in its own
+    process (workers.count=0), and best.toml is for `metaray transfer JOB`. Set train.steps.
     """
     if storage is not None:
         from metaray.platform.sweep.storage import check_not_shown
@@ -111,14 +117,16 @@ def sweep(
         limits = story.Limits(address, parallel, time_budget, storage)
         _show(story.resume(resume, num_trials, limits, _console()), resume)
         return
-    from metaray.platform.config_io import read_toml, resolve, with_overrides
+    from metaray.platform.config_io import read_toml, with_overrides
     from metaray.platform.sweep.directory import fresh_sweep_path
+    from metaray.platform.sweep.kinds import kind_of
     from metaray.platform.sweep.plan import make_plan
     from metaray.platform.sweep.storage import shown
 
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
-    base = resolve(settings)
-    folder = out or fresh_sweep_path(base.method.name, base.data.name)
+    kind = kind_of(settings)
+    base = kind.resolve(settings)
+    folder = out or fresh_sweep_path(kind.name(base), base.data.name)
     plan = make_plan(
         settings,
         metrics=tuple(metric.split(",")) if metric else None,

@@ -1,4 +1,4 @@
-"""``best.toml``: the settings of the best trial, as ``metaray train`` takes them."""
+"""``best.toml``: the settings of the best trial, as the command that trains one takes them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_text
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import changed_keys, flat, load_config
-from metaray.platform.report.commands import own_settings
+from metaray.platform.config_io import changed_keys, flat, read_toml
 from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.kind import Kind
+from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.population import Rates
 
 
 def write_best(
-    config: RunConfig, folder: SweepDirectory, course: Sequence[tuple[int, Rates]] = ()
+    kind: Kind[Any],
+    config: SweptConfig,
+    folder: SweepDirectory,
+    course: Sequence[tuple[int, Rates]] = (),
 ) -> None:
-    """The settings that the recipe of the best trial's method does not have, as TOML.
+    """The settings that the recipe of the best trial's method or job does not have, as TOML.
 
     A comment says where its rates changed while it trained, if they did.
 
@@ -26,13 +29,13 @@ def write_best(
         InputError: TOML cannot say them: it has no null.
     """
     values = dict(flat(config.model_dump()))
-    named = ("method.name", "data.name", "task.ways", "task.shots")
-    keys = [*named, *(key for key in own_settings(config) if key not in named)]
+    named = kind.identity(config)
+    keys = [*named, *(key for key in kind.own_settings(config) if key not in named)]
     write_text(folder.best, _changes(course) + _toml({key: values[key] for key in keys}))
-    if wrong := changed_keys(config, load_config(folder.best)):
+    if wrong := changed_keys(config, kind.resolve(read_toml(folder.best))):
         raise InputError(
             f"{folder.best} cannot say {', '.join(wrong)}, as TOML has no null: add "
-            f"{' '.join(f'--set {key}=null' for key in wrong)} to metaray train"
+            f"{' '.join(f'--set {key}=null' for key in wrong)} to {kind.command(config)}"
         )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from math import floor, inf
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config import WorkersConfig
+from metaray.platform.config import ComputeConfig
 
 Resources = Mapping[str, float]
 
 _EPSILON = 1e-9  # 0.3 / 0.1 is less than 3
 
 
-def bundles(workers: WorkersConfig) -> list[dict[str, float]]:
+def bundles(workers: ComputeConfig) -> list[dict[str, float]]:
     """The placement group of a trial: an empty bundle for its loop, then one for each worker.
 
     A trial without workers computes in its own process, on one CPU.
@@ -24,7 +24,7 @@ def bundles(workers: WorkersConfig) -> list[dict[str, float]]:
     return [{}, *({k: v for k, v in each.items() if v} for _ in range(workers.count))]
 
 
-def trials_at_once(workers: WorkersConfig, nodes: Iterable[Resources]) -> int:
+def trials_at_once(workers: ComputeConfig, nodes: Iterable[Resources]) -> int:
     """How many trials fit on ``nodes`` together.
 
     Raises:

@@ -11,10 +11,8 @@ from matplotlib.figure import Figure
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_text
 from metaray.platform.config_io import flat
-from metaray.platform.report.commands import train_command
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
-from metaray.platform.report.words import method_title
 from metaray.platform.sweep import plots, population_plots, setting_plots, words
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
@@ -131,12 +129,11 @@ def _render(
 ) -> str:
     keys = list(dict.fromkeys(key for trial in result.trials for key in trial.values))
     base = dict(flat(result.plan.base.model_dump()))
-    best = result.best
+    best, kind = result.best, result.plan.kind
     return render(
         "metaray.platform.sweep",
         "sweep.html.jinja",
-        title=f"Sweep of {method_title(result.plan.base.method.name)} on "
-        f"{result.plan.base.data.name}, {words.task(result)}",
+        title=f"Sweep of {kind.title(result.plan.base)}",
         counts=words.outcome_counts(result),
         headline=words.headline(result),
         bars=_bars(result),
@@ -148,7 +145,8 @@ def _render(
         rows=[_row(result, trial, keys) for trial in _ranked(result)],
         changes=[(key, base.get(key), best.values[key]) for key in best.values] if best else [],
         takeovers=_takeovers(result),
-        train=train_command(result.config) if result.config else None,
+        anew=words.anew(result),
+        train=kind.full_command(result.config) if result.config else None,
         population=result.plan.scheduler == "pbt",
         changed=words.rates_changed(result),
         best_folder=str(folder.trial(best.number)) if best else None,
@@ -206,11 +204,6 @@ def _bars(result: SweepResult) -> list[dict[str, Any]]:
     test, best = result.test, result.best
     if test is None or best is None or test["accuracy"] is None:
         return []
-    bars = [
-        ("meta-test", test["accuracy"], test["ci95"], "main"),
-        ("untrained", test["baseline_accuracy"], test["baseline_ci95"], "other"),
-        ("guessing", 1 / test["ways"], None, "chance"),
-    ]
     return [
         {
             "label": label,
@@ -219,5 +212,5 @@ def _bars(result: SweepResult) -> list[dict[str, Any]]:
             "length": round(100 * value, 2),
             "style": style,
         }
-        for label, value, ci95, style in bars
+        for label, value, ci95, style in result.plan.kind.bars(test)
     ]

@@ -13,8 +13,9 @@ from typing_extensions import Self
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_json
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import Tree, complaint, flat, known_keys, resolve, with_values
+from metaray.platform.config_io import Tree, complaint, flat, known_keys, with_values
+from metaray.platform.sweep.kind import Kind
+from metaray.platform.sweep.kinds import SweptConfig, kind_of
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
@@ -31,7 +32,8 @@ DIRECTIONS: dict[str, Direction] = {
 }
 """the metrics of a trial, each of the parameters that the trial would be tested with"""
 
-_NOT_SEARCHED = ("workers.", "evaluate.", "data.root", "data.cache", "data.download", "seed")
+_PLACES = ("data.root", "data.cache", "data.download", "target.root", "target.cache")
+_NOT_SEARCHED = ("workers.", "evaluate.", *_PLACES, "seed")
 
 
 class SweepPlan(Section):
@@ -77,24 +79,35 @@ class SweepPlan(Section):
             )
         return self
 
+    @property
+    def kind(self) -> Kind[Any]:
+        """The kind of run that its trials are."""
+        return kind_of(self.settings)
+
     @cached_property
-    def base(self) -> RunConfig:
+    def base(self) -> SweptConfig:
         """The config in which no setting is varied."""
-        return resolve(self.settings)
+        config: SweptConfig = self.kind.resolve(self.settings)
+        return config
+
+    @property
+    def steps(self) -> int:
+        """The length of a trial in which it is not varied."""
+        return self.kind.steps(self.base)
 
     @property
     def directions(self) -> list[Direction]:
         """``maximize`` or ``minimize`` for each metric."""
         return [DIRECTIONS[name] for name in self.metrics]
 
-    def config_of(self, values: dict[str, Any]) -> RunConfig:
+    def config_of(self, values: dict[str, Any]) -> SweptConfig:
         """The config of the trial with these values, by path.
 
         Raises:
             InputError: values that exclude each other, a path that is no setting, or one whose
                 value another setting would change.
         """
-        config = resolve(with_values(self.settings, values))
+        config: SweptConfig = self.kind.resolve(with_values(self.settings, values))
         reached = dict(flat(config.model_dump()))
         for path, value in values.items():
             if path not in reached or reached[path] != value:
@@ -127,10 +140,11 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
     Raises:
         InputError: an option has a bad value, or two exclude each other.
     """
-    base = resolve(settings)
+    kind = kind_of(settings)
+    settings = kind.shared(settings)
+    base = kind.resolve(settings)
     given = {key: value for key, value in options.items() if value is not None}
-    if "metrics" not in given:
-        given["metrics"] = ("val_mse",) if base.data.name == "sinusoid" else ("val_accuracy",)
+    given.setdefault("metrics", (kind.default_metric(base),))
     if len(given["metrics"]) > 1:
         given.setdefault("scheduler", "none")
     given.setdefault("grace", base.train.validate_every or 1)
@@ -140,34 +154,20 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
         raise InputError(complaint(error)) from None
 
 
-def check_shared(config: RunConfig) -> None:
-    """Refuse settings of all trials that would make a sweep worthless.
-
-    Raises:
-        InputError: no validation, or trials that end by the clock.
-    """
-    if not config.train.validate_every:
-        raise InputError("a sweep compares trials on validation: set train.validate_every above 0")
-    if config.train.time_budget_s is not None:
-        raise InputError(
-            "train.time_budget_s would end trials by the clock, which others slow down: set "
-            "train.outer_steps, and give the whole sweep a --time-budget"
-        )
-
-
 def check_space(space: Space, plan: SweepPlan) -> None:
     """Refuse a space that the config does not know, or whose ends it does not take.
 
     Raises:
         InputError: with the first such range.
     """
-    known, base = set(known_keys()), dict(flat(plan.base.model_dump()))
+    known = set(known_keys(plan.kind.config_class))
+    base = dict(flat(plan.base.model_dump()))
     for path, dimension in space.items():
         for key in (path, *dimension.when):
             if key not in known:
                 plan.config_of({key: 0})  # says which setting is nearest
         if path.startswith(_NOT_SEARCHED):
-            raise InputError(f"{path} says nothing of a method: take it out of the space")
+            raise InputError(f"{path} says nothing of the training: take it out of the space")
         for value in dimension.ends:
             try:
                 plan.config_of({**dimension.when, path: value})
@@ -179,9 +179,9 @@ def check_space(space: Space, plan: SweepPlan) -> None:
         raise InputError("every range of the space depends on another: none could be searched")
 
 
-def own_values(space: Space, settings: Tree) -> dict[str, Any] | None:
+def own_values(space: Space, config: SweptConfig) -> dict[str, Any] | None:
     """The values that the config itself has, if the space holds all of them."""
-    base = dict(flat(resolve(settings).model_dump()))
+    base = dict(flat(config.model_dump()))
     active = {path: d for path, d in space.items() if d.is_active(base)}
     if all(path in base and d.holds(base[path]) for path, d in active.items()):
         return {path: base[path] for path in active}

@@ -57,7 +57,7 @@ def history(result: SweepResult, theme: Theme) -> Figure | None:
 
 
 def curves(result: SweepResult, theme: Theme) -> Figure | None:
-    """Validation of every trial over its outer steps."""
+    """Validation of every trial over its steps."""
     drawn = [trial for trial in result.trials if trial.curve]
     if not drawn:
         return None
@@ -75,7 +75,7 @@ def curves(result: SweepResult, theme: Theme) -> Figure | None:
         marker = "o" if len(steps) == 1 else None
         axes.plot(steps, values, color=color, label=label, marker=marker, markersize=3, **style)
         named.add(name)
-    axes.set(xlabel="outer step", ylabel=metric_label(result))
+    axes.set(xlabel="step", ylabel=metric_label(result))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     score_axis(axes, result)
     legend_above(axes)

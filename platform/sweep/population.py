@@ -16,6 +16,7 @@ import numpy as np
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.method_configs import MethodConfig
+from metaray.platform.config import RunConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.tune_spaces.space import Float, Space
 
@@ -54,6 +55,16 @@ def rates_of(method: MethodConfig) -> tuple[str, ...]:
     return ("train.meta_lr", "method.inner_lr") if fixed else ("train.meta_lr",)
 
 
+def method_of(plan: SweepPlan) -> MethodConfig:
+    """The method whose rates may change; InputError if ``plan`` is of transfer jobs."""
+    if not isinstance(plan.base, RunConfig):
+        raise InputError(
+            "--scheduler pbt changes the rates of meta-training, and this sweep is of transfer "
+            "jobs: use --scheduler asha, hyperband or none"
+        )
+    return plan.base.method
+
+
 def rates_in(space: Space, method: MethodConfig) -> Space:
     """The part of ``space`` that a population may search."""
     return {path: space[path] for path in rates_of(method) if path in space}
@@ -65,9 +76,10 @@ def check_population(plan: SweepPlan, space: object) -> None:
     Raises:
         InputError: settings that are no rates, steps that do not fit, or too few trials.
     """
+    method, every = method_of(plan), plan.base.train.validate_every or 1
     if not isinstance(space, dict):
         raise InputError("--scheduler pbt needs a space in TOML, of rates: see docs/sweeps.md")
-    allowed = rates_of(plan.base.method)
+    allowed = rates_of(method)
     others = [
         path
         for path, dimension in space.items()
@@ -80,16 +92,15 @@ def check_population(plan: SweepPlan, space: object) -> None:
         )
     if plan.num_trials < 2:
         raise InputError("--scheduler pbt needs a population: set --num-trials to 2 or more")
-    every = plan.base.train.validate_every
     if plan.grace % every:
         raise InputError(
             f"--scheduler pbt compares trials every {plan.grace} outer steps (--grace), which must "
             f"be a multiple of train.validate_every = {every}"
         )
-    if plan.grace >= plan.base.train.outer_steps:
+    if plan.grace >= plan.steps:
         raise InputError(
             f"--scheduler pbt would compare trials after {plan.grace} outer steps, but they end "
-            f"after {plan.base.train.outer_steps}: set --grace lower"
+            f"after {plan.steps}: set --grace lower"
         )
 
 

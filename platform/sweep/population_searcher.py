@@ -89,7 +89,7 @@ class PopulationSearcher(StudySearcher):
 
     def _next_stop(self) -> int | None:
         step = studies.last_compared(self._study) + self._plan.grace
-        return step if step < self._plan.base.train.outer_steps else None
+        return step if step < self._plan.steps else None
 
     def _has_arrived(self, number: int) -> bool:
         saved = last_saved_step(self._folder.trial(number))

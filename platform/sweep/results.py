@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import atomic_path, write_json
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import read_run_config
+from metaray.platform.config_io import read_config
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Rates, Takeover, course
@@ -65,10 +65,10 @@ class SweepResult:
     front: list[int]
     """numbers of the trials on the Pareto front, where there are several metrics"""
     test: dict[str, Any] | None
-    """summary of the best trial's meta-test"""
+    """summary of the best trial's test"""
     num_tested: int
-    """trials that were ever meta-tested: more than one where a sweep ended and went on"""
-    config: RunConfig | None
+    """trials that were ever tested: more than one where a sweep ended and went on"""
+    config: SweptConfig | None
     """of the best trial"""
     versions: dict[str, str]
     takeovers: list[Takeover] = field(default_factory=list)
@@ -101,14 +101,14 @@ def write_results(
         front=[t.number for t in study.best_trials] if len(plan.metrics) > 1 else [],
         test=test,
         num_tested=sum(RunDirectory(folder.trial(t.number)).summary.exists() for t in trials),
-        config=read_run_config(RunDirectory(folder.trial(best.number)).config) if best else None,
+        config=_config(plan, folder, best.number) if best else None,
         versions=versions(),
         takeovers=takeovers,
     )
     try:
         _write_tables(result, folder)
         if result.config is not None:
-            write_best(result.config, folder, best.course if best else ())
+            write_best(plan.kind, result.config, folder, best.course if best else ())
         write_json(folder.summary, summary(result))
     except OSError as error:
         raise InputError(
@@ -133,6 +133,13 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "takeovers": [takeover.as_dict() for takeover in result.takeovers],
         "versions": result.versions,
     }
+
+
+def _config(plan: SweepPlan, folder: SweepDirectory, number: int) -> SweptConfig:
+    config: SweptConfig = read_config(
+        plan.kind.config_class, RunDirectory(folder.trial(number)).config
+    )
+    return config
 
 
 def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> TrialRecord:

@@ -14,10 +14,10 @@ import ray
 from ray import tune
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config import RunConfig
 from metaray.platform.interrupt import StopRequest
 from metaray.platform.sweep.capacity import bundles, trials_at_once
 from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
@@ -30,7 +30,7 @@ from metaray.tune_spaces.space import Space
 _RESTARTS = 3  # of a trial whose process or node is lost
 
 
-def trials_in_parallel(config: RunConfig, wanted: int | None) -> int:
+def trials_in_parallel(config: SweptConfig, wanted: int | None) -> int:
     """Trials at once: as many as the cluster holds, or ``wanted`` if that is fewer.
 
     Raises:
@@ -118,12 +118,13 @@ class _Stopper(tune.Stopper):
 
 
 def _most_steps(plan: SweepPlan, space: Space | SpaceFunction) -> int:
-    """The outer steps of the longest trial, where their number itself is searched."""
-    searched = None if callable(space) else space.get("train.outer_steps")
+    """The steps of the longest trial, where their number itself is searched."""
+    key = plan.kind.steps_key
+    searched = None if callable(space) else space.get(key)
     longest = max(searched.ends) if searched else None  # type: ignore[type-var]
     if longest is not None and not isinstance(longest, int):
-        raise InputError("train.outer_steps counts: search it by an int")
-    return max(plan.base.train.outer_steps, longest or 0)
+        raise InputError(f"{key} counts: search it by an int")
+    return max(plan.steps, longest or 0)
 
 
 def _quiet_tune() -> None:

@@ -18,10 +18,10 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config import RunConfig
 from metaray.platform.config_io import flat
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Takeover
@@ -168,7 +168,7 @@ class StudySearcher(Searcher):
         """By path: what the trial has already, or new ones."""
         return draw(self._space, trial, self._fixed)
 
-    def _order(self, number: int, config: RunConfig) -> dict[str, Any]:
+    def _order(self, number: int, config: SweptConfig) -> dict[str, Any]:
         return {
             "folder": str(self._folder.trial(number)),
             "config": config.model_dump_json(),

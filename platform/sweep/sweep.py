@@ -16,19 +16,17 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform import session
 from metaray.platform.atomic import write_text
-from metaray.platform.monitor import TerminalMonitor
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.page import write_page
-from metaray.platform.sweep.plan import SweepPlan, check_shared, check_space, own_values
-from metaray.platform.sweep.population import check_population, rates_in
+from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
+from metaray.platform.sweep.population import check_population, method_of, rates_in
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
 from metaray.platform.sweep.storage import open_storage
-from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Space
 
 
@@ -45,7 +43,7 @@ class Limits:
 def sweep(
     plan: SweepPlan, space_file: Path | None, out: Path, limits: Limits, console: Console
 ) -> SweepResult:
-    """A new sweep in ``out``: its trials, a meta-test of the best one, tables and page.
+    """A new sweep in ``out``: its trials, a test of the best one, tables and page.
 
     Raises:
         InputError: bad input, before a trial starts.
@@ -55,7 +53,7 @@ def sweep(
     SweepDirectory.check_fresh(out)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
-    session.open_data(plan.base, limits.address)  # prepared once, not by each trial
+    plan.kind.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out)
         if space_file is not None:
@@ -68,7 +66,7 @@ def sweep(
             shutil.rmtree(folder.path)
             raise
         if plan.sampler != "grid" and not callable(space):
-            start = own_values(space, plan.settings)
+            start = own_values(space, plan.base)
             if start is not None:  # what is published is the first thing to beat
                 study.enqueue_trial(start)
         plan.write(folder.plan)
@@ -99,7 +97,7 @@ def resume(
 
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     """The space, once it is known that trials can be made from it."""
-    check_shared(plan.base)
+    plan.kind.check(plan.base, plan.metrics)
     space = read_space(space_file) if space_file else _own_space(plan)
     if plan.scheduler == "pbt":
         check_population(plan, space)
@@ -114,9 +112,8 @@ def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
 
 
 def _own_space(plan: SweepPlan) -> Space:
-    method = plan.base.method
-    space = SPACES[method.name]
-    return rates_in(space, method) if plan.scheduler == "pbt" else space
+    space = plan.kind.space(plan.base)
+    return rates_in(space, method_of(plan)) if plan.scheduler == "pbt" else space
 
 
 @contextmanager
@@ -148,7 +145,7 @@ def _run(
     with SweepProgress(
         console,
         metrics=plan.metrics,
-        outer_steps=plan.base.train.outer_steps,
+        outer_steps=plan.steps,
         num_trials=total,
         num_done=_num_done(study),
         parallel=parallel,
@@ -181,7 +178,7 @@ def _num_done(study: optuna.Study) -> int:
 def _test_best(
     plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, console: Console
 ) -> dict[str, Any] | None:
-    """The meta-test of the best trial, in its run directory; not again if it is there."""
+    """The test of the best trial, in its run directory; not again if it is there."""
     best = studies.best(study)
     if best is None:
         return None
@@ -190,6 +187,6 @@ def _test_best(
     if known.exists():
         tested: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
         return tested
-    console.print(f"meta-test of trial {best.number}, the best on validation", highlight=False)
-    address = "current" if plan.base.workers.count else "local"
-    return session.retest(path, [], address, TerminalMonitor(console))
+    name = plan.kind.test_name
+    console.print(f"{name} of trial {best.number}, the best on validation", highlight=False)
+    return plan.kind.test(plan.base, path, console)

@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 
 from metaray.platform.atomic import write_json
-from metaray.platform.config import RunConfig
 from metaray.platform.results import write_config
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.population import Takeover
 
 
-def carry_out(folder: SweepDirectory, takeover: Takeover, config: RunConfig) -> None:
+def carry_out(folder: SweepDirectory, takeover: Takeover, config: SweptConfig) -> None:
     """Give the trial what the source has at ``takeover.step``, and ``config`` to go on with.
 
     Parameters, buffers, optimizer, the best on validation and the course of metrics come over:

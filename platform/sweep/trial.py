@@ -1,4 +1,4 @@
-"""One trial: a meta-training as ``metaray train`` does it, which reports its validations to Tune.
+"""One trial: a training as its own command does it, which reports its validations to Tune.
 
 Its run directory is the truth: a trial that Tune paused, restarted after a lost node, or that an
 interrupted sweep left behind goes on from its own last checkpoint, with the same bits.
@@ -12,29 +12,20 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
-import torch
 from ray import tune
 
-from metaray.algorithms.algorithm import State
-from metaray.algorithms.batching import batched_predictions
-from metaray.algorithms.episode import Episode
-from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_text
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import validate
+from metaray.platform.config_io import validate_as
 from metaray.platform.errors import TrainingError
 from metaray.platform.monitor import TrainingWatch
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import Session, Stopped, flat_state, meta_train
+from metaray.platform.session import Stopped
+from metaray.platform.sweep.kinds import SweptConfig, kind_of
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.tracking import MetricsLog
-
-_TIMED_EPISODES = 20
 
 Report = Callable[[Metrics], None]
 
@@ -62,18 +53,17 @@ def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
 
     Raises:
         Stopped: at the step ``until``.
-        InputError, TrainingError: as ``meta_train``.
+        InputError, TrainingError: as ``Kind.train``.
     """
-    folder, config = Path(order["folder"]), validate(json.loads(order["config"]))
+    folder, tree = Path(order["folder"]), json.loads(order["config"])
+    kind = kind_of(tree)
+    config = validate_as(kind.config_class, tree)
     run = RunDirectory(folder)
     if folder.exists() and not run.config.exists():
         shutil.rmtree(folder)  # killed while it was being made
     monitor = TrialMonitor(config, run, report, order["until"])
-    address = "current" if config.workers.count else "local"
-    session, last = meta_train(config, folder, address, monitor)
-    metrics = kept_metrics(MetricsLog.read(run.metrics), config)
-    if order["time_adaptation"]:
-        metrics["adapt_s"] = adaptation_time(session, flat_state(last))
+    others = kind.train(config, folder, monitor, order["time_adaptation"])
+    metrics = kept_metrics(MetricsLog.read(run.metrics), config) | others
     Outcome(metrics=metrics).write(folder)
     return metrics
 
@@ -82,7 +72,7 @@ class TrialMonitor:
     """Reports validations between steps, when what it reports has been saved."""
 
     def __init__(
-        self, config: RunConfig, run: RunDirectory, report: Report, until: int | None
+        self, config: SweptConfig, run: RunDirectory, report: Report, until: int | None
     ) -> None:
         self._config = config
         self._run = run
@@ -124,11 +114,11 @@ class TrialMonitor:
 
     @contextmanager
     def testing(self, num_episodes: int) -> Iterator[Callable[[int], None]]:
-        """Nobody looks on; ``meta_train`` trains alone, so that no trial sees a test class."""
+        """Nobody looks on; ``Kind.train`` trains alone, so that no trial sees a test."""
         yield lambda done: None
 
 
-def kept_metrics(rows: list[dict[str, Any]], config: RunConfig) -> Metrics:
+def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
     """Validation of the parameters that the run keeps: the best so far, or the last."""
     validated = [row for row in rows if "val_ci95" in row]
     kept = validated[-1]
@@ -137,27 +127,6 @@ def kept_metrics(rows: list[dict[str, Any]], config: RunConfig) -> Metrics:
     shown = {key: value for key, value in kept.items() if key.startswith("val_")}
     last = rows[-1]
     return {"step": last["step"], "kept_step": kept["step"], **shown, "wall_s": last["wall_s"]}
-
-
-def adaptation_time(session: Session, state: Any) -> float:
-    """Seconds to adapt to one validation episode and predict its queries, the median of some."""
-    config, blueprint = session.config, session.blueprint
-    at: State = blueprint.unflatten(torch.from_numpy(state))
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.workers.threads)
-    times = []
-    for index in range(_TIMED_EPISODES):
-        spec = TaskSpec(split="val", index=index, seed=config.seed, shape=config.test_shape)
-        episode = Episode.stack([session.source.sample(spec)]).to(
-            torch.device("cpu"), blueprint.dtype
-        )
-        started = perf_counter()
-        batched_predictions(
-            blueprint.algorithm, at, episode, config.task.ways, config.evaluate.batch_norm
-        )
-        times.append(perf_counter() - started)
-    torch.set_num_threads(before)
-    return median(times)
 
 
 def _score(row: Mapping[str, Any]) -> float:

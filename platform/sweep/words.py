@@ -37,7 +37,7 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
         )
         console.print(
             f"[bold]best: trial {best.number}[/], {name} {figure(name, best.metrics[name])} on "
-            f"validation; meta-test: [bold]{tested}[/]",
+            f"validation; {result.plan.kind.test_name}: [bold]{tested}[/]",
             highlight=False,
         )
         if rates_changed(result):
@@ -46,7 +46,7 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
                 f"{SweepDirectory(folder).trial(best.number)}"
             )
         else:
-            console.print(f"train it again: metaray train {folder / 'best.toml'}")
+            console.print(f"train it again: {anew(result)} {folder / 'best.toml'}")
     console.print(f"page: {folder / 'sweep.html'}")
 
 
@@ -55,7 +55,7 @@ def headline(result: SweepResult) -> dict[str, str]:
     test = result.test
     if test is None:
         return {"label": "no complete trial", "score": "–", "interval": ""}
-    label = "meta-test of the best trial"
+    label = f"{result.plan.kind.test_name} of the best trial"
     if test["accuracy"] is None:
         return {
             "label": f"{label}, mean squared error",
@@ -74,14 +74,9 @@ def told(result: SweepResult) -> list[str]:
         name = plan.metrics[0]
         sentences += [
             f"Trial {best.number} was the best by {name}, {figure(name, best.metrics[name])} on "
-            f"{plan.base.train.validate_episodes} validation episodes.",
+            f"{plan.kind.validated_on(plan.base)}.",
             "To be the best of many is partly luck, which flatters that figure.",
-            "The search saw validation classes only: test classes were touched once, after it, "
-            f"for this trial alone, over {test['num_episodes']:,} episodes."
-            if result.num_tested <= 1
-            else "The search saw validation classes only. The sweep ended and went on, so that "
-            f"{result.num_tested} trials were meta-tested, each as the best of its time; no choice "
-            "depended on it.",
+            plan.kind.told_of_test(test, result.num_tested),
         ]
         start = _unchanged(result)
         if start is not None and start.number != best.number and name in start.metrics:
@@ -115,12 +110,9 @@ def _unchanged(result: SweepResult) -> TrialRecord | None:
     return next(own, None)
 
 
-def task(result: SweepResult) -> str:
-    """The shape of the episodes that trials are validated on."""
-    config = result.plan.base
-    if config.data.name == "sinusoid":
-        return f"{config.task.shots} examples per task"
-    return f"{config.task.ways}-way {config.task.shots}-shot"
+def anew(result: SweepResult) -> str:
+    """The command that trains the best trial from ``best.toml``."""
+    return result.plan.kind.command(result.config or result.plan.base)
 
 
 def value_text(value: object) -> str:

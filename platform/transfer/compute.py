@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.allocator import keep_freed_memory
 from metaray.platform.checkpoint import CheckpointStore
 from metaray.platform.config import ComputeConfig
-from metaray.platform.monitor import Monitor
+from metaray.platform.monitor import Monitor, TrainingWatch
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.blueprint import Plan, TransferBlueprint
 from metaray.platform.transfer.keeper import RunKeeper
@@ -49,12 +52,26 @@ def compute(
             from metaray.platform.transfer.ray_job import train_on_ray
 
             return train_on_ray(plan, run, address, watch)
-        prepare_process(workers)
-        keeper = RunKeeper(run, store, watch.on_row, watch.stop_requested)
-        try:
-            return Trainer(blueprint, Alone(), choose_device(workers), keeper).run()
-        finally:
-            keeper.close()
+        with trainer_here(plan, blueprint, run, store, watch) as trainer:
+            return trainer.run()
+
+
+@contextmanager
+def trainer_here(
+    plan: Plan,
+    blueprint: TransferBlueprint,
+    run: RunDirectory,
+    store: CheckpointStore,
+    watch: TrainingWatch,
+) -> Iterator[Trainer]:
+    """A trainer in this process, at the newest checkpoint of ``store``."""
+    workers = plan.config.workers
+    prepare_process(workers)
+    keeper = RunKeeper(run, store, watch.on_row, watch.stop_requested)
+    try:
+        yield Trainer(blueprint, Alone(), choose_device(workers), keeper)
+    finally:
+        keeper.close()
 
 
 def prepare_process(workers: ComputeConfig) -> None:

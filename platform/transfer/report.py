@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,15 +13,14 @@ from matplotlib.figure import Figure
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.atomic import write_text
-from metaray.platform.config_io import changed_keys, flat
-from metaray.platform.report.commands import toml_value
 from metaray.platform.report.page import setting_rows
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.tracking import MetricsLog
+from metaray.platform.transfer.commands import own_settings, train_command
 from metaray.platform.transfer.config import TransferConfig
-from metaray.platform.transfer.config_io import read_transfer_config, resolve_transfer
+from metaray.platform.transfer.config_io import read_transfer_config
 from metaray.platform.transfer.data_record import read_data
 from metaray.platform.transfer.figures import confusion
 from metaray.platform.transfer.plots import Course, confusion_matrix, curve, learning_rate
@@ -56,16 +54,6 @@ def write_transfer_report(run: RunDirectory) -> None:
             f"cannot write the report in {run.path}: {error.strerror}; make room or make it "
             "writable, then continue with --resume"
         ) from error
-
-
-def own_settings(config: TransferConfig) -> list[str]:
-    """Settings in which a job differs from the defaults of its kind."""
-    tree: dict[str, Any] = {"job": {"name": config.job.name}, "data": {"name": config.data.name}}
-    if config.target is not None:
-        tree["target"] = {"name": config.target.name}
-    if config.job.needs_target and config.target is None:
-        return []
-    return changed_keys(resolve_transfer(tree), config)
 
 
 def _curves(course: Course) -> Iterator[tuple[str, str, str, Draw]]:
@@ -138,7 +126,7 @@ def _page(
         figures=figure_rows(summary),
         settings=setting_rows(config, set(own)),
         versions=versions,
-        train=_command(config, own),
+        train=train_command(config, own),
         evaluate=[],
     )
 
@@ -160,15 +148,3 @@ def _bars(summary: dict[str, Any]) -> list[dict[str, Any]]:
          "length": round(100 * guess, 2), "style": "chance"}
     )  # fmt: skip
     return bars
-
-
-def _command(config: TransferConfig, own: list[str]) -> list[str]:
-    """``metaray transfer`` with every setting that this job needs, one argument an item."""
-    values = dict(flat(config.model_dump()))
-    names = ["data.name", *(["target.name"] if config.target else [])]
-    keys = [*names, *(key for key in own if key not in names)]
-    sets = [f"{key}={toml_value(values[key])}" for key in keys if values.get(key) is not None]
-    return [
-        f"metaray transfer {config.job.name}",
-        *(f"--set {shlex.quote(item)}" for item in sets),
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,27 @@ def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> 
         TrainingError: the job cannot go on; its last checkpoint is kept.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
     """
+    return _finish(start(config, out, address, monitor))
+
+
+def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
+    """Continue the job in ``folder`` from its last checkpoint; the summary.
+
+    Raises:
+        InputError: no job there, a trial of a sweep, or an override of something that has shaped
+            the weights already.
+    """
+    run = RunDirectory.open(folder)
+    if newest(run).step and not (run.evaluations / "before.json").is_file():
+        raise InputError(
+            f"{folder} is a trial of a sweep that was not tested: go on with metaray sweep "
+            "--resume, or train its settings anew with metaray transfer"
+        )
+    return _finish(reopen(folder, overrides, address, monitor))
+
+
+def start(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> Job:
+    """A new job in ``out``, with its first checkpoint; InputError as of ``train``."""
     check_place(config.workers, address)
     domains = open_domains(config, address)
     beginning = begin(config, domains)
@@ -75,20 +97,16 @@ def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> 
     check_batch_norm(config, blueprint)
     run = RunDirectory.create(out)
     write_data(run, domains, beginning)
-    write_config(run.config, config)
     if beginning.origin is not None:
         monitor.message(beginning.origin.sentence)
     job = Job(run=run, plan=beginning.plan, blueprint=blueprint, monitor=monitor, address=address)
     job.store.save(beginning.checkpoint)
-    return _finish(job)
+    write_config(run.config, config)  # last: with it, the folder holds a job that can go on
+    return job
 
 
-def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
-    """Continue the job in ``folder`` from its last checkpoint; the summary.
-
-    Raises:
-        InputError: no job there, or an override of something that has shaped the weights already.
-    """
+def reopen(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> Job:
+    """The job in ``folder``, at its last checkpoint; InputError as of ``resume``."""
     run = RunDirectory.open(folder)
     before = read_transfer_config(run.config)
     config = override(before, overrides)
@@ -101,7 +119,7 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     check_place(config.workers, address)
     domains = open_domains(config, address)
     check_same_data(run, domains)
-    checkpoint = _newest(run)
+    checkpoint = newest(run)
     plan = plan_again(config, checkpoint, read_data(run)["teacher"])
     job = Job(
         run=run,
@@ -112,7 +130,7 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     )
     job.store.load(checkpoint.step)  # one of another network is known before workers start
     write_config(run.config, config)
-    return _finish(job)
+    return job
 
 
 def open_domains(config: TransferConfig, address: str = "local") -> Domains:
@@ -128,17 +146,21 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
 
 
 def _finish(job: Job) -> dict[str, Any]:
-    """Train and test, then the references, then the report."""
+    """Train and test, then the references, then summary and report."""
     config = job.plan.config
     stopped = compute(job.plan, job.blueprint, job.run, job.store, job.address, job.monitor)
     if stopped:
-        step = _newest(job.run).step
+        step = newest(job.run).step
         raise Stopped(
             f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue with "
             f"metaray transfer {config.job.name} --resume {job.run.path}"
         )
-    references = {name: _reference(job, name) for name in config.evaluate.references}
-    summary = write_summary(job.run, job.plan, job.blueprint, _newest(job.run), references)
+    return conclude(job, {name: _reference(job, name) for name in config.evaluate.references})
+
+
+def conclude(job: Job, references: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Summary and report of a job that was tested; the summary."""
+    summary = write_summary(job.run, job.plan, job.blueprint, newest(job.run), references)
     from metaray.platform.transfer.report import write_transfer_report  # matplotlib takes a second
 
     write_transfer_report(job.run)
@@ -156,7 +178,8 @@ def _reference(job: Job, name: str) -> dict[str, Any]:
     return train(reference_config(job.plan.config, name), folder, job.address, job.monitor)
 
 
-def _newest(run: RunDirectory) -> Checkpoint:
+def newest(run: RunDirectory) -> Checkpoint:
+    """The last checkpoint of a job; InputError if there is none."""
     paths = sorted(run.checkpoints.glob("step-*.safetensors"))
     if not paths:
         raise InputError(f"{run.path} has no checkpoint: start a new job")

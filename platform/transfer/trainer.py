@@ -56,16 +56,37 @@ class Trainer:
     def run(self) -> bool:
         """Train, unless all is done already, and test; True where it was asked to stop first."""
         if self._step == 0:
-            self._result("before", self._assessment.before(self._state()), {})
+            self._before()
+        stopped = self.train()
+        if not stopped:
+            self.test()
+        return stopped
+
+    def train(self) -> bool:
+        """Train to the end, without a test; True where it was asked to stop first."""
         stopped = False
         while not (self._finished() or stopped):
             stopped = self._one_step()
         if not stopped and self._blueprint.validate_every and self._validated_at != self._step:
             self._validate()
-        last = self._save()
-        if not stopped:
-            self._test(last)
+        self._save()
         return stopped
+
+    def test(self) -> None:
+        """Test what was trained: the best on validation, or the last."""
+        use_best = self._blueprint.config.evaluate.checkpoint == "best"
+        if use_best and self._best_step is not None and self._best_step != self._step:
+            self._restore_state(self._keeper.load(self._best_step))
+        figures, columns = self._assessment.test(self._state())
+        self._result("test", figures, columns)
+
+    def test_start(self, start: Checkpoint) -> None:
+        """Test what training began with; after ``test``, since it goes back there."""
+        self._restore_state(start)
+        self._before()
+
+    def _before(self) -> None:
+        self._result("before", self._assessment.before(self._state()), {})
 
     def _finished(self) -> bool:
         every = self._blueprint.validate_every
@@ -144,18 +165,11 @@ class Trainer:
             self._save()
         return figures
 
-    def _test(self, last: Checkpoint) -> None:
-        use_best = self._blueprint.config.evaluate.checkpoint == "best"
-        if use_best and self._best_step is not None and self._best_step != last.step:
-            self._restore_state(self._keeper.load(self._best_step))
-        figures, columns = self._assessment.test(self._state())
-        self._result("test", figures, columns)
-
     def _result(self, name: str, figures: dict[str, Any], columns: dict[str, Any]) -> None:
         if self._world.rank == 0:
             self._keeper.result(name, figures, columns)
 
-    def _save(self) -> Checkpoint:
+    def _save(self) -> None:
         """The state as a checkpoint, which the first process hands to the keeper."""
         checkpoint = Checkpoint(
             step=self._step,
@@ -167,7 +181,6 @@ class Trainer:
         )
         if self._world.rank == 0:
             self._keeper.save(checkpoint)
-        return checkpoint
 
     def _restore_state(self, checkpoint: Checkpoint) -> None:
         self._flat = checkpoint.tensors["params"].to(self._device, copy=True)

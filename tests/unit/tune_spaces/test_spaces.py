@@ -6,8 +6,9 @@ from typing import Any, get_args
 import pytest
 
 from metaray.algorithms.method_configs import MethodConfig
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config import RunConfig
-from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.registry import JOB_SPACES, SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, check_conditions
 
 PAPER: dict[str, dict[str, float]] = {
@@ -45,6 +46,10 @@ def configured(method: str, path: str, value: Any) -> RunConfig:
 def test_every_method_has_a_space() -> None:
     union, _discriminator = get_args(MethodConfig)
     assert set(SPACES) == {config().name for config in get_args(union)}
+
+
+def test_every_job_has_a_space() -> None:
+    assert set(JOB_SPACES) == set(JOBS)
 
 
 @pytest.mark.parametrize(("method", "path", "value"), ENDS)
@@ -117,6 +122,9 @@ def test_a_range_knows_what_it_holds(
     assert not any(dimension.holds(value) for value in outside)
 
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+ALL_SPACES = SPACES | JOB_SPACES
+
+
+@pytest.mark.parametrize("space", ALL_SPACES.values(), ids=ALL_SPACES)
 def test_the_conditions_of_a_space_can_be_decided(space: Any) -> None:
     check_conditions(space)

@@ -64,7 +64,7 @@ class Bench:
         progress = SweepProgress(
             self.console,
             metrics=self.plan.metrics,
-            outer_steps=self.plan.base.train.outer_steps,
+            outer_steps=self.plan.steps,
             num_trials=self.plan.num_trials,
             num_done=0,
             parallel=1,
@@ -122,3 +122,9 @@ def bench(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Bench]:
         return Bench(tmp_path / name, plan, space)
 
     return make
+
+
+@pytest.fixture
+def bench_of(tmp_path: Path) -> Callable[[SweepPlan, Space], Bench]:
+    """Makes a bench of a plan."""
+    return lambda plan, space: Bench(tmp_path / "sweep", plan, space)

@@ -206,7 +206,7 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
         result = replace(done, best=best)
         told = StringIO()
         print_result(result, sweep.folder.path, Console(file=told, width=500))
-        write_best(result.config, sweep.folder, best.course)
+        write_best(sweep.plan.kind, result.config, sweep.folder, best.course)
         comment = sweep.folder.best.read_text().startswith("# The rates of the best trial changed")
         assert comment is ("no settings train to the same" in told.getvalue())
         assert comment is rates_changed(result) is (len(best.course) > 1)

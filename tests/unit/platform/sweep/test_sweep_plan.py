@@ -13,7 +13,6 @@ from metaray.platform.config import WorkersConfig
 from metaray.platform.sweep.capacity import bundles, trials_at_once
 from metaray.platform.sweep.plan import (
     SweepPlan,
-    check_shared,
     check_space,
     make_plan,
     own_values,
@@ -43,6 +42,10 @@ when = { "train.schedule" = "step" }
 
 def plan_of(settings: dict[str, Any] | None = None, **options: Any) -> SweepPlan:
     return make_plan(settings or {}, study_name="sweep", **options)
+
+
+def check(plan: SweepPlan) -> None:
+    plan.kind.check(plan.base, plan.metrics)
 
 
 @pytest.mark.parametrize("data", ["glyphs", "omniglot"])
@@ -117,7 +120,7 @@ def test_a_python_file_needs_a_function(tmp_path: Path) -> None:
         ({"method.inner_batch": Int(1, 5)}, "unknown setting method.inner_batch"),
         ({"train.meta_lr": Float(-1.0, 1.0)}, "takes train.meta_lr to -1.0"),
         ({"task.train_ways": Int(2, 20)}, "must equal task.ways"),
-        ({"workers.count": Int(1, 2)}, "says nothing of a method"),
+        ({"workers.count": Int(1, 2)}, "says nothing of the training"),
         ({"train.lr_step_every": Int(1, 9, when={"train.schedule": "step"})}, "none could be"),
     ],
 )
@@ -166,7 +169,7 @@ def test_defaults_follow_the_data_and_the_number_of_metrics() -> None:
 )
 def test_trials_that_cannot_be_compared_are_refused(train: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        check_shared(plan_of({"train": train}).base)
+        check(plan_of({"train": train}))
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
@@ -180,8 +183,9 @@ def test_the_own_values_of_the_config_are_known_if_the_space_holds_them() -> Non
         "method.inner_lr": Float(0.1, 5.0),
         "train.lr_step_every": Int(1, 9, when={"train.schedule": "step"}),
     }
-    assert own_values(space, {"method": {"inner_lr": 0.5}}) == {"method.inner_lr": 0.5}
-    assert own_values(space, {"method": {"inner_lr": 9.0}}) is None
+    held, other = (plan_of({"method": {"inner_lr": lr}}).base for lr in (0.5, 9.0))
+    assert own_values(space, held) == {"method.inner_lr": 0.5}
+    assert own_values(space, other) is None
 
 
 @pytest.mark.parametrize(

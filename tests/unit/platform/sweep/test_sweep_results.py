@@ -90,7 +90,7 @@ def test_best_toml_says_what_toml_can_say(bench: Make) -> None:
         {"data": {"name": "sinusoid"}, "train": {"schedule": "cosine"}},
     ):
         config = resolve(settings)
-        write_best(config, sweep.folder)
+        write_best(sweep.plan.kind, config, sweep.folder)
         assert load_config(sweep.folder.best) == config
 
 

@@ -1,0 +1,58 @@
+"""A job in two parts, as a sweep has it: the training alone, and later the test of the best one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config_io import changed_keys
+from metaray.platform.monitor import Monitor, TrainingWatch
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.session import Stopped
+from metaray.platform.transfer.begin import begin
+from metaray.platform.transfer.compute import trainer_here
+from metaray.platform.transfer.config import TransferConfig
+from metaray.platform.transfer.config_io import read_transfer_config
+from metaray.platform.transfer.session import Job, conclude, newest, reopen, start
+
+
+def train_alone(config: TransferConfig, folder: Path, monitor: Monitor) -> None:
+    """Train in this process without touching a test picture: a new job, or the one there.
+
+    Raises:
+        InputError: bad input, or ``folder`` holds a job with other settings.
+        TrainingError: the job cannot go on; its last checkpoint is kept.
+        Stopped: ``monitor`` asked for it; there is a checkpoint.
+    """
+    job = _job(config, folder, monitor)
+    at = newest(job.run).step
+    with (
+        monitor.training(job.blueprint.steps, at, None) as watch,
+        trainer_here(job.plan, job.blueprint, job.run, job.store, watch) as trainer,
+    ):
+        if trainer.train():
+            raise Stopped(f"stopped after step {newest(job.run).step}, with a checkpoint")
+
+
+def test_alone(folder: Path, monitor: Monitor) -> dict[str, Any]:
+    """Test the job that ``train_alone`` left in ``folder``, and its start; the summary."""
+    job = reopen(folder, [], "local", monitor)
+    watch = TrainingWatch(
+        on_row=lambda row: None, notify=monitor.message, stop_requested=lambda: False
+    )
+    with trainer_here(job.plan, job.blueprint, job.run, job.store, watch) as trainer:
+        trainer.test()
+        trainer.test_start(begin(job.plan.config, job.blueprint.domains).checkpoint)
+    return conclude(job, {})
+
+
+def _job(config: TransferConfig, folder: Path, monitor: Monitor) -> Job:
+    run = RunDirectory(folder)
+    if not run.config.exists():
+        return start(config, folder, "local", monitor)
+    if changed := changed_keys(read_transfer_config(run.config), config):
+        raise InputError(
+            f"{folder} holds a job with another {changed[0]}: choose another folder, or delete it"
+        )
+    return reopen(folder, [], "local", monitor)

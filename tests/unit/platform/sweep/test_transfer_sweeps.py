@@ -1,0 +1,150 @@
+"""Sweeps of transfer jobs without Ray: what is asked of them, their trials, and the one test."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config_io import changed_keys, with_overrides
+from metaray.platform.monitor import TerminalMonitor
+from metaray.platform.run_directory import RunDirectory
+from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.kinds import kind_of
+from metaray.platform.sweep.meta_kind import MetaTraining
+from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.plan import SweepPlan, check_space, make_plan, own_values
+from metaray.platform.sweep.population import check_population
+from metaray.platform.sweep.results import write_results
+from metaray.platform.sweep.transfer_kind import TransferJob
+from metaray.platform.sweep.words import print_result
+from metaray.platform.transfer.config_io import load_transfer_config
+from metaray.tune_spaces.registry import JOB_SPACES
+from metaray.tune_spaces.space import Float, Space
+
+NEEDS = {"dann": ["target.name=glyphs"], "distill": ["job.teacher=runs/teacher"]}
+RATES: Space = {"train.lr": Float(1e-3, 0.1, log=True)}
+
+
+def plan_of(job: str, *sets: str, **options: Any) -> SweepPlan:
+    settings = with_overrides({}, [f"job.name={job}", *NEEDS.get(job, []), *sets])
+    return make_plan(settings, study_name="sweep", **options)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, bench_of: Any) -> Any:
+    """Three short trials of fine-tuning."""
+    rng, labels = np.random.default_rng(0), np.arange(60) % 3
+    for part in ("train", "test"):
+        images = rng.integers(0, 150, (60, 16, 16)).astype(np.uint8)
+        images += (40 * labels).astype(np.uint8)[:, None, None]
+        np.savez(tmp_path / f"{part}.npz", images=images, labels=labels)
+    sets = [
+        "data.name=arrays",
+        f"data.root={tmp_path}/*.npz",
+        f"data.cache={tmp_path / 'cache'}",
+        "data.image_size=16",
+        "model.width=4",
+        "train.steps=4",
+        "train.validate_every=2",
+        "train.batch_size=12",
+    ]
+    return bench_of(plan_of("finetune", *sets, num_trials=3), RATES)
+
+
+def test_a_section_job_makes_it_a_sweep_of_transfer_jobs() -> None:
+    assert isinstance(kind_of({"job": {"name": "moco"}}), TransferJob)
+    assert isinstance(kind_of({"method": {"name": "anil"}}), MetaTraining)
+
+
+@pytest.mark.parametrize("job", JOB_SPACES)
+def test_a_trial_of_each_job_can_be_made_from_its_space(job: str) -> None:
+    plan = plan_of(job, "train.steps=200")
+    plan.kind.check(plan.base, plan.metrics)
+    check_space(JOB_SPACES[job], plan)
+    assert own_values(JOB_SPACES[job], plan.base)  # the defaults are the first thing to beat
+
+
+def test_trials_compute_in_their_process_and_validate_ten_times_unless_it_is_set() -> None:
+    plan = plan_of("finetune", "train.steps=200")
+    assert (plan.base.workers.count, plan.base.train.validate_every, plan.grace) == (0, 20, 20)
+    assert plan_of("finetune", "train.steps=200", "train.validate_every=7").grace == 7
+
+
+@pytest.mark.parametrize(
+    ("job", "sets", "metric", "complaint"),
+    [
+        ("finetune", ["workers.count=2"], "val_accuracy", "workers.count = 2"),
+        ("finetune", ["train.steps=null"], "val_accuracy", "set train.steps"),
+        ("finetune", ["train.validate_every=0"], "val_accuracy", "validate_every above 0"),
+        ("finetune", ["evaluate.references=['head']"], "val_accuracy", "no part of a sweep"),
+        ("finetune", [], "val_mse", "val_mse is not measured in a finetune job"),
+        ("finetune", [], "val_accuracy,adapt_s", "adapt_s is not measured"),
+        ("simclr", [], "val_loss", "val_loss is not measured in a simclr job"),
+    ],
+)
+def test_what_no_sweep_of_jobs_can_do_is_refused(
+    job: str, sets: list[str], metric: str, complaint: str
+) -> None:
+    plan = plan_of(job, "train.steps=20", *sets, metrics=tuple(metric.split(",")))
+    with pytest.raises(InputError, match=complaint):
+        plan.kind.check(plan.base, plan.metrics)
+
+
+def test_a_population_of_jobs_is_refused() -> None:
+    with pytest.raises(InputError, match="this sweep is of transfer jobs"):
+        check_population(plan_of("finetune", "train.steps=20", scheduler="pbt"), RATES)
+
+
+def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> None:
+    sweep.run()
+    runs = [RunDirectory(sweep.folder.trial(trial.number)) for trial in sweep.trials]
+    assert [trial.state.name for trial in sweep.trials] == ["COMPLETE"] * 3
+    assert all(sorted(trial.intermediate_values) == [2, 4] for trial in sweep.trials)
+    assert not any(list(run.evaluations.iterdir()) for run in runs)
+
+    study = studies.load_study(sweep.plan, sweep.folder, None)
+    best = studies.best(study)
+    assert best is not None
+    told = Console(file=StringIO(), width=500)
+    test = sweep.plan.kind.test(sweep.plan.base, sweep.folder.trial(best.number), told)
+    assert test["val_accuracy"] == best.value
+    assert {path.stem for path in runs[best.number].evaluations.iterdir()} == {"before", "test"}
+
+    result = write_results(sweep.plan, sweep.folder, study, test)
+    write_page(sweep.folder, result)
+    print_result(result, sweep.folder.path, told)
+    assert "train it again: metaray transfer finetune" in told.file.getvalue()  # type: ignore
+    page = sweep.folder.page.read_text()
+    for text in ("Sweep of Fine-tuning", "test pictures were touched once", "metaray transfer"):
+        assert text in page
+    assert result.config is not None
+    again = load_transfer_config(sweep.folder.best, ["job.name=finetune"])
+    assert changed_keys(again, result.config) == []
+
+
+def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
+    sweep: Any, tmp_path: Path
+) -> None:
+    """And one tested in two parts has the figures of a job that trains and tests at once."""
+    from metaray.platform.checkpoint import params_sha256
+    from metaray.platform.transfer import session
+
+    order = sweep.searcher().suggest("t0")
+    assert sweep.train({**order, "until": 2}, lambda metrics: None) is None
+    assert sweep.train(order, lambda metrics: None)["step"] == 4
+    folder, config = Path(order["folder"]), sweep.plan.config_of(sweep.trials[0].params)
+    quiet = Console(file=StringIO())
+    with pytest.raises(InputError, match="is a trial of a sweep"):
+        session.resume(folder, [], "local", TerminalMonitor(quiet))
+    test = sweep.plan.kind.test(config, folder, quiet)
+    whole = session.train(config, tmp_path / "whole", "local", TerminalMonitor(quiet))
+    last = session.newest(RunDirectory(folder))
+    assert params_sha256(last) == whole["params_sha256"] == test["params_sha256"]
+    for key in ("accuracy", "loss", "before", "probes", "tested_step"):
+        assert test[key] == whole[key]
