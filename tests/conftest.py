@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Ray reads it when it is imported, which tests of single parts do before any of them connects
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
