@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +60,18 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
 
 def _start_local() -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
+    if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise ClusterError(
+            "Ray was imported without a token, so that whatever it starts could be entered by "
+            "others: set RAY_AUTH_MODE=token before the program imports ray"
+        )
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update([_LOOPBACK_NODE])  # so that nothing listens elsewhere
     import ray
+    from ray._private import ray_constants
 
+    ray_constants.ENABLE_RAY_CLUSTER = False  # as the variable, had Ray been imported before
     ray.init(address="local", include_dashboard=False, **_quiet())
 
 
