@@ -4,8 +4,6 @@
   Discrimination", CVPR 2018 (arXiv 1805.01978), section 3.4: the k most similar training pictures
   vote, with weight ``exp(cos / t)``; k = 200 and t = 0.07.
 * linear probe: logistic regression on standardised features, by scikit-learn.
-* nearest centroid: few-shot episodes, in which the class is that of the nearest mean of support
-  features (Snell et al. 2017).
 
 Deviation of the linear probe: the literature trains it by SGD on augmented pictures; here features
 are computed once, and the regression (with an L2 penalty) is solved.
@@ -25,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.transfer.nearest_centroid import nearest_centroid, unit_rows
+from metaray.algorithms.transfer.nearest_centroid import unit_rows
 
 Features = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -102,37 +100,6 @@ def linear_probe(
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(train_x.astype(np.float64), train_y)
     return _accuracy(model.predict(test_x.astype(np.float64)), test_y)
-
-
-def centroid_accuracies(
-    x: Features, y: Labels, ways: int, shots: int, queries: int, num_episodes: int, seed: int
-) -> NDArray[np.float64]:
-    """Accuracy of the nearest class mean in each of ``num_episodes`` episodes, ``[E]``.
-
-    Of features ``[N, F]`` at length one, as ``nearest_centroid`` has it.
-
-    Raises:
-        InputError: too few classes have ``shots + queries`` pictures.
-    """
-    _check(x, y, x, y)
-    each = shots + queries
-    classes = [rows for c in np.unique(y) if len(rows := np.flatnonzero(y == c)) >= each]
-    if len(classes) < ways:
-        raise InputError(
-            f"{len(classes)} classes have the {each} pictures of an episode, which are fewer than "
-            f"{ways} ways: lower ways, shots or queries"
-        )
-    random = np.random.default_rng(seed)
-    accuracies = []
-    for _ in range(num_episodes):
-        picked = random.choice(len(classes), ways, replace=False)
-        rows = np.stack([random.choice(classes[c], each, replace=False) for c in picked])
-        support, query = rows[:, :shots], rows[:, shots:]
-        found = nearest_centroid(
-            x[support.ravel()], np.repeat(range(ways), shots), x[query.ravel()]
-        )
-        accuracies.append(np.mean(found == np.repeat(range(ways), queries)))
-    return np.array(accuracies)
 
 
 def _check(train_x: Features, train_y: Labels, test_x: Features, test_y: Labels) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from time import monotonic, sleep
 import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from ports import free_port, wait_for_port
 
 pytestmark = pytest.mark.ray
 
@@ -129,7 +128,7 @@ def test_a_signal_stops_cleanly_with_a_checkpoint(
 @pytest.fixture
 def cluster(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The address of a Ray head of this test's own, and an environment with its token."""
-    port = 20_000 + os.getpid() % 10_000
+    port = free_port()
     settings = environment | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -152,18 +151,6 @@ def cluster(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]
         wait_for_port(port)
         yield f"127.0.0.1:{port}", settings
         head.terminate()
-
-
-def wait_for_port(port: int) -> None:
-    deadline = monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert monotonic() < deadline, "the head did not start"
-            sleep(0.2)
-        else:
-            return
 
 
 def test_a_job_joins_a_running_cluster_and_is_scaled(

@@ -6,18 +6,17 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import psutil
 import pytest
 from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
+from ports import free_port, wait_for_port
 from sweeps import SPACE, said, sweeping, trials_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -31,25 +30,6 @@ def options(tiny: list[str], tmp_path: Path) -> list[str]:
     sets = ["train.outer_steps=40", "train.validate_every=10", "train.checkpoint_every=5"]
     given = ["--space", str(space), "--scheduler", "none", "--num-trials", "4"]
     return [*given, *arguments([*tiny, *sets])]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def wait_for_port(port: int) -> None:
-    deadline = monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert monotonic() < deadline, "nothing listens"
-            sleep(0.2)
-        else:
-            return
 
 
 def parts_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

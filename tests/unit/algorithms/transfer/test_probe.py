@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.transfer.probe import centroid_accuracies, knn_probe, linear_probe
+from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
+from metaray.algorithms.transfer.probe import knn_probe, linear_probe
 
 
 def clusters(
@@ -69,32 +70,13 @@ def test_the_interval_is_wilsons() -> None:
 
 
 def test_nearest_centroid_is_right_on_clusters_and_at_chance_on_noise() -> None:
-    x, y = clusters(200, 0.1, 0, classes=8)
-    near = centroid_accuracies(x, y, ways=5, shots=1, queries=10, num_episodes=20, seed=0)
-    assert near.shape == (20,)
-    assert near.mean() > 0.95
-    noise = np.random.default_rng(0).standard_normal((200, 6))
-    far = centroid_accuracies(noise, y, ways=5, shots=1, queries=10, num_episodes=200, seed=0)
-    assert far.mean() == pytest.approx(0.2, abs=0.03)
-
-
-def test_more_shots_help_and_a_seed_repeats_episodes() -> None:
-    x, y = clusters(400, 1.2, 0, classes=8)
-
-    def mean(shots: int, seed: int = 0) -> float:
-        episodes = centroid_accuracies(x, y, 5, shots, queries=10, num_episodes=50, seed=seed)
-        return float(episodes.mean())
-
-    assert mean(10) > mean(1) + 0.1
-    assert mean(1) == mean(1)
-    assert mean(1) != mean(1, seed=1)
-
-
-def test_support_and_queries_are_never_the_same_picture() -> None:
-    y = np.repeat(np.arange(5), 4)
-    x = np.eye(20)  # a picture is near to nothing but itself
-    found = centroid_accuracies(x, y, ways=5, shots=2, queries=2, num_episodes=50, seed=0)
-    assert found.max() <= 0.2  # all distances tie, and the first class is named
+    (train_x, train_y), (test_x, test_y) = (
+        clusters(n, 0.1, s, classes=8) for n, s in ((40, 0), (80, 1))
+    )
+    assert (nearest_centroid(train_x, train_y, test_x) == test_y).mean() > 0.95
+    noise = np.random.default_rng(0).standard_normal((4000, 6))
+    found = nearest_centroid(noise[:400], np.arange(400) % 5, noise[400:])
+    assert (found == np.arange(3600) % 5).mean() == pytest.approx(0.2, abs=0.03)
 
 
 @pytest.mark.parametrize("probe", [knn_probe, linear_probe])
@@ -114,5 +96,3 @@ def test_too_few_classes_are_refused() -> None:
     x, y = clusters(20, 0.1, 0)
     with pytest.raises(InputError, match="two classes or more, got label 7 alone"):
         linear_probe(x, np.full(20, 7), x, y)
-    with pytest.raises(InputError, match="4 classes have the 3 pictures of an episode"):
-        centroid_accuracies(x, y, ways=5, shots=1, queries=2, num_episodes=1, seed=0)
