@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.cli.options import Address
 
 if TYPE_CHECKING:
     from metaray.platform.compare.plan import Plan
@@ -61,9 +62,7 @@ def compare(
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Runs at once [as many as there is room for].")
     ] = None,
-    address: Annotated[
-        str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
-    ] = "local",
+    address: Address = "local",
 ) -> None:
     """Train and test methods under one budget, on the same episodes, over several seeds.
 

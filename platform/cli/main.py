@@ -10,6 +10,7 @@ import typer
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.cli import compare, data, sweep, transfer
+from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
@@ -21,22 +22,6 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Set one setting, as often as you like: --set task.shots=5. Wins over the file.",
-    ),
-]
-Address = Annotated[
-    str,
-    typer.Option(
-        help="Where to compute: local (a Ray of its own, ended with the command), auto (the Ray "
-        "that was started on this machine), HOST:PORT or ray://HOST:PORT."
-    ),
-]
 
 
 @app.command(

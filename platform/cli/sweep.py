@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.cli.options import Address
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Examples:\n\n"
-    "  metaray sweep --num-trials 20 --set train.outer_steps=200 --set train.validate_every=50\n\n"
+    "  metaray sweep --num-trials 20 --set train.outer_steps=200 --set train.validate_every=50 "
+    "--set workers.count=0\n\n"
     "  metaray sweep omniglot.toml --space ranges.toml --time-budget 3600 --out runs/night\n\n"
     "  metaray sweep --metric val_accuracy,adapt_s --set method.name=anil\n\n"
     "  metaray sweep --scheduler pbt --num-trials 10 --grace 100 --set train.validate_every=50\n\n"
@@ -87,9 +89,7 @@ def sweep(
             help="Optuna storage, such as postgresql://... [a file in --out].",
         ),
     ] = None,
-    address: Annotated[
-        str, typer.Option(help="Where to compute: local, auto, HOST:PORT or ray://HOST:PORT.")
-    ] = "local",
+    address: Address = "local",
 ) -> None:
     """Search the settings of a method on validation, then test the best trial, once.
 

@@ -10,6 +10,7 @@ import typer
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.registry import JOBS, job_classes
+from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
     help="Train a network on one data set for the sake of another: jobs of Ray Train.\n\n"
@@ -61,28 +62,14 @@ def _command(job: str) -> Callable[..., None]:
         config: Annotated[
             Path | None, typer.Argument(help="Settings in TOML; what it leaves open has defaults.")
         ] = None,
-        overrides: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--set",
-                metavar="KEY=VALUE",
-                help="Set one setting, as often as you like: --set train.lr=0.1. Wins over the "
-                "file.",
-            ),
-        ] = None,
+        overrides: Overrides = None,
         out: Annotated[
             Path | None, typer.Option(help="New folder for the run [runs/JOB-DATA-TIME].")
         ] = None,
         resume: Annotated[
             Path | None, typer.Option(help="Run to continue from its last checkpoint.")
         ] = None,
-        address: Annotated[
-            str,
-            typer.Option(
-                help="Where to compute: local (a Ray of its own, ended with the command), auto "
-                "(the Ray that runs on this machine), HOST:PORT or ray://HOST:PORT."
-            ),
-        ] = "local",
+        address: Address = "local",
     ) -> None:
         _run(job, config, overrides or [], out, resume, address)
 
