@@ -36,13 +36,13 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
             joins the one that $RAY_ADDRESS names, or the one of ``metaray cluster up``, or the one
             that ``ray start`` began on this machine;
             ``HOST:PORT`` or ``ray://HOST:PORT`` joins that one; ``current`` uses the one that this
-            process is a part of already, and leaves it as it is.
+            process is a part of already, and leaves it as it is, or joins the one whose job it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
     """
-    if address == "current":
+    if address == "current" and not _leads_a_job():
         yield
         return
     try:
@@ -79,8 +79,17 @@ def _start_local() -> None:
     ray.init(address="local", include_dashboard=False, **_quiet())
 
 
+def _leads_a_job() -> bool:
+    """Whether this process is what a job runs first, which must still join its cluster."""
+    if _IN_A_JOB not in os.environ:
+        return False
+    import ray
+
+    return not ray.is_initialized()
+
+
 def _join(address: str, package: ModuleType) -> None:
-    if address == "auto":
+    if address in ("auto", "current"):  # Ray names the cluster of a job in $RAY_ADDRESS
         named = os.environ.get("RAY_ADDRESS") or enter_local_cluster(None)
         prepare()
         address = named or started_here()

@@ -64,6 +64,12 @@ class Dashboard:
         data = self.get("/api/v0/cluster_metadata")["data"]
         return data["rayVersion"], data["pythonVersion"]
 
+    def adds_nodes(self) -> bool:
+        """Whether an autoscaler watches over the cluster, so that it may grow."""
+        status = self.get("/api/cluster_status")["data"]["clusterStatus"] or {}
+        kinds = (status.get("autoscalerReport") or {}).get("nodeTypeMapping") or {}
+        return any(kind != f"node_{node_id}" for node_id, kind in kinds.items())
+
     def get(self, path: str) -> Any:
         """The JSON at ``path``.
 

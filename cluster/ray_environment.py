@@ -50,8 +50,13 @@ def given_token() -> str | None:
     return None
 
 
-def check_reachable(address: str) -> None:
-    """Raise a ClusterError where a port is closed; Ray itself would try for minutes."""
+def check_reachable(address: str, named: str | None = None) -> None:
+    """Raise a ClusterError where a port is closed; Ray itself would try for minutes.
+
+    Args:
+        address: HOST:PORT or ray://HOST:PORT.
+        named: how people name it.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         raise ClusterError(
@@ -61,6 +66,6 @@ def check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except OSError as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
-            "or leave out --address to run on this machine"
+            f"no Ray cluster answers at {named or address} ({error.strerror or error}): check that "
+            "it runs, or leave out --address to run on this machine"
         ) from error
