@@ -82,8 +82,11 @@ def _dashboard_of(address: str) -> str:
     try:
         return str(ask(address))
     except Exception as error:
+        said = str(error) or type(error).__name__
         raise ClusterError(
-            f"the Ray cluster at {address} does not tell where its dashboard is "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): give the "
-            "dashboard's address, such as http://HOST:8265"
+            f"the Ray cluster at {address} refuses the token, or asks for one and none is set: set "
+            "RAY_AUTH_TOKEN"
+            if "AuthToken" in said
+            else f"the Ray cluster at {address} does not tell where its dashboard is "
+            f"({said.splitlines()[0]}): give the dashboard's address, such as http://HOST:8265"
         ) from error

@@ -64,6 +64,14 @@ class Dashboard:
         data = self.get("/api/v0/cluster_metadata")["data"]
         return data["rayVersion"], data["pythonVersion"]
 
+    def unfinished_jobs(self) -> list[str]:
+        """Ids of submitted jobs that have not ended."""
+        return [
+            job["submission_id"]
+            for job in self.get("/api/jobs/")
+            if job["submission_id"] and job["status"] in ("PENDING", "RUNNING")
+        ]
+
     def adds_nodes(self) -> bool:
         """Whether an autoscaler watches over the cluster, so that it may grow."""
         status = self.get("/api/cluster_status")["data"]["clusterStatus"] or {}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import urlsplit
 
 from metaray.cluster.dashboard import Dashboard, refused, unreachable
 from metaray.cluster.errors import ClusterError
-from metaray.cluster.ray_environment import check_reachable, prepare
+from metaray.cluster.ray_environment import knock, prepare
 
 RUNNING = ("PENDING", "RUNNING")
 _TALKATIVE = (
@@ -52,9 +53,11 @@ class JobClient:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        host = dashboard.url.split("://", 1)[1].split("/", 1)[0]
-        if dashboard.url.startswith("http://") and host.rpartition(":")[2].isdigit():
-            check_reachable(host, dashboard.url)
+        place = urlsplit(dashboard.url)
+        try:
+            knock(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
+        except OSError as error:
+            raise unreachable(dashboard.url, error) from None
         prepare()
         with _saying(dashboard), _own_address():
             from ray.job_submission import JobSubmissionClient

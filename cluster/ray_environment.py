@@ -50,22 +50,22 @@ def given_token() -> str | None:
     return None
 
 
-def check_reachable(address: str, named: str | None = None) -> None:
-    """Raise a ClusterError where a port is closed; Ray itself would try for minutes.
-
-    Args:
-        address: HOST:PORT or ray://HOST:PORT.
-        named: how people name it.
-    """
+def check_reachable(address: str) -> None:
+    """Raise a ClusterError where a port is closed; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         raise ClusterError(
             f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+        knock(host.strip("[]"), int(port))
     except OSError as error:
         raise ClusterError(
-            f"no Ray cluster answers at {named or address} ({error.strerror or error}): check that "
-            "it runs, or leave out --address to run on this machine"
+            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
+            "or leave out --address to run on this machine"
         ) from error
+
+
+def knock(host: str, port: int) -> None:
+    """Open a connection and close it again; OSError if there is nobody."""
+    socket.create_connection((host, port), timeout=_REACH_S).close()

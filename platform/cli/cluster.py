@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from metaray.cluster.local_cluster import LocalCluster
+
+_STOP_S = 120.0
 
 app = typer.Typer(
     help="A Ray cluster in the background of this machine, for jobs that outlive the terminal.\n\n"
@@ -65,6 +68,8 @@ def down() -> None:
             console.print("no cluster of this machine is up")
             return
         was_up = cluster.is_up
+        if was_up:
+            _stop_jobs(cluster)
         cluster.end()
     console.print(
         "the cluster is down" if was_up else "the cluster had ended: removed what was left"
@@ -88,6 +93,27 @@ def status() -> None:
     _show(cluster)
 
 
+def _stop_jobs(cluster: LocalCluster) -> None:
+    """Give every job the time to save a checkpoint."""
+    from metaray.cluster.errors import ClusterError
+    from metaray.platform.cli.output import console
+
+    try:
+        if not (jobs := cluster.dashboard.unfinished_jobs()):
+            return
+        from metaray.cluster.jobs import JobClient
+
+        client = JobClient(cluster.dashboard)
+        for job_id in jobs:
+            console.print(f"stopping job {job_id}", markup=False)
+            client.stop(job_id)
+        deadline = monotonic() + _STOP_S
+        for job_id in jobs:
+            client.wait(job_id, max(0.0, deadline - monotonic()))
+    except ClusterError as error:
+        console.print(f"its jobs could not be stopped: {error}", markup=False)
+
+
 def _show(cluster: LocalCluster) -> None:
     from rich.table import Table
 
@@ -106,8 +132,10 @@ def _show(cluster: LocalCluster) -> None:
     console.print(table)
     if cluster.num_lost:
         console.print(f"{cluster.num_lost} of its nodes ended: start them with metaray cluster up")
+    jobs = len(cluster.dashboard.unfinished_jobs())
     ports = ", ".join(str(node.metrics_port) for node in cluster.nodes)
     facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_row("jobs", f"{jobs} not finished (metaray jobs lists all)")
     facts.add_row("address", f"{cluster.address} (found by --address auto)")
     facts.add_row("dashboard", f"{cluster.dashboard_url} (log in with the token in {token_file()})")
     facts.add_row("metrics", f"127.0.0.1, {ports} (for Prometheus)")

@@ -39,7 +39,7 @@ class JobOrder:
         folder = str(Path(self.folder).expanduser())
         return [
             folder if word == FOLDER
-            else str(files / word) if word.startswith(FILES)
+            else str(files / word.removeprefix(FILES)) if word.startswith(FILES)
             else word
             for word in self.words
         ]  # fmt: skip
