@@ -174,6 +174,10 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert summary_of(run)["tested_step"] >= steps
 
+    joined = runner("evaluate", run, "--address", "auto")
+    assert joined.returncode == 0, joined.stderr
+    assert "the Ray cluster at auto" in joined.stdout
+
     running = runner("submit", "--name", "last", "--", "train", *arguments(sets))
     assert running.returncode == 0, running.stderr
     wait_for_step(home / "runs" / "last", 3)
