@@ -33,6 +33,7 @@ def test_other_versions_than_the_cluster_s_are_named(monkeypatch: pytest.MonkeyP
     ("error", "sentence"),
     [
         (ConnectionError("Failed to connect"), "job a goes on there without this terminal"),
+        (RuntimeError("WebSocket connection closed unexpectedly"), "no Ray dashboard answers"),
         (RuntimeError("Request failed with status code 404: Job a does not exist"), "no job a"),
         (RuntimeError("ValueError: Job with submission_id a already exists."), "a job a already"),
         (RuntimeError("500:\nTraceback\nOSError: disk full\n"), r"refuses \(OSError: disk full\)"),
