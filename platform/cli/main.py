@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import compare, data, sweep, transfer
+from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer
 from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.command(
@@ -100,6 +101,10 @@ def evaluate(
 
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
+for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
+    _lines = (f"  {line}" for line in jobs.EPILOGS[_command.__name__])
+    app.command(epilog="\n\n".join(["Examples:", *_lines]))(_command)
 
 
 @app.command()
