@@ -165,7 +165,7 @@ def _known_failure(error: Exception) -> int | None:
     for module, name, code in (
         ("metaray.cluster.errors", "ClusterError", 2),
         ("metaray.platform.errors", "TrainingError", 1),
-        ("metaray.platform.session", "Stopped", 130),
+        ("metaray.platform.errors", "Stopped", 130),
     ):
         if (module, name) in kinds:
             return code

@@ -14,8 +14,8 @@ import optuna
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform import session
 from metaray.platform.atomic import write_text
+from metaray.platform.errors import Stopped
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
@@ -162,7 +162,7 @@ def _run(
             audience=progress,
         )
     if stopped:
-        raise session.Stopped(
+        raise Stopped(
             f"stopped after {_num_done(study)} of {total} trials; those that were running have "
             f"checkpoints: continue with metaray sweep --resume {folder.path}"
         )
