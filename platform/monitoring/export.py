@@ -9,7 +9,7 @@ from typing import Any
 
 from metaray.cluster.monitoring import catalog
 from metaray.cluster.monitoring.catalog import METRICS, Metric
-from metaray.platform.monitoring.status import Status
+from metaray.platform.monitoring.status import TRIAL_STATES, Status
 
 Row = Mapping[str, Any]
 
@@ -35,10 +35,12 @@ class RayExporter:
             self._take(row)
         if rows:
             self._add(catalog.STEPS, float(len(rows)))
-            self._gauges[catalog.LAST_STEP.name, ""] = now_s
-        self._gauges[catalog.TRAINING.name, ""] = float(status.state == "training")
-        if status.total_steps and not status.planned_trials:
-            self._gauges[catalog.PLANNED_STEPS.name, ""] = status.total_steps
+            self._set(catalog.LAST_STEP, now_s)
+        if status.planned_trials:
+            self._look_at_sweep(status)
+        else:
+            self._set(catalog.TRAINING, float(status.state == "training"))
+            self._set(catalog.PLANNED_STEPS, status.total_steps)
         for (name, label), value in self._gauges.items():
             self._handles[name].set(value, tags=self._tags(name, label))
 
@@ -46,9 +48,13 @@ class RayExporter:
         """The run ended with an error."""
         self._add(catalog.FAILURES, 1.0, reason)
 
-    def set(self, metric: Metric, value: float, label: str = "") -> None:
-        """A gauge, from the next ``publish`` on."""
-        self._gauges[metric.name, label] = value
+    def _look_at_sweep(self, status: Status) -> None:
+        self._set(catalog.PLANNED_TRIALS, status.planned_trials)
+        states = [trial.state for trial in status.trials]
+        for state in TRIAL_STATES:
+            self._set(catalog.TRIALS, states.count(state), state)
+        if status.best is not None:
+            self._set(catalog.BEST, status.best.value, status.best.metric)
 
     def _take(self, row: Row) -> None:
         for metric in METRICS:
@@ -58,11 +64,14 @@ class RayExporter:
                     continue
                 value = float(row[key])
                 if metric.type == "gauge":
-                    self._gauges[metric.name, label] = value
+                    self._set(metric, value, label)
                     continue
                 if key in catalog.CUMULATIVE:
                     value, self._seen[key] = value - self._seen[key], value
                 self._add(metric, value, label)
+
+    def _set(self, metric: Metric, value: float, label: str = "") -> None:
+        self._gauges[metric.name, label] = value
 
     def _add(self, metric: Metric, value: float, label: str = "") -> None:
         if value > 0:  # Ray counts nothing else

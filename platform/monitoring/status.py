@@ -40,17 +40,29 @@ class Event:
     text: str
 
 
+TRIAL_STATES = ("running", "waiting", "complete", "pruned", "failed", "unfinished")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialState:
     """One trial of a sweep."""
 
     number: int
     state: str
-    """running, waiting, complete, pruned, failed or unfinished"""
+    """one of TRIAL_STATES"""
     values: Mapping[str, Any] = field(default_factory=dict)
     """what it varies"""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """as of its last validation"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The complete trial of a sweep that is best so far."""
+
+    trial: int
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +90,8 @@ class Status:
     workers: tuple[WorkerState, ...] = ()
     trials: tuple[TrialState, ...] = ()
     planned_trials: int = 0
+    """of a sweep; 0 of anything else"""
+    best: Best | None = None
     events: tuple[Event, ...] = ()
     """the latest"""
 
@@ -98,6 +112,8 @@ class Status:
             tree["workers"] = tuple(WorkerState(**one) for one in tree["workers"])
             tree["trials"] = tuple(TrialState(**one) for one in tree["trials"])
             tree["events"] = tuple(Event(**one) for one in tree["events"])
+            if tree["best"] is not None:
+                tree["best"] = Best(**tree["best"])
             return cls(**tree)
         except (OSError, ValueError, TypeError, KeyError):  # none, or of another version
             return None
