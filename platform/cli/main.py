@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import cluster, compare, data, sweep, transfer
+from metaray.platform.cli import cluster, compare, data, sweep, transfer, watch
 from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
@@ -101,6 +101,7 @@ def evaluate(
 
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command(epilog=watch.EPILOG)(watch.watch)
 
 
 @app.command()
