@@ -75,7 +75,6 @@ def compare(
     of the learning rate: set it to what you expect to be done in that time.
     """
     from metaray.platform.compare.directory import fresh_compare_path
-    from metaray.platform.compare.plan import Budget
 
     new = (
         configs, methods, overrides, steps, tasks, time, seeds, shots, ways, curve_episodes,
@@ -89,6 +88,36 @@ def compare(
             )
         _show(resume, None, address, parallel)
         return
+    plan = planned(
+        configs,
+        methods,
+        overrides,
+        steps,
+        tasks,
+        time,
+        seeds,
+        shots,
+        ways,
+        curve_episodes,
+        reference,
+    )
+    _show(out or fresh_compare_path(), plan, address, parallel)
+
+
+def planned(
+    configs: list[Path] | None,
+    methods: str | None,
+    overrides: list[str] | None,
+    steps: int | None,
+    tasks: int | None,
+    time: float | None,
+    seeds: int | None,
+    shots: str | None,
+    ways: str | None,
+    curve_episodes: int | None,
+    reference: str | None,
+) -> Plan:
+    """The comparison that the options ask for; InputError if they are no good."""
     given = {"steps": steps, "tasks": tasks, "seconds": time}
     budgets = {unit: amount for unit, amount in given.items() if amount is not None}
     if len(budgets) != 1:
@@ -98,9 +127,10 @@ def compare(
         )
     from metaray.platform.compare.compare import parse_numbers
     from metaray.platform.compare.make_plan import make_plan
+    from metaray.platform.compare.plan import Budget
 
     ((unit, amount),) = budgets.items()
-    plan = make_plan(
+    return make_plan(
         configs or [],
         methods,
         overrides or [],
@@ -111,7 +141,6 @@ def compare(
         curve_episodes=curve_episodes or 100,
         reference=reference,
     )
-    _show(out or fresh_compare_path(), plan, address, parallel)
 
 
 def _show(folder: Path, plan: Plan | None, address: str, parallel: int | None) -> None:

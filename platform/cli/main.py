@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import cluster, compare, data, sweep, transfer, watch
+from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer, watch
 from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
@@ -20,9 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(cluster.app, name="cluster")
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.command(
@@ -102,6 +102,9 @@ def evaluate(
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 app.command(epilog=watch.EPILOG)(watch.watch)
+app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
+for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
+    app.command()(_command)
 
 
 @app.command()

@@ -15,7 +15,7 @@ def monitoring(
         Path | None,
         typer.Option(
             help="prom_metrics_service_discovery.json in the temporary folder of the cluster's "
-            "head [that of ray start on this machine]."
+            "head [that of metaray cluster up, or of ray start, on this machine]."
         ),
     ] = None,
 ) -> None:
@@ -26,7 +26,7 @@ def monitoring(
     """
     from metaray.cluster.monitoring.files import DISCOVERY, PROMETHEUS_URL, write_monitoring
 
-    found = discovery or Path(tempfile.gettempdir()) / "ray" / DISCOVERY
+    found = discovery or _temporary_folder() / DISCOVERY
     write_monitoring(folder, found)
     at, address = folder.absolute(), PROMETHEUS_URL.removeprefix("http://")
     typer.echo(
@@ -38,3 +38,11 @@ def monitoring(
         f"  GF_PATHS_PROVISIONING={at}/grafana/provisioning GF_SERVER_HTTP_ADDR=127.0.0.1 "
         "grafana server --homepath /usr/share/grafana"
     )
+
+
+def _temporary_folder() -> Path:
+    """Ray's, of the cluster of this machine."""
+    from metaray.cluster.local_cluster import running_cluster
+
+    cluster = running_cluster()
+    return Path(tempfile.gettempdir()) / "ray" if cluster is None else cluster.folder / "ray"

@@ -29,10 +29,10 @@ from metaray.platform.monitoring.status import Status
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus on the PATH"),
 ]
-WAIT_S = 300.0
+WAIT_S = 540.0
 
 
 @contextmanager
