@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ class TensorBoard:
 
     def __init__(self, folder: Path, next_step: int) -> None:
         self._writer = SummaryWriter(
-            str(folder / FOLDER), purge_step=next_step, flush_secs=_FLUSH_S, write_to_disk=True
+            str(folder / FOLDER),
+            purge_step=next_step,
+            flush_secs=_FLUSH_S,
+            filename_suffix=f".{os.getpid()}.{next_step}",  # names have whole seconds alone
         )
 
     def publish(self, rows: Sequence[Mapping[str, Any]], status: Status, now_s: float) -> None:

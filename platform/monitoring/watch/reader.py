@@ -136,13 +136,18 @@ class SweepReader:
         return (Plot(title=key, curves=tuple(curves), is_share=is_share),) if curves else ()
 
 
+def is_watchable(folder: Path) -> bool:
+    """Whether ``folder`` holds a run or a sweep."""
+    return RunDirectory(folder).config.is_file() or SweepDirectory(folder).plan.is_file()
+
+
 def reader_of(folder: Path) -> RunReader | SweepReader:
     """That of what ``folder`` holds.
 
     Raises:
         InputError: neither a run nor a sweep.
     """
-    if (folder / "sweep.json").is_file():
+    if SweepDirectory(folder).plan.is_file():
         return SweepReader(SweepDirectory.open(folder))
     if (folder / "compare.json").is_file():
         raise InputError(f"{folder} is a comparison: watch one of the runs in it")
