@@ -84,6 +84,7 @@ def head(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], Pat
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback address
+        "RAY_raylet_start_wait_time_s": "240",  # of a busy machine
     }
     with tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
