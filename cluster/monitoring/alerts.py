@@ -21,7 +21,7 @@ def _newly(metric: str) -> str:
     """Counted in the last while; ``increase`` would miss the first count of a series."""
     now = f"sum by ({_RUN}) ({metric})"
     before = f"sum by ({_RUN}) ({metric} offset {_RECENT})"
-    return f"({now} unless {before}) or ({now} - {before} > 0)"
+    return f"((({now}) unless ({before})) > 0) or ({now} - {before} > 0)"
 
 
 _NON_FINITE = f'{catalog.FAILURES.exported}{{reason="non_finite"}}'

@@ -127,16 +127,17 @@ class Teller:
             now = time()
             self._look(now)
             status = self._status
-            self._attempt("status.json", partial(status.write, self._folder))
             if (exporter := self._exporter) is not None:
                 self._attempt("Prometheus", partial(exporter.publish, rows, status, now))
             self._open_sinks()
             for name, sink in self._sinks.items():
                 self._attempt(name, partial(sink.publish, rows, status, now))
+            self.update(events=tuple(self._events))  # what went wrong just now is among them
+            self._attempt("status.json", partial(self._status.write, self._folder))
 
     def _look(self, now_s: float) -> None:
         """Bring the status up to date."""
-        self.update(updated=now_s, workers=self._seen_workers, events=tuple(self._events))
+        self.update(updated=now_s, workers=self._seen_workers)
 
     def _ask_workers(self) -> None:
         self._seen_workers = tuple(self._workers())
