@@ -75,6 +75,12 @@ class Prometheus:
         return [(one["metric"], float(one["value"][1])) for one in found]
 
 
+def is_up(head: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether it came up; it ends where it did not."""
+    wait_until(lambda: b"runtime started" in log.read_bytes() or head.poll() is not None, "neither")
+    return head.poll() is None
+
+
 @pytest.fixture
 def head(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], Path]]:
     """Address, environment with the token, and the file that tells Prometheus the targets."""
@@ -94,9 +100,9 @@ def head(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], Pat
                 f"--temp-dir={folder}",
             ]  # fmt: skip
             process = stack.enter_context(started(command, settings, folder / "head.log"))
-            discovery = folder / DISCOVERY
-            wait_until(lambda: discovery.exists() or process.poll() is not None, "no targets")  # noqa: B023
-            if process.poll() is None:
+            if is_up(process, folder / "head.log"):
+                discovery = folder / DISCOVERY
+                wait_until(discovery.exists, "the head names no targets")
                 yield f"127.0.0.1:{port}", settings, discovery
                 return
         pytest.fail("the head does not start")
