@@ -97,6 +97,7 @@ def head(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], Pat
             command = [
                 str(Path(COMMAND[0]).with_name("ray")), "start", "--head", "--block",
                 f"--port={port}", f"--dashboard-port={free_port()}", "--num-cpus=8",
+                f"--ray-client-server-port={free_port()}",
                 f"--temp-dir={folder}",
             ]  # fmt: skip
             process = stack.enter_context(started(command, settings, folder / "head.log"))
