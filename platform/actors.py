@@ -30,9 +30,9 @@ class WorkerActor(TaskWorker):
         with self._computing:
             return super().run(order, state)
 
-    def process_id(self) -> int:
-        """Of that process; answers once the worker is built."""
-        return os.getpid()
+    def place(self) -> tuple[str, int]:
+        """Address of its machine and its process; answers once the worker is built."""
+        return ray.util.get_node_ip_address(), os.getpid()
 
 
 class LearnerActor(MetaLearner):

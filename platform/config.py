@@ -18,6 +18,7 @@ from metaray.algorithms.configs import (
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.method_configs import MAMLConfig, MethodConfig
+from metaray.platform.monitoring.config import MonitoringConfig
 
 
 class TrainConfig(Section):
@@ -134,6 +135,7 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     workers: WorkersConfig = WorkersConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
     @property
     def train_shape(self) -> EpisodeShape:

@@ -37,6 +37,7 @@ class Dispatch:
         self.payloads: list[Any] = [None] * len(orders)
         self.reports: list[ShardReport | None] = [None] * len(orders)
         self.redone = 0
+        self.queue_depth = 0
 
     @property
     def unfinished(self) -> bool:
@@ -50,6 +51,10 @@ class Dispatch:
 
     def hand_out(self) -> None:
         """Give waiting orders to the least loaded workers."""
+        self._hand_out()
+        self.queue_depth = max(self.queue_depth, len(self._waiting))
+
+    def _hand_out(self) -> None:
         while self._waiting and self._roster.ready:
             member = min(self._roster.ready, key=lambda m: m.load)
             if member.load >= _IN_FLIGHT:

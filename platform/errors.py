@@ -13,5 +13,9 @@ class WorkersLostError(TrainingError):
     """Workers died more often than the settings allow, or none could be started."""
 
 
+class Stopped(Exception):
+    """The run was asked to stop and has saved a checkpoint."""
+
+
 class LearnerLostError(RuntimeError):
     """The learner's process is gone: the run goes back to its last checkpoint."""

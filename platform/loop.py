@@ -12,7 +12,7 @@ from metaray.platform.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.config import TrainConfig
 from metaray.platform.errors import LearnerLostError, WorkersLostError
 from metaray.platform.evaluation import evaluate
-from metaray.platform.messages import TrainOrder
+from metaray.platform.messages import TrainOrder, gpu_figures
 from metaray.platform.pool import Pool, StepResult
 from metaray.platform.tracking import MetricsLog
 
@@ -111,7 +111,10 @@ class TrainingLoop:
             "compute_s": sum(shard.compute_s for shard in result.shards),
             "transfer_s": result.transfer_s,
             "update_s": result.update.update_s,
+            "queue_depth": result.queue_depth,
+            **gpu_figures([shard.gpu for shard in result.shards]),
             "workers": self._pool.health.alive,
+            "workers_wanted": self._pool.health.wanted,
             "workers_lost": self._pool.health.lost,
             "shards_recomputed": result.recomputed,
             "wall_s": self._wall_s(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +49,13 @@ class EvaluateOrder:
 Order = TrainOrder | EvaluateOrder
 
 
+class GpuMemory(NamedTuple):
+    """Of one GPU, in use by all programs."""
+
+    used_bytes: int
+    total_bytes: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardReport:
     """What the loop is told about a shard, whose payload it does not fetch."""
@@ -57,6 +66,8 @@ class ShardReport:
     """sums over the tasks: loss, accuracy"""
     sample_s: float
     compute_s: float
+    gpu: GpuMemory | None = None
+    """of a worker that computes on one, after a shard of training"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +85,12 @@ class UpdateReport:
     grad_norm: float
     meta_lr: float
     update_s: float
+
+
+def gpu_figures(memories: Iterable[GpuMemory | None]) -> dict[str, float]:
+    """Those of the fullest GPU, as a row of metrics has them; nothing where none is used."""
+    on_gpu = [memory for memory in memories if memory is not None]
+    if not on_gpu:
+        return {}
+    used, total = max(on_gpu, key=lambda memory: memory.used_bytes / memory.total_bytes)
+    return {"gpu_memory_bytes": used, "gpu_memory_share": used / total}

@@ -18,6 +18,7 @@ from metaray.platform.messages import (
     TrainOrder,
     UpdateReport,
 )
+from metaray.platform.monitoring.status import WorkerState
 from metaray.platform.worker import TaskWorker
 
 Notify = Callable[[str], None]
@@ -33,13 +34,16 @@ class StepResult:
     recomputed: int
     transfer_s: float
     """time of the step in which no worker computed and the learner did not update"""
+    queue_depth: int
+    """most shards that waited for a worker"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolHealth:
-    """Workers now, and lost since the start."""
+    """Workers now, wanted, and lost since the start."""
 
     alive: int
+    wanted: int
     lost: int
 
 
@@ -85,6 +89,10 @@ class Pool(ABC):
     def health(self) -> PoolHealth:
         """Workers alive and lost."""
 
+    def workers(self) -> Sequence[WorkerState]:
+        """Each worker, and the latest that were lost; none in process. Any thread may ask."""
+        return ()
+
     @abstractmethod
     def close(self) -> None:
         """Release every process that the pool started."""
@@ -111,6 +119,7 @@ class LocalPool(Pool):
             update=update,
             recomputed=0,
             transfer_s=max(0.0, perf_counter() - started - busy),
+            queue_depth=0,
         )
 
     def evaluate(
@@ -142,7 +151,7 @@ class LocalPool(Pool):
     @property
     def health(self) -> PoolHealth:
         """This process."""
-        return PoolHealth(alive=1, lost=0)
+        return PoolHealth(alive=1, wanted=1, lost=0)
 
     def close(self) -> None:
         """Nothing was started."""

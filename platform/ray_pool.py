@@ -27,6 +27,7 @@ from metaray.platform.messages import (
     ShardReport,
     TrainOrder,
 )
+from metaray.platform.monitoring.status import WorkerState
 from metaray.platform.pool import Notify, Pool, PoolHealth, StepResult
 from metaray.platform.ray_errors import cause_of, first_line
 from metaray.platform.roster import Roster
@@ -53,11 +54,12 @@ class RayPool(Pool):
     def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
         """All shards on whichever workers are free, then the update."""
         started = perf_counter()
-        recomputed = 0
+        recomputed = deepest = 0
         for _ in range(1 + self._config.workers.max_retries):
             dispatch = self._run(orders, self._state)
             computed = perf_counter()
             recomputed += dispatch.redone
+            deepest = max(deepest, dispatch.queue_depth)
             reports = dispatch.finished_reports
             state, update_ref = self._learner.update.options(num_returns=2).remote(
                 orders, *dispatch.payloads, *reports
@@ -76,6 +78,7 @@ class RayPool(Pool):
                 update=update,
                 recomputed=recomputed,
                 transfer_s=max(0.0, waited) + max(0.0, updating),
+                queue_depth=deepest,
             )
         raise WorkersLostError(
             f"the gradients of step {orders[0].step} were lost on their way to the learner more "
@@ -128,7 +131,12 @@ class RayPool(Pool):
     @property
     def health(self) -> PoolHealth:
         """Workers ready for orders, and lost."""
-        return PoolHealth(alive=len(self._roster.ready), lost=self._roster.lost)
+        roster = self._roster
+        return PoolHealth(alive=len(roster.ready), wanted=roster.wanted, lost=roster.lost)
+
+    def workers(self) -> Sequence[WorkerState]:
+        """See Pool."""
+        return self._roster.states()
 
     def close(self) -> None:
         """End the actors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,10 @@ from ray.exceptions import RayError, RayTaskError
 from metaray.platform.actors import start_worker
 from metaray.platform.config import RunConfig
 from metaray.platform.errors import WorkersLostError
+from metaray.platform.monitoring.status import WorkerState, WorkerStates
 from metaray.platform.ray_errors import cause_of, first_line
+
+_REMEMBERED = 10  # lost workers
 
 
 @dataclass(eq=False)
@@ -24,9 +28,23 @@ class Member:
     starting: Any
     """reference to its first answer"""
     pid: int | None = None
+    node: str | None = None
+    """address of its machine"""
     load: int = 0
     """orders in flight"""
     leaving: bool = field(default=False)
+
+    def state(self, is_lost: bool = False) -> WorkerState:
+        """For those who look on."""
+        if is_lost:
+            what: WorkerStates = "lost"
+        elif self.pid is None:
+            what = "starting"
+        elif self.leaving:
+            what = "leaving"
+        else:
+            what = "busy" if self.load else "idle"
+        return WorkerState(number=self.number, state=what, pid=self.pid, node=self.node)
 
 
 class Roster:
@@ -38,6 +56,7 @@ class Roster:
         self._members: list[Member] = []
         self._next_number = 0
         self._announce = False
+        self._gone: deque[WorkerState] = deque(maxlen=_REMEMBERED)
         self.lost = 0
         self.wanted = config.workers.count
         self._fill()
@@ -52,6 +71,10 @@ class Roster:
         """References that resolve when a starting worker is ready or failed."""
         return [m.starting for m in self._members if m.pid is None]
 
+    def states(self) -> list[WorkerState]:
+        """The latest that were lost, then those that are there."""
+        return [*self._gone, *(member.state() for member in [*self._members])]
+
     def resize(self, count: int) -> None:
         """Want ``count`` workers from now on. One that leaves finishes what it has in hand."""
         self._announce = True
@@ -65,7 +88,7 @@ class Roster:
         """Take in a worker whose ``starting`` reference has resolved."""
         member = next(m for m in self._members if m.starting is reference)
         try:
-            member.pid = ray.get(reference)
+            member.node, member.pid = ray.get(reference)
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayError as error:
@@ -84,6 +107,7 @@ class Roster:
             return  # one death fails every order that the worker had
         self._members.remove(member)
         ray.kill(member.handle)
+        self._gone.append(member.state(is_lost=True))
         self.lost += 1
         limit = self._config.workers.max_restarts
         if self.lost > limit:
@@ -116,6 +140,6 @@ class Roster:
         while len(self._staying) < self.wanted:
             handle = start_worker(self._config)
             self._members.append(
-                Member(number=self._next_number, handle=handle, starting=handle.process_id.remote())
+                Member(number=self._next_number, handle=handle, starting=handle.place.remote())
             )
             self._next_number += 1

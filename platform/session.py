@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from metaray.platform.config import RunConfig
 from metaray.platform.config_io import changed_keys, override, read_run_config
 from metaray.platform.data_record import DataRecord, check_tested, config_of_test, other_data
 from metaray.platform.decoding import decoder
+from metaray.platform.errors import Stopped
 from metaray.platform.evaluation import evaluate
 from metaray.platform.example import example_episode
 from metaray.platform.loop import LoopHooks, TrainingLoop
 from metaray.platform.messages import FlatState
 from metaray.platform.monitor import Monitor
+from metaray.platform.monitoring.observer import observed
 from metaray.platform.open_pool import open_pool
 from metaray.platform.pool import Pool
 from metaray.platform.preparing import preparing
@@ -43,13 +47,10 @@ _RESUMABLE = (
     *(f"workers.{key}" for key in ("count", "cpus", "gpus", "device", "max_", "start_")),
     *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
     *(f"evaluate.{key}" for key in ("num_episodes", "checkpoint")),
+    "monitoring.",
 )
 _TESTED_SHAPE = ("task.ways", "task.shots", "task.queries")
 _RETESTABLE = (*_PLACES, *_TESTED_SHAPE, "workers.", "evaluate.", "method.eval_")
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has saved a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def meta_train(
         started = start_from_run(config, source)
         session = _session(RunDirectory.create(out), config, source, monitor)
         _write_start(session, started)
-    with open_pool(config, address, monitor.message) as pool:
+    with _pool(session, address) as (session, pool):
         return session, _train(session, pool)
 
 
@@ -179,8 +180,19 @@ def _write_start(session: Session, started: tuple[Checkpoint, Origin] | None) ->
 
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:
-    with open_pool(session.config, address, session.monitor.message) as pool:
+    with _pool(session, address) as (session, pool):
         return _test(session, pool, _train(session, pool))
+
+
+@contextmanager
+def _pool(session: Session, address: str) -> Iterator[tuple[Session, Pool]]:
+    """The pool of a training, and the session with an observer of it."""
+    with (
+        observed(session.run.path, session.config, session.monitor) as observer,
+        open_pool(session.config, address, observer.message) as pool,
+        observer.among(pool.workers),
+    ):
+        yield replace(session, monitor=observer), pool
 
 
 def _train(session: Session, pool: Pool) -> Checkpoint:

@@ -22,6 +22,7 @@ from metaray.platform.config import ComputeConfig, RunConfig
 from metaray.platform.messages import (
     EvaluateOrder,
     FlatState,
+    GpuMemory,
     Order,
     Predictions,
     ShardReport,
@@ -74,6 +75,7 @@ class TaskWorker:
             figures=figures,
             sample_s=sampled - started,
             compute_s=perf_counter() - sampled,
+            gpu=gpu_memory(self.device),
         )
 
     def _evaluate(self, order: EvaluateOrder, state: State) -> tuple[Predictions, ShardReport]:
@@ -121,6 +123,14 @@ class TaskWorker:
         if self.config.workers.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def gpu_memory(device: torch.device) -> GpuMemory | None:
+    """What is in use of a CUDA device; None for any other."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return GpuMemory(total - free, total)
 
 
 def choose_device(workers: ComputeConfig) -> torch.device:

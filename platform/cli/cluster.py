@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metaray.platform.cli.monitoring import monitoring
+
 if TYPE_CHECKING:
     from metaray.cluster.local_cluster import LocalCluster
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+app.command()(monitoring)
 
 
 @app.command(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer
+from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer, watch
 from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
@@ -101,6 +101,7 @@ def evaluate(
 
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
     _lines = (f"  {line}" for line in jobs.EPILOGS[_command.__name__])
@@ -170,7 +171,7 @@ def _known_failure(error: Exception) -> int | None:
     for module, name, code in (
         ("metaray.cluster.errors", "ClusterError", 2),
         ("metaray.platform.errors", "TrainingError", 1),
-        ("metaray.platform.session", "Stopped", 130),
+        ("metaray.platform.errors", "Stopped", 130),
     ):
         if (module, name) in kinds:
             return code

@@ -15,8 +15,8 @@ from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
+from metaray.platform.errors import Stopped
 from metaray.platform.interrupt import StopRequest
-from metaray.platform.session import Stopped
 
 
 def compare(plan: Plan, out: Path, address: str, parallel: int | None, console: Console) -> Results:

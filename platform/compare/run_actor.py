@@ -18,9 +18,8 @@ from metaray.platform.compare.placement import bundles
 from metaray.platform.compare.plan import Curves
 from metaray.platform.compare.status import Status, StatusMonitor
 from metaray.platform.config import RunConfig
-from metaray.platform.errors import TrainingError
+from metaray.platform.errors import Stopped, TrainingError
 from metaray.platform.ray_errors import first_line
-from metaray.platform.session import Stopped
 
 
 class RunActor:

@@ -33,7 +33,7 @@ DIRECTIONS: dict[str, Direction] = {
 """the metrics of a trial, each of the parameters that the trial would be tested with"""
 
 _PLACES = ("data.root", "data.cache", "data.download", "target.root", "target.cache")
-_NOT_SEARCHED = ("workers.", "evaluate.", *_PLACES, "seed")
+_NOT_SEARCHED = ("workers.", "evaluate.", "monitoring.", *_PLACES, "seed")
 
 
 class SweepPlan(Section):

@@ -15,13 +15,14 @@ from ray import tune
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.interrupt import StopRequest
+from metaray.platform.sweep.audience import Audience
 from metaray.platform.sweep.capacity import bundles, trials_at_once
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
-from metaray.platform.sweep.searcher import Audience, StudySearcher
+from metaray.platform.sweep.searcher import StudySearcher
 from metaray.platform.sweep.space_file import SpaceFunction
 from metaray.platform.sweep.storage import error_text
 from metaray.platform.sweep.trial import run_trial

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -20,33 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from metaray.algorithms.errors import InputError
 from metaray.platform.config_io import flat
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.audience import Audience
 from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.plan import SweepPlan
-from metaray.platform.sweep.population import Takeover
 from metaray.platform.sweep.sampling import draw, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction
 from metaray.tune_spaces.space import Space
-
-
-class Audience(Protocol):
-    """Who watches a sweep."""
-
-    def started(self, number: int, values: dict[str, Any]) -> None:
-        """A trial begins, or goes on from its checkpoint."""
-
-    def waits(self, number: int) -> None:
-        """A trial has come as far as it may go alone."""
-
-    def took_over(self, takeover: Takeover) -> None:
-        """A trial goes on from the parameters of another."""
-
-    def validated(self, number: int, metrics: Metrics) -> None:
-        """A trial has come this far."""
-
-    def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
-        """A trial is ``complete``, ``pruned``, ``failed`` or ``unfinished``."""
 
 
 class StudySearcher(Searcher):

@@ -14,8 +14,9 @@ import optuna
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform import session
 from metaray.platform.atomic import write_text
+from metaray.platform.errors import Stopped
+from metaray.platform.monitoring.sweep_observer import observed_sweep
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.directory import SweepDirectory
@@ -142,33 +143,39 @@ def _run(
     total = plan.num_trials
     if plan.sampler == "grid":
         total = min(total, grid_size(space))
-    with SweepProgress(
-        console,
-        metrics=plan.metrics,
-        outer_steps=plan.steps,
-        num_trials=total,
-        num_done=_num_done(study),
-        parallel=parallel,
-        time_budget_s=limits.time_budget_s,
-    ) as progress:
-        stopped = runner.run_trials(
-            plan,
-            space,
-            folder,
-            study,
-            num_trials=total,
-            parallel=parallel,
-            time_budget_s=limits.time_budget_s,
-            audience=progress,
-        )
-    if stopped:
-        raise session.Stopped(
-            f"stopped after {_num_done(study)} of {total} trials; those that were running have "
-            f"checkpoints: continue with metaray sweep --resume {folder.path}"
-        )
-    result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
-    write_page(folder, result)
-    return result
+    with observed_sweep(folder, plan, study, total) as observer:
+        with (
+            SweepProgress(
+                console,
+                metrics=plan.metrics,
+                outer_steps=plan.steps,
+                num_trials=total,
+                num_done=_num_done(study),
+                parallel=parallel,
+                time_budget_s=limits.time_budget_s,
+            ) as progress,
+            observer.among(),
+            observer.passing_on(progress) as audience,
+        ):
+            stopped = runner.run_trials(
+                plan,
+                space,
+                folder,
+                study,
+                num_trials=total,
+                parallel=parallel,
+                time_budget_s=limits.time_budget_s,
+                audience=audience,
+            )
+        if stopped:
+            raise Stopped(
+                f"stopped after {_num_done(study)} of {total} trials; those that were running "
+                f"have checkpoints: continue with metaray sweep --resume {folder.path}"
+            )
+        observer.update(state="testing")
+        result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
+        write_page(folder, result)
+        return result
 
 
 def _num_done(study: optuna.Study) -> int:

@@ -20,10 +20,9 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.allocator import return_freed_memory
 from metaray.platform.atomic import write_text
 from metaray.platform.config_io import validate_as
-from metaray.platform.errors import TrainingError
+from metaray.platform.errors import Stopped, TrainingError
 from metaray.platform.monitor import TrainingWatch
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import Stopped
 from metaray.platform.sweep.kinds import SweptConfig, kind_of
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.tracking import MetricsLog

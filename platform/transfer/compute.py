@@ -11,7 +11,8 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.allocator import keep_freed_memory
 from metaray.platform.checkpoint import CheckpointStore
 from metaray.platform.config import ComputeConfig
-from metaray.platform.monitor import Monitor, TrainingWatch
+from metaray.platform.monitor import TrainingWatch
+from metaray.platform.monitoring.observer import Observer
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.blueprint import Plan, TransferBlueprint
 from metaray.platform.transfer.keeper import RunKeeper
@@ -37,7 +38,7 @@ def compute(
     run: RunDirectory,
     store: CheckpointStore,
     address: str,
-    monitor: Monitor,
+    observer: Observer,
 ) -> bool:
     """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
 
@@ -47,12 +48,12 @@ def compute(
     """
     workers, latest = plan.config.workers, store.latest()
     assert latest is not None  # the first one is written before
-    with monitor.training(blueprint.steps, latest.step, None) as watch:
+    with observer.training(blueprint.steps, latest.step, None) as watch:
         if workers.count:
             from metaray.platform.transfer.ray_job import train_on_ray
 
-            return train_on_ray(plan, run, address, watch)
-        with trainer_here(plan, blueprint, run, store, watch) as trainer:
+            return train_on_ray(plan, run, address, watch, observer)
+        with trainer_here(plan, blueprint, run, store, watch) as trainer, observer.among():
             return trainer.run()
 
 

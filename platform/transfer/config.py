@@ -11,6 +11,7 @@ from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig, JobConfig
 from metaray.platform.config import ComputeConfig, InitConfig
+from metaray.platform.monitoring.config import MonitoringConfig
 
 
 class TransferTrainConfig(Section):
@@ -90,6 +91,7 @@ class TransferConfig(Section):
     train: TransferTrainConfig = TransferTrainConfig()
     workers: TransferWorkersConfig = TransferWorkersConfig()
     evaluate: TransferEvaluateConfig = TransferEvaluateConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -14,6 +14,8 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.config import ComputeConfig
 from metaray.platform.errors import WorkersLostError
 from metaray.platform.monitor import TrainingWatch
+from metaray.platform.monitoring.observer import Observer
+from metaray.platform.monitoring.status import WorkerState
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.begin import fingerprint
 from metaray.platform.transfer.blueprint import Plan
@@ -27,7 +29,9 @@ _SETTINGS = {
 }
 
 
-def train_on_ray(plan: Plan, run: RunDirectory, address: str, watch: TrainingWatch) -> bool:
+def train_on_ray(
+    plan: Plan, run: RunDirectory, address: str, watch: TrainingWatch, observer: Observer
+) -> bool:
     """Train and test on the workers of ``plan``; whether the job was asked to stop.
 
     Raises:
@@ -48,13 +52,15 @@ def train_on_ray(plan: Plan, run: RunDirectory, address: str, watch: TrainingWat
         fit = _Fit(plan, keeper)
         fit.start()
         asked_to_stop = False
-        while fit.is_alive():
-            fit.join(_POLL_S)
+        workers: list[WorkerState] = []
+        with observer.among(lambda: [*workers]):
+            while fit.is_alive():
+                fit.join(_POLL_S)
+                workers[:] = _tell(keeper, watch)
+                if watch.stop_requested() and not asked_to_stop:
+                    asked_to_stop = True
+                    ray.get(keeper.stop.remote())
             _tell(keeper, watch)
-            if watch.stop_requested() and not asked_to_stop:
-                asked_to_stop = True
-                ray.get(keeper.stop.remote())
-        _tell(keeper, watch)
         ray.get(keeper.close.remote())
         return fit.stopped()
 
@@ -164,17 +170,20 @@ def _environment(workers: ComputeConfig) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _tell(keeper: Any, watch: TrainingWatch) -> None:
-    """Show what is new; raise what the job failed of."""
+def _tell(keeper: Any, watch: TrainingWatch) -> list[WorkerState]:
+    """Show what is new; raise what the job failed of. The workers, as they are now."""
     import ray
 
-    news = ray.get(keeper.news.remote())
+    from metaray.platform.transfer.ray_keeper import News
+
+    news: News = ray.get(keeper.news.remote())
     for row in news.rows:
         watch.on_row(row)
     for message in news.messages:
         watch.notify(message)
     if news.failure is not None:
         raise news.failure
+    return news.workers
 
 
 def _gist(error: Exception) -> str:

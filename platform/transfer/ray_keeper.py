@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +10,11 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.monitoring.status import WorkerState
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.keeper import Columns, Row, RunKeeper
+
+_REMEMBERED = 40  # workers
 
 
 class News(NamedTuple):
@@ -20,6 +24,8 @@ class News(NamedTuple):
     messages: list[str]
     failure: Exception | None
     """why the job cannot go on"""
+    workers: list[WorkerState]
+    """all that there were, as they are now"""
 
 
 class KeeperActor(RunKeeper):
@@ -34,6 +40,19 @@ class KeeperActor(RunKeeper):
         self._failure: Exception | None = None
         self._stop = False
         self._starts = 0
+        self._workers: list[WorkerState] = []
+
+    def join(self, worker: WorkerState) -> None:
+        """A worker has started; if another had its number, all have started again."""
+        self._workers = [
+            replace(before, state="replaced") if before.number == worker.number else before
+            for before in self._workers[-_REMEMBERED:]
+        ]
+        self._workers.append(worker)
+
+    def record(self, row: Row) -> bool:
+        """As RunKeeper; how often workers were lost is known here alone."""
+        return super().record(row | {"workers_lost": max(0, self._starts - 1)})
 
     def begin(self, step: int) -> None:
         """As RunKeeper; from the second time on, workers were lost."""
@@ -44,7 +63,7 @@ class KeeperActor(RunKeeper):
 
     def news(self) -> News:
         """Since the last call."""
-        news = News(self._rows, self._messages, self._failure)
+        news = News(self._rows, self._messages, self._failure, self._workers)
         self._rows, self._messages = [], []
         return news
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
@@ -9,6 +10,7 @@ import ray.train.torch
 import torch
 
 from metaray.platform.config import ComputeConfig
+from metaray.platform.monitoring.status import WorkerState
 from metaray.platform.transfer.blueprint import Domains, TransferBlueprint
 from metaray.platform.transfer.compute import prepare_process
 from metaray.platform.transfer.ray_keeper import RemoteKeeper
@@ -27,6 +29,7 @@ def work(job: dict[str, Any]) -> bool:
     if ray.get(keeper.failed.remote()):
         return False
     try:
+        ray.get(keeper.join.remote(_myself()))
         prepare_process(plan.config.workers)
         blueprint = TransferBlueprint(plan, Domains.open(plan.config))
         device = _device(plan.config.workers)
@@ -36,6 +39,15 @@ def work(job: dict[str, Any]) -> bool:
     except Exception as error:
         ray.get(keeper.fail.remote(error))
         raise
+
+
+def _myself() -> WorkerState:
+    return WorkerState(
+        number=ray.train.get_context().get_world_rank(),
+        state="busy",
+        pid=os.getpid(),
+        node=ray.util.get_node_ip_address(),
+    )
 
 
 def _device(workers: ComputeConfig) -> torch.device:

@@ -13,11 +13,12 @@ from metaray.algorithms.transfer.examples import Examples, open_examples
 from metaray.platform.checkpoint import Checkpoint, CheckpointStore, read_checkpoint
 from metaray.platform.config_io import changed_keys, override
 from metaray.platform.decoding import decoder
+from metaray.platform.errors import Stopped
 from metaray.platform.monitor import Monitor
+from metaray.platform.monitoring.observer import observed
 from metaray.platform.preparing import preparing
 from metaray.platform.results import write_config
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import Stopped
 from metaray.platform.transfer.begin import begin, fingerprint, plan_again
 from metaray.platform.transfer.blueprint import (
     Domains,
@@ -41,6 +42,7 @@ _RESUMABLE = (
     ),
     *(f"train.{key}" for key in ("checkpoint_every", "keep_checkpoints")),
     "evaluate.",
+    "monitoring.",
 )
 
 
@@ -148,14 +150,14 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
 def _finish(job: Job) -> dict[str, Any]:
     """Train and test, then the references, then summary and report."""
     config = job.plan.config
-    stopped = compute(job.plan, job.blueprint, job.run, job.store, job.address, job.monitor)
-    if stopped:
-        step = newest(job.run).step
-        raise Stopped(
-            f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue with "
-            f"metaray transfer {config.job.name} --resume {job.run.path}"
-        )
-    return conclude(job, {name: _reference(job, name) for name in config.evaluate.references})
+    with observed(job.run.path, config, job.monitor) as observer:
+        if compute(job.plan, job.blueprint, job.run, job.store, job.address, observer):
+            step = newest(job.run).step
+            raise Stopped(
+                f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue "
+                f"with metaray transfer {config.job.name} --resume {job.run.path}"
+            )
+        return conclude(job, {name: _reference(job, name) for name in config.evaluate.references})
 
 
 def conclude(job: Job, references: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

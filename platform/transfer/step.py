@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,10 @@ class Gradient(NamedTuple):
     """of the whole batch where the objective couples it, else empty"""
     flagged: bool
     """whether any process raised its flag"""
+    sample_s: float
+    """of this process: reading and augmenting pictures"""
+    transfer_s: float
+    """of this process: exchanging with the others, and waiting for them"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class BatchGradient:
         ]
         own = shards[world.rank :: world.size]
         self._shards = own or [_OwnShard(0, *blueprint.shards[0], 0.0)]
+        self._sample_s = self._transfer_s = 0.0
 
     def of(
         self, flat: Tensor, buffers: Tensors, step: int, factors: dict[str, float], flag: bool
@@ -77,6 +83,7 @@ class BatchGradient:
             factors: of the learning rates; where 0 no gradient is computed.
             flag: of this process.
         """
+        self._sample_s = self._transfer_s = 0.0
         leaf = flat.detach().requires_grad_()
         params = self._blueprint.param_layout.unflatten(leaf)
         state = State(
@@ -136,7 +143,10 @@ class BatchGradient:
             own.begin: self._full(forward.outputs[name])[: None if own.weight else 0]
             for own, forward in zip(self._shards, forwards, strict=True)
         }
-        return self._world.gather(rows, self._blueprint.batch_size)
+        started = perf_counter()
+        gathered = self._world.gather(rows, self._blueprint.batch_size)
+        self._transfer_s += perf_counter() - started
+        return gathered
 
     def _added(
         self,
@@ -156,7 +166,9 @@ class BatchGradient:
             gradient.new_tensor([float(flag)]),
         ]
         total = torch.cat(pieces)
+        started = perf_counter()
         self._world.add(total)
+        self._transfer_s += perf_counter() - started
         flat, stats, shown, flags = total.split([len(piece) for piece in pieces])
         return Gradient(
             flat=flat,
@@ -164,9 +176,12 @@ class BatchGradient:
             figures={n: float(v) for n, v in layouts[1].unflatten(shown).items()},
             outputs=outputs,
             flagged=bool(flags.item() > 0),
+            sample_s=self._sample_s,
+            transfer_s=self._transfer_s,
         )
 
     def _shard(self, own: _OwnShard, step: int, order: np.ndarray[Any, Any]) -> Shard:
+        started = perf_counter()
         blueprint, places = self._blueprint, np.arange(own.begin, own.end)
         pictures, labels = [], []
         for number, view in enumerate(self._objective.views):
@@ -174,12 +189,14 @@ class BatchGradient:
             x = blueprint.pictures(view, number, step, at)
             pictures.append(x.to(self._device, blueprint.dtype))
             labels.append(_to(blueprint.shard_labels(view, step, at), self._device))
-        return Shard(
+        shard = Shard(
             pictures=tuple(pictures),
             labels=tuple(labels),
             order=torch.from_numpy(order[places]).to(self._device),
             key=batches.drop_key(blueprint.config.seed, step, own.number).to(self._device),
         )
+        self._sample_s += perf_counter() - started
+        return shard
 
     def _full(self, output: Tensor) -> Tensor:
         """In the type of the parameters, which losses need."""

@@ -11,6 +11,7 @@ from metaray.algorithms.algorithm import State
 from metaray.platform.checkpoint import Checkpoint, part_of
 from metaray.platform.errors import NonFiniteError
 from metaray.platform.loop import due
+from metaray.platform.messages import gpu_figures
 from metaray.platform.transfer.assessment import Assessment
 from metaray.platform.transfer.begin import buffers_of, state_tensors
 from metaray.platform.transfer.blueprint import TransferBlueprint
@@ -20,6 +21,7 @@ from metaray.platform.transfer.optimizer import FlatOptimizer
 from metaray.platform.transfer.schedule import lr_at
 from metaray.platform.transfer.step import BatchGradient, Gradient
 from metaray.platform.transfer.world import World
+from metaray.platform.worker import gpu_memory
 
 STATISTICS_MOMENTUM = 0.1
 """share of a batch in running statistics, as everywhere in metaray"""
@@ -99,8 +101,14 @@ class Trainer:
     def _one_step(self) -> bool:
         """One step; whether the job was asked to stop."""
         started = perf_counter()
-        gradient, norm, lr = self._update()
+        gradient, norm, lr, update_s = self._update()
         step_s = perf_counter() - started
+        split = {
+            "sample_s": gradient.sample_s,
+            "compute_s": step_s - update_s - gradient.sample_s - gradient.transfer_s,
+            "transfer_s": gradient.transfer_s,
+            "update_s": update_s,
+        }
         self._step += 1
         examples = self._blueprint.batch_size
         row: Row = {
@@ -112,6 +120,8 @@ class Trainer:
             "examples": examples,
             "examples_per_s": examples / step_s,
             "step_s": step_s,
+            **split,
+            **gpu_figures([gpu_memory(self._device)]),
             "workers": self._world.size,
             "wall_s": self._wall_s(),
         }
@@ -123,14 +133,18 @@ class Trainer:
             self._save()
         return gradient.flagged
 
-    def _update(self) -> tuple[Gradient, float, float]:
-        """Gradient, check, optimizer, statistics: all processes do the same."""
+    def _update(self) -> tuple[Gradient, float, float, float]:
+        """Gradient, check, optimizer, statistics: all processes do the same.
+
+        With the gradient: its norm, the learning rate, and the seconds of all that follows it.
+        """
         step, objective = self._step, self._objective
         progress = self._blueprint.progress(step)
         with torch.no_grad():
             buffers = objective.begin_step(self._state()).buffers
         factors = objective.groups(progress)
         gradient = self._gradient.of(self._flat, buffers, step, factors, self._stop)
+        computed = perf_counter()
         norm = float(torch.linalg.vector_norm(gradient.flat))
         self._check_finite(gradient, norm)
         if self._train.clip_norm is not None and norm > self._train.clip_norm:
@@ -145,7 +159,7 @@ class Trainer:
             }
             self._buffers = {**buffers, **moved}
             self._buffers = objective.end_step(self._state(), gradient.outputs)
-        return gradient, norm, lr
+        return gradient, norm, lr, perf_counter() - computed
 
     def _check_finite(self, gradient: Gradient, norm: float) -> None:
         loss = gradient.figures.get("loss", 0.0)

@@ -7,9 +7,10 @@ from typing import Any
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config_io import changed_keys
+from metaray.platform.errors import Stopped
 from metaray.platform.monitor import Monitor, TrainingWatch
+from metaray.platform.monitoring.observer import observed
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import Stopped
 from metaray.platform.transfer.begin import begin
 from metaray.platform.transfer.compute import trainer_here
 from metaray.platform.transfer.config import TransferConfig
@@ -28,8 +29,10 @@ def train_alone(config: TransferConfig, folder: Path, monitor: Monitor) -> None:
     job = _job(config, folder, monitor)
     at = newest(job.run).step
     with (
-        monitor.training(job.blueprint.steps, at, None) as watch,
+        observed(job.run.path, config, monitor) as observer,
+        observer.training(job.blueprint.steps, at, None) as watch,
         trainer_here(job.plan, job.blueprint, job.run, job.store, watch) as trainer,
+        observer.among(),
     ):
         if trainer.train():
             raise Stopped(f"stopped after step {newest(job.run).step}, with a checkpoint")

@@ -96,7 +96,7 @@ class Bench:
         order: dict[str, Any], report: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | None:
         """What a trial does in its process."""
-        from metaray.platform.session import Stopped
+        from metaray.platform.errors import Stopped
         from metaray.platform.sweep.trial import train_trial
 
         try:

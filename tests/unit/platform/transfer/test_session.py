@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.errors import Stopped
 from metaray.platform.monitor import TerminalMonitor, TrainingWatch
-from metaray.platform.session import Stopped
 from metaray.platform.transfer import session
 from metaray.platform.transfer.config_io import load_transfer_config
 from metaray.platform.transfer.figures import accuracy_figures, wilson_interval

@@ -1,0 +1,1 @@
+"""What a run tells the outside: status file, Prometheus, TensorBoard, trackers, and the watch."""
