@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import compare, data, sweep, transfer
+from metaray.platform.cli import cluster, compare, data, sweep, transfer
 from metaray.platform.cli.options import Address, Overrides
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.command(
