@@ -10,9 +10,9 @@ grows with the workers), so with no cost but computing every step would take as 
 ``flat``: the learner adds all shards, as metaray does. ``tree``: processes add groups of shards
 first, and the learner adds their sums. Both in the order of the shards within a group.
 
-``learner ms``: adding and stepping, as the learner measures it. ``hand over ms``: the rest of a step
-beyond the sleep: orders, results into the object store, the state. On this machine all of it shares
-the cores that simulate the workers, which a cluster's nodes would each do for themselves.
+``learner ms``: adding and stepping, as the learner measures it. ``hand over ms``: the rest of a
+step beyond the sleep: orders, results into the object store, the state. On this machine all of it
+shares the cores that simulate the workers, which a cluster's nodes would each do for themselves.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ from metaray.platform.session import open_data
 SHARD_S = 0.5
 TASKS = 4
 PROCESSES = 4
-SIZES = {"conv4": ("conv4_strided", (1, 4, 16, 64, 256)), "resnet12": ("resnet12", (1, 4, 8, 16, 32))}
+SIZES = {
+    "conv4": ("conv4_strided", (1, 4, 16, 64, 256)),
+    "resnet12": ("resnet12", (1, 4, 8, 16, 32)),
+}
 
 
 class SimulatedWorkers:
@@ -125,6 +128,7 @@ def measure(name: str, workers: int, steps: int) -> list[Row]:
         None,
         [
             f"model.name={SIZES[name][0]}",
+            "model.width=64",
             "data.num_classes=200",
             f"workers.count={workers}",
             f"train.shard_size={TASKS}",
@@ -145,7 +149,9 @@ def measure(name: str, workers: int, steps: int) -> list[Row]:
         for turn in range(steps + 1):
             orders = train_orders(step, config.train)
             started = perf_counter()
-            update = pool.train_step(orders).update if way == "flat" else tree_step(pool, adders, orders)
+            update = (
+                pool.train_step(orders).update if way == "flat" else tree_step(pool, adders, orders)
+            )
             if turn:  # the first is slower
                 seconds.append(perf_counter() - started)
                 updates.append(update.update_s)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from metaray.cluster.access import enter_local_cluster
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.ray_environment import (
+    LOOPBACK_NODE,
+    check_reachable,
+    prepare,
+    started_here,
+)
 
-_REACH_S = 5.0
-# The one way to let Ray use the loopback address of a node, as its own or of one that it joins
-_LOOPBACK_NODE = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+_IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a job
 
 
 @contextmanager
@@ -30,15 +33,16 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
 
     Args:
         address: ``local`` starts a Ray of this process's own, which ends with the block; ``auto``
-            joins the one that $RAY_ADDRESS names or ``ray start`` began on this machine;
+            joins the one that $RAY_ADDRESS names, or the one of ``metaray cluster up``, or the one
+            that ``ray start`` began on this machine;
             ``HOST:PORT`` or ``ray://HOST:PORT`` joins that one; ``current`` uses the one that this
-            process is a part of already, and leaves it as it is.
+            process is a part of already, and leaves it as it is, or joins the one whose job it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
     """
-    if address == "current":
+    if address == "current" and not _leads_a_job():
         yield
         return
     try:
@@ -67,7 +71,7 @@ def _start_local() -> None:
         )
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.update([_LOOPBACK_NODE])  # so that nothing listens elsewhere
+    os.environ.update([LOOPBACK_NODE])  # so that nothing listens elsewhere
     import ray
     from ray._private import ray_constants
 
@@ -75,59 +79,33 @@ def _start_local() -> None:
     ray.init(address="local", include_dashboard=False, **_quiet())
 
 
-def _join(address: str, package: ModuleType) -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if _has_token(os.environ) else "disabled")
-    os.environ.setdefault(*_LOOPBACK_NODE)
-    if address == "auto":
-        address = _started_here()
-    _check_reachable(address)
+def _leads_a_job() -> bool:
+    """Whether this process is what a job runs first, which must still join its cluster."""
+    if _IN_A_JOB not in os.environ:
+        return False
     import ray
 
-    ray.init(address=address, runtime_env={"py_modules": [package]}, **_quiet())
+    return not ray.is_initialized()
 
 
-def _started_here() -> str:
-    """The address of the cluster that ``ray start`` began on this machine.
+def _join(address: str, package: ModuleType) -> None:
+    if address in ("auto", "current"):  # Ray names the cluster of a job in $RAY_ADDRESS
+        named = os.environ.get("RAY_ADDRESS") or enter_local_cluster(None)
+        prepare()
+        address = named or started_here()
+    else:
+        enter_local_cluster(address)
+        prepare()
+    check_reachable(address)
+    import ray
 
-    Ray's own search would also find a Ray that is embedded in another program, and waits minutes
-    for an answer from it.
-    """
-    if named := os.environ.get("RAY_ADDRESS"):
-        return named
-    from ray._private.services import find_bootstrap_address
-
-    address = find_bootstrap_address(None)
-    if not address:
-        raise ClusterError(
-            "no Ray cluster was started on this machine: start one with ray start --head, name "
-            "one with --address HOST:PORT, or leave out --address to run on this machine"
-        )
-    return str(address)
+    # A job brings the package with it, and Ray lets nobody name it twice
+    shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package]}
+    ray.init(address=address, runtime_env=shipped, **_quiet())
 
 
 def _quiet() -> dict[str, Any]:
     return {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-
-
-def _has_token(environment: Mapping[str, str]) -> bool:
-    named = "RAY_AUTH_TOKEN" in environment or "RAY_AUTH_TOKEN_PATH" in environment
-    return named or (Path.home() / ".ray" / "auth_token").is_file()
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes; a closed port is known at once."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ClusterError(
-            f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
-    except OSError as error:
-        raise ClusterError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
-            "or leave out --address to run on this machine"
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ def open_pool(config: RunConfig, address: str, notify: Notify) -> Iterator[Pool]
         ClusterError: the cluster cannot be reached.
     """
     if config.workers.count == 0:
-        if address != "local":
+        if address not in ("local", "current"):
             raise InputError(
                 f"workers.count = 0 computes in this process, so --address {address} has no "
                 "effect: set workers.count or leave out --address"
@@ -38,5 +38,7 @@ def open_pool(config: RunConfig, address: str, notify: Notify) -> Iterator[Pool]
 
 
 def _starting(config: RunConfig, address: str) -> str:
-    where = "a Ray of its own" if address == "local" else f"the Ray cluster at {address}"
+    where = {"local": "a Ray of its own", "current": "the cluster of this job"}.get(
+        address, f"the Ray cluster at {address}"
+    )
     return f"starting {config.workers.count} workers on {where}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 # Ray reads it when it is imported, which tests of single parts do before any of them connects
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+# A cluster that runs on this machine is no matter of tests
+os.environ["METARAY_HOME"] = os.path.join(tempfile.gettempdir(), f"metaray-tests-{os.getpid()}")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

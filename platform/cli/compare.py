@@ -76,7 +76,6 @@ def compare(
     A budget in seconds stops each training, but leaves `train.outer_steps` and with it the course
     of the learning rate: set it to what you expect to be done in that time.
     """
-    from metaray.platform.compare.plan import Budget
     from metaray.platform.run_directory import fresh_place
     from metaray.platform.storage.runs import shared_folder
 
@@ -92,6 +91,37 @@ def compare(
             )
         _show(resume, None, address, parallel)
         return
+    plan = planned(
+        configs,
+        methods,
+        overrides,
+        steps,
+        tasks,
+        time,
+        seeds,
+        shots,
+        ways,
+        curve_episodes,
+        reference,
+    )
+    folder = shared_folder(out or fresh_place("compare"), "a comparison")
+    _show(folder, plan, address, parallel)
+
+
+def planned(
+    configs: list[Path] | None,
+    methods: str | None,
+    overrides: list[str] | None,
+    steps: int | None,
+    tasks: int | None,
+    time: float | None,
+    seeds: int | None,
+    shots: str | None,
+    ways: str | None,
+    curve_episodes: int | None,
+    reference: str | None,
+) -> Plan:
+    """The comparison that the options ask for; InputError if they are no good."""
     given = {"steps": steps, "tasks": tasks, "seconds": time}
     budgets = {unit: amount for unit, amount in given.items() if amount is not None}
     if len(budgets) != 1:
@@ -99,12 +129,12 @@ def compare(
             "a comparison needs one budget for all, got "
             f"{len(budgets) or 'none'}: give one of --steps, --tasks and --time"
         )
-    folder = shared_folder(out or fresh_place("compare"), "a comparison")
     from metaray.platform.compare.compare import parse_numbers
     from metaray.platform.compare.make_plan import make_plan
+    from metaray.platform.compare.plan import Budget
 
     ((unit, amount),) = budgets.items()
-    plan = make_plan(
+    return make_plan(
         configs or [],
         methods,
         overrides or [],
@@ -115,7 +145,6 @@ def compare(
         curve_episodes=curve_episodes or 100,
         reference=reference,
     )
-    _show(folder, plan, address, parallel)
 
 
 def _show(folder: Path, plan: Plan | None, address: str, parallel: int | None) -> None:

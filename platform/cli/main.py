@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import cluster, compare, data, sweep, transfer
+from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer
 from metaray.platform.cli.options import Address, Out, Overrides, Resume
 
 app = typer.Typer(
@@ -106,6 +106,9 @@ def evaluate(
 
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
+for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
+    app.command()(_command)
 
 
 @app.command()

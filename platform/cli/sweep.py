@@ -14,6 +14,7 @@ from metaray.platform.cli.options import Address
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from metaray.platform.sweep.plan import SweepPlan
     from metaray.platform.sweep.results import SweepResult
 
 EPILOG = (
@@ -117,6 +118,29 @@ def sweep(
         limits = story.Limits(address, parallel, time_budget, storage)
         _show(story.resume(resume, num_trials, limits, _console()), resume)
         return
+    plan, folder = planned(
+        config, overrides, space, num_trials, metric, sampler, scheduler, grace, seed, out, storage
+    )
+    from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
+
+    limits = story.Limits(address, parallel, time_budget, storage)
+    _show(story.sweep(plan, space, folder, limits, _console()), folder)
+
+
+def planned(
+    config: Path | None,
+    overrides: list[str] | None,
+    space: Path | None,
+    num_trials: int | None,
+    metric: str | None,
+    sampler: str | None,
+    scheduler: str | None,
+    grace: int | None,
+    seed: int | None,
+    out: str | None,
+    storage: str | None,
+) -> tuple[SweepPlan, Path]:
+    """The sweep that the options ask for, and its folder; InputError if they are no good."""
     from metaray.platform.config_io import read_toml, with_overrides
     from metaray.platform.run_directory import fresh_place
     from metaray.platform.storage.runs import shared_folder
@@ -141,10 +165,7 @@ def sweep(
         study_name=folder.name,
         storage=shown(storage) if storage else None,
     )
-    from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
-
-    limits = story.Limits(address, parallel, time_budget, storage)
-    _show(story.sweep(plan, space, folder, limits, _console()), folder)
+    return plan, folder
 
 
 def _console() -> Console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import floor, inf
+from math import floor
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config import ComputeConfig
@@ -35,7 +35,7 @@ def trials_at_once(workers: ComputeConfig, nodes: Iterable[Resources]) -> int:
     count = max(1, workers.count)
     if not needed:  # workers that reserve nothing: as many trials as there are CPUs
         return max(1, int(sum(node.get("CPU", 0) for node in nodes)))
-    slots = sum(_slots(needed, node) for node in nodes)
+    slots = room_for(workers, nodes)
     if slots < count:
         each = " and ".join(f"{amount:g} {kind}" for kind, amount in needed.items())
         there = ", ".join(_text(node) for node in nodes) or "nothing"
@@ -47,8 +47,14 @@ def trials_at_once(workers: ComputeConfig, nodes: Iterable[Resources]) -> int:
     return slots // count
 
 
+def room_for(workers: ComputeConfig, nodes: Iterable[Resources]) -> int:
+    """How many workers fit on ``nodes``; as many as are wanted if they reserve nothing."""
+    needed = bundles(workers)[-1]
+    return sum(_slots(needed, node) for node in nodes) if needed else workers.count
+
+
 def _slots(needed: Resources, node: Resources) -> int:
-    fits = min((node.get(kind, 0) / amount for kind, amount in needed.items()), default=inf)
+    fits = min(node.get(kind, 0) / amount for kind, amount in needed.items())
     return floor(fits + _EPSILON)
 
 

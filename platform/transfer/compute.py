@@ -24,7 +24,7 @@ def check_place(workers: ComputeConfig, address: str) -> None:
     """Raise InputError where settings of the place cannot take effect or are not there."""
     if workers.count == 0:
         choose_device(workers)
-        if address != "local":
+        if address not in ("local", "current"):
             raise InputError(
                 f"workers.count = 0 computes in this process, so --address {address} has no "
                 "effect: set workers.count or leave out --address"

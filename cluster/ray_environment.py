@@ -1,0 +1,71 @@
+"""What Ray finds when this process imports it: its settings, its token, its clusters."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from metaray.cluster.errors import ClusterError
+
+_REACH_S = 5.0
+# The one way to let Ray use the loopback address of a node, as its own or of one that it joins
+LOOPBACK_NODE = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def prepare() -> None:
+    """Settings that Ray reads when it is imported, where nobody has made them."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if given_token() else "disabled")
+    os.environ.setdefault(*LOOPBACK_NODE)
+
+
+def started_here() -> str:
+    """The address of the cluster that ``ray start`` began on this machine.
+
+    Ray's own search would also find a Ray that is embedded in another program, and waits minutes
+    for an answer from it.
+
+    Raises:
+        ClusterError: none was.
+    """
+    from ray._private.services import find_bootstrap_address
+
+    address = find_bootstrap_address(None)
+    if not address:
+        raise ClusterError(
+            "no Ray cluster was started on this machine: start one with metaray cluster up, name "
+            "one with --address HOST:PORT, or leave out --address to run on this machine"
+        )
+    return str(address)
+
+
+def given_token() -> str | None:
+    """The token that the environment names, or that Ray keeps in the home folder."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token.strip()
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):
+        return Path(path).expanduser().read_text(encoding="ascii").strip() or None
+    return None
+
+
+def check_reachable(address: str) -> None:
+    """Raise a ClusterError where a port is closed; Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        raise ClusterError(
+            f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
+        )
+    try:
+        knock(host.strip("[]"), int(port))
+    except OSError as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
+            "or leave out --address to run on this machine"
+        ) from error
+
+
+def knock(host: str, port: int) -> None:
+    """Open a connection and close it again; OSError if there is nobody."""
+    socket.create_connection((host, port), timeout=_REACH_S).close()

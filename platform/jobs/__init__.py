@@ -1,0 +1,1 @@
+"""Commands of metaray as jobs of a cluster."""

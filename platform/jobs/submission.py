@@ -1,0 +1,209 @@
+"""Making a job of a command: checked here, packed, sent."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import metaray
+from metaray.algorithms.errors import InputError
+from metaray.cluster.access import Access
+from metaray.cluster.errors import ClusterError
+from metaray.cluster.home import home
+from metaray.cluster.jobs import JobClient, JobRecord
+from metaray.platform.jobs.check import check_paths, check_settings
+from metaray.platform.jobs.command import Command, files_of
+from metaray.platform.jobs.order import FILES, FOLDER, JobOrder
+from metaray.platform.storage.place import is_uri
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_OLDEST_RAY, _PYTHONS = (2, 52), ((3, 10), (3, 12))
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that was sent."""
+
+    job_id: str
+    folder: str
+    """its run directory on the cluster"""
+
+
+def submit(
+    command: Command,
+    name: str | None,
+    access: Access,
+    open_client: Callable[[], JobClient],
+    notify: Callable[[str], None],
+) -> Submitted:
+    """Send ``command`` to a cluster as a job.
+
+    Args:
+        command: what to run there.
+        name: the job's id; None: one that tells what it is and when it was submitted.
+        access: the cluster.
+        open_client: opens its Jobs API, which takes a while to import.
+        notify: takes sentences about what should be known.
+
+    Raises:
+        InputError: settings, paths or resources that cannot work; nothing was sent.
+        ClusterError: the cluster cannot be reached or is of another kind, or has such a job.
+    """
+    _check_words(command, name)
+    for file in files_of(command):
+        if not file.is_file():
+            raise InputError(f"there is no file {file}: give the path of a file of settings")
+    notes = check_paths(command, access.is_here)
+    dashboard = access.dashboard
+    notes += _check_versions(*dashboard.versions())
+    nodes = [node.resources for node in dashboard.nodes()]
+    notes += check_settings(command, access.is_here, nodes, dashboard.adds_nodes())
+    for note in notes:
+        notify(note)
+    job_id = name or _fresh_id(command)
+    jobs = open_client()
+    folder, words = _placed(command, job_id, access.is_here, jobs)
+    order = JobOrder(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
+    with TemporaryDirectory(prefix="metaray-job-") as packed:
+        order.write(Path(packed))
+        for index, file in enumerate(files_of(command)):
+            target = Path(packed) / _shipped(index, file)
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(file, target)
+        jobs.submit(
+            job_id,
+            "metaray.platform.jobs.entry",
+            package_folder(),
+            Path(packed),
+            {"metaray": metaray.__version__, "folder": folder, "command": _text(command)},
+        )
+    return Submitted(job_id, folder)
+
+
+def package_folder() -> Path:
+    """The package itself, which goes with each job; never the folder that it lies in."""
+    return Path(metaray.__file__).parent
+
+
+def own(job: JobRecord) -> JobRecord:
+    """``job``; ClusterError if it was not submitted by us."""
+    if "folder" not in job.metadata:
+        raise ClusterError(
+            f"job {job.job_id} was not submitted by metaray submit: look at it with ray job"
+        )
+    return job
+
+
+def _check_words(command: Command, name: str | None) -> None:
+    if command.values.get("address") is not None:
+        raise InputError(
+            "a job computes on the cluster that it is submitted to: give --address before the --, "
+            "to metaray submit"
+        )
+    if name is not None and not _NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r} is no name of a job: use up to 64 letters, digits, points, dashes"
+        )
+    storage = command.values.get("storage")
+    if storage is not None:
+        from metaray.platform.sweep.storage import shown
+
+        if shown(storage) != storage:
+            raise InputError(
+                "whoever enters the cluster can read the commands of its jobs, and --storage holds "
+                "a password: set METARAY_STORAGE on the cluster instead"
+            )
+
+
+def _check_versions(ray: str, python: str) -> list[str]:
+    """What another version of Ray or Python there means, or an error where it cannot work."""
+    from importlib.metadata import version
+
+    mine = version("ray"), ".".join(map(str, sys.version_info[:3]))
+    if _numbers(ray) < _OLDEST_RAY:
+        raise ClusterError(
+            f"the cluster runs Ray {ray} and metaray needs 2.52 or later (here: {mine[0]}): "
+            "upgrade the cluster"
+        )
+    if not _PYTHONS[0] <= _numbers(python) <= _PYTHONS[1]:
+        raise ClusterError(
+            f"the cluster runs Python {python} and metaray needs 3.10 to 3.12 (here: {mine[1]}): "
+            "start the cluster with one of these"
+        )
+    differing = [
+        f"{name} {there} (here: {here})"
+        for name, there, here in (("Ray", ray, mine[0]), ("Python", python, mine[1]))
+        if _numbers(there) != _numbers(here)
+    ]
+    return [f"the job runs with the cluster's {' and '.join(differing)}"] if differing else []
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, minor, *_ = re.findall(r"\d+", version)
+    return int(major), int(minor)
+
+
+def _placed(command: Command, job_id: str, is_here: bool, jobs: JobClient) -> tuple[str, list[str]]:
+    """The run directory on the cluster, and the words of the command there."""
+    values: dict[str, Any] = {"address": "current"}
+    files = [f"{FILES}{_shipped(i, file)}" for i, file in enumerate(files_of(command))]
+    for key in ("config", "space"):
+        if command.values.get(key) is not None:
+            values[key] = files.pop(0)
+    if command.values.get("configs"):
+        values["configs"] = files
+    before = next((key for key in ("resume", "run_dir") if command.values.get(key)), None)
+    key = before or "out"
+    values[key] = FOLDER
+    given = command.values.get(key)
+    if before and (earlier := _folder_of(jobs, str(given))):
+        folder = earlier
+    elif given is not None and is_uri(str(given)):
+        folder = str(given)
+    elif given is not None:
+        folder = _there(f"--{key}" if key != "run_dir" else "the run", Path(given), is_here)
+    else:
+        folder = str(home() / "runs" / job_id) if is_here else f"~/.metaray/runs/{job_id}"
+    if is_uri(folder):
+        return folder, command.words(values | {key: folder})
+    if is_here and not before and (taken := Path(folder)).is_dir() and any(taken.iterdir()):
+        raise InputError(f"{folder} is not empty: choose another --name, or another --out")
+    if is_here and before and not Path(folder).is_dir():
+        raise InputError(f"{given} is neither a job of the cluster nor a folder: see metaray jobs")
+    return folder, command.words(values)
+
+
+def _folder_of(jobs: JobClient, job_id: str) -> str | None:
+    return next((job.metadata.get("folder") for job in jobs.jobs() if job.job_id == job_id), None)
+
+
+def _there(what: str, path: Path, is_here: bool) -> str:
+    if is_here:
+        return str(path.expanduser().absolute())
+    if not path.is_absolute() and not str(path).startswith("~"):
+        raise InputError(
+            f"{what} {path} is a relative path, which the cluster cannot follow: give an absolute "
+            "path there, or the id of a job"
+        )
+    return str(path)
+
+
+def _shipped(index: int, file: Path) -> str:
+    return f"files/{index}/{file.name}"
+
+
+def _fresh_id(command: Command) -> str:
+    return f"{'-'.join(command.names)}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _text(command: Command) -> str:
+    return shlex.join(word for word in command.words({}) if word != "--")

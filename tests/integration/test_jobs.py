@@ -1,0 +1,186 @@
+"""A cluster in the background of this machine, and jobs on it, from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+import pytest
+from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
+
+pytestmark = [pytest.mark.ray]
+Runner = Callable[..., "subprocess.CompletedProcess[str]"]
+LONG_S = 240.0
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def runner(
+    environment: dict[str, str], home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Runner:
+    """Run ``metaray`` beside the cluster of these tests; ``token`` is for one elsewhere."""
+    folder = tmp_path_factory.mktemp("cwd")
+
+    def run(*words: object, **changed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, words)],
+            cwd=folder,
+            env=environment | {"METARAY_HOME": str(home)} | changed,
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def cluster(runner: Runner, home: Path) -> Iterator[dict[str, object]]:
+    """What is noted of a cluster that is up: a head that computes nothing, and a worker node."""
+    up = runner("cluster", "up", "--workers", 1, "--cpus", 2)
+    assert up.returncode == 0, up.stderr
+    try:
+        yield json.loads((home / "cluster" / "cluster.json").read_text())
+    finally:
+        down = runner("cluster", "down")
+        assert down.returncode == 0, down.stderr
+
+
+def processes_of(cluster: dict[str, object]) -> list[psutil.Process]:
+    leaders = [psutil.Process(node["mark"]["pid"]) for node in cluster["nodes"]]  # type: ignore[attr-defined]
+    return [part for one in leaders for part in (one, *one.children(recursive=True))]
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    deadline = monotonic() + LONG_S
+    log = folder / "metrics.jsonl"
+    while not log.exists() or log.read_text().count("\n") < step:
+        assert monotonic() < deadline, "the job does not train"
+        sleep(0.2)
+
+
+@pytest.mark.timeout(600)
+def test_a_job_goes_the_whole_way(
+    runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """Up, submit, look, fetch from the same machine and from another, and nothing listens out."""
+    again = runner("cluster", "up")
+    assert again.returncode == 0
+    assert json.loads((home / "cluster" / "cluster.json").read_text()) == cluster
+    assert "another shape is up" in runner("cluster", "up", "--workers", 2).stderr
+
+    sets = [*tiny, "workers.count=1", "workers.cpus=0.5"]
+    settings = tmp_path / "mine.toml"
+    settings.write_text("seed = 3\n")
+    sent = runner("submit", "--name", "first", "--wait", "--", "train", settings, *arguments(sets))
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert "step 6/6" in sent.stdout
+    run = home / "runs" / "first"
+    assert json.loads((run / "config.json").read_text())["seed"] == 3
+
+    listed = runner("jobs").stdout
+    assert "first" in listed
+    assert "succeeded" in listed
+    told = runner("status", "first").stdout
+    assert f"run directory: {run}" in told
+    assert "step 6/6" in runner("logs", "first").stdout
+
+    assert runner("fetch", "first", tmp_path / "here").returncode == 0
+    token = (home / "cluster" / "token").read_text()
+    url = str(cluster["dashboard_url"])
+    elsewhere = {"METARAY_HOME": str(tmp_path / "other"), "RAY_AUTH_TOKEN": token}
+    there = runner("fetch", "first", tmp_path / "there", "--address", url, **elsewhere)
+    assert there.returncode == 0, there.stderr
+    for copy in ("here", "there"):
+        found = {
+            p.relative_to(tmp_path / copy) for p in (tmp_path / copy).rglob("*") if p.is_file()
+        }
+        assert found == {p.relative_to(run) for p in run.rglob("*") if p.is_file()}
+        for name in found:
+            assert (tmp_path / copy / name).read_bytes() == (run / name).read_bytes()
+    refused = runner("fetch", "first", tmp_path / "here")
+    assert "is not empty" in refused.stderr
+
+    addresses = set()
+    for process in processes_of(cluster):
+        connections = process.net_connections(kind="tcp")
+        addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    assert addresses - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
+    files = [path for path in home.rglob("*") if path.is_file()]
+    folder = Path(str(cluster["folder"]))
+    files += [path for path in (folder / "ray").rglob("*") if path.is_file()]
+    holding = [path for path in files if token.encode() in path.read_bytes()]
+    assert holding == [home / "cluster" / "token"]
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.timeout(300)
+def test_what_is_wrong_is_said_in_a_sentence(
+    runner: Runner, cluster: dict[str, object], tmp_path: Path
+) -> None:
+    url = str(cluster["dashboard_url"])
+    other = {"METARAY_HOME": str(tmp_path)}
+    for words, changed, sentence in (
+        (["status", "nothing"], {}, "has no job nothing"),
+        (["jobs", "--address", url], other, "asks for a token and none is set"),
+        (["jobs", "--address", url], other | {"RAY_AUTH_TOKEN": "x"}, "refuses the token"),
+        (["jobs", "--address", "http://127.0.0.1:1"], other, "no Ray dashboard answers"),
+        (["cluster", "status"], other, "no cluster of this machine is up"),
+        (["submit", "--", "train", "--set", "workers.cpus=99"], {}, "room for 0 of 1 workers"),
+        (["submit", "--", "train", "--resume", "gone"], {}, "neither a job of the cluster nor"),
+    ):
+        result = runner(*words, **changed)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert sentence in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
+    runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str]
+) -> None:
+    sets = [*tiny, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=2000"]
+    sets = [item for item in sets if not item.startswith("train.validate_every")]
+    sent = runner("submit", "--name", "long", "--", "train", *arguments(sets))
+    assert sent.returncode == 0, sent.stderr
+    twice = runner("submit", "--name", "long", "--", "train", *arguments([*sets, "seed=1"]))
+    assert twice.returncode == 2
+    run = home / "runs" / "long"
+    wait_for_step(run, 3)
+    stopped = runner("stop", "long")
+    assert "stopped" in stopped.stdout, stopped.stderr
+    steps = (run / "metrics.jsonl").read_text().count("\n")
+    assert (run / "checkpoints" / f"step-{steps:08d}.safetensors").exists()
+
+    more = ["--", "train", "--resume", "long", "--set", "train.time_budget_s=0.001"]
+    again = runner("submit", "--name", "long", *more)
+    assert "has a job long already" in again.stderr
+    resumed = runner("submit", "--name", "longer", "--wait", *more)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert summary_of(run)["tested_step"] >= steps
+
+    running = runner("submit", "--name", "last", "--", "train", *arguments(sets))
+    assert running.returncode == 0, running.stderr
+    wait_for_step(home / "runs" / "last", 3)
+    parts = processes_of(cluster)
+    down = runner("cluster", "down")
+    assert "stopping job last" in down.stdout
+    assert [part for part in parts if part.is_running()] == []
+    assert list((home / "runs" / "last" / "checkpoints").glob("*.safetensors"))
+    assert not os.path.exists(str(cluster["folder"]))
+    assert "no cluster of this machine is up" in runner("cluster", "down").stdout
