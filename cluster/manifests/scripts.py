@@ -46,7 +46,7 @@ def slurm(config: ClusterConfig) -> str:
         partition=config.slurm.partition,
         time=config.slurm.time,
         environment=_path(config.slurm.environment),
-        storage=shlex.quote(config.storage),
+        storage=_path(config.storage),
         command=shlex.join(shlex.split(config.command)),
     )
 

@@ -220,7 +220,7 @@ def test_the_slurm_script_is_sound(nodes: int, tmp_path: Path) -> None:
     text = script.read_text()
     assert "#SBATCH --gpus-per-node=1\n" in text
     assert f"#SBATCH --nodes={nodes}\n" in text
-    assert "export METARAY_RUNS='~/my runs'\n" in text
+    assert "export METARAY_RUNS=~/'my runs'\n" in text
     done = subprocess.run(
         [Path(sys.executable).with_name("shellcheck"), script],
         capture_output=True,
