@@ -56,7 +56,7 @@ class Place:
                 "to the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile)"
             )
         root = (parts.netloc + parts.path).rstrip("/")
-        if not root or (parts.scheme != "file" and not parts.netloc):
+        if not root or bool(parts.netloc) == (parts.scheme == "file"):
             raise InputError(f"{uri} names no folder: {_HELP}")
         with _sentences(uri):
             place = cls(uri.rstrip("/"), _filesystem(parts), root)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.run_directory import fresh_place
 from metaray.platform.storage.mirror import Mirror
 from metaray.platform.storage.place import Place, StorageError
 from metaray.platform.storage.runs import existing_run, new_run, shared_folder
@@ -163,6 +164,7 @@ def test_what_could_not_be_sent_is_sent_later(tmp_path: Path) -> None:
         ("ftp://host/run", "in no storage that metaray knows"),
         ("s3://key:secret@lab/run", "a s3 URI with a user or password would be shown"),
         ("s3://", "names no folder"),
+        ("file://runs/first", "names no folder"),
         ("s3://lab/run?access_key=x", "access_key cannot be said in the URI"),
         ("s3://no-such-bucket/run", "there is no bucket no-such-bucket"),
     ],
@@ -191,6 +193,13 @@ def test_no_permission_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
 
     with pytest.raises(InputError, match="these credentials may not do that"):
         Place(place.uri, Denying(), place.root).check_writable()
+
+
+def test_new_runs_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("METARAY_RUNS", raising=False)
+    assert fresh_place("maml-glyphs").startswith("runs/maml-glyphs-")
+    monkeypatch.setenv("METARAY_RUNS", "s3://lab/runs/")
+    assert fresh_place("maml-glyphs").startswith("s3://lab/runs/maml-glyphs-")
 
 
 def test_a_sweep_or_comparison_needs_a_folder() -> None:
