@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,6 +61,17 @@ class RunDirectory:
         """Folder with the result of every meta-test, the latest of which is also at the top."""
         return self.path / "evaluations"
 
+    @property
+    def note_of_place(self) -> Path:
+        """A file beside a local copy that says which URI it is the copy of."""
+        return self.path.with_name(f".{self.path.name}.place")
+
+    @property
+    def place(self) -> str:
+        """Where its user knows it: that URI, or its path."""
+        note = self.note_of_place
+        return note.read_text(encoding="utf-8") if note.is_file() else str(self.path)
+
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
         """A fresh run folder.
@@ -100,6 +112,7 @@ class RunDirectory:
         return run
 
 
-def fresh_run_path(method: str, data: str) -> Path:
-    """``runs/METHOD-DATA-TIME``, in local time to the second."""
-    return Path("runs") / f"{method}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
+def fresh_place(name: str) -> str:
+    """``runs/NAME-TIME``, in local time to the second; $METARAY_RUNS is another ``runs``."""
+    root = os.environ.get("METARAY_RUNS") or "runs"
+    return f"{root.rstrip('/')}/{name}-{datetime.now():%Y%m%d-%H%M%S}"

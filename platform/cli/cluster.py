@@ -1,4 +1,4 @@
-"""``metaray cluster``: a Ray cluster in the background of this machine."""
+"""``metaray cluster``: a Ray cluster in the background of this machine, or elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from metaray.platform.cli.monitoring import monitoring
 if TYPE_CHECKING:
     from metaray.cluster.local_cluster import LocalCluster
 
+from metaray.platform.cli import manifest
+
 _STOP_S = 120.0
 
 app = typer.Typer(
@@ -22,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command()(monitoring)
+app.command(epilog=manifest.EPILOG)(manifest.manifest)
 
 
 @app.command(

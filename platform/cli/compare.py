@@ -55,7 +55,9 @@ def compare(
     reference: Annotated[
         str | None, typer.Option(help="Entry that the others are compared to [the best one].")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="New folder [runs/compare-TIME].")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="PATH", help="New folder [runs/compare-TIME].")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Comparison to continue: finished runs are kept.")
     ] = None,
@@ -74,7 +76,8 @@ def compare(
     A budget in seconds stops each training, but leaves `train.outer_steps` and with it the course
     of the learning rate: set it to what you expect to be done in that time.
     """
-    from metaray.platform.compare.directory import fresh_compare_path
+    from metaray.platform.run_directory import fresh_place
+    from metaray.platform.storage.runs import shared_folder
 
     new = (
         configs, methods, overrides, steps, tasks, time, seeds, shots, ways, curve_episodes,
@@ -101,7 +104,8 @@ def compare(
         curve_episodes,
         reference,
     )
-    _show(out or fresh_compare_path(), plan, address, parallel)
+    folder = shared_folder(out or fresh_place("compare"), "a comparison")
+    _show(folder, plan, address, parallel)
 
 
 def planned(

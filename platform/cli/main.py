@@ -10,7 +10,7 @@ import typer
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer, watch
-from metaray.platform.cli.options import Address, Overrides
+from metaray.platform.cli.options import Address, Out, Overrides, Resume
 
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
@@ -38,12 +38,8 @@ def train(
         Path | None, typer.Argument(help="Settings in TOML. What it leaves open is as published.")
     ] = None,
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="New folder for the run [runs/METHOD-DATA-TIME].")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Run to continue from its last checkpoint.")
-    ] = None,
+    out: Out = None,
+    resume: Resume = None,
     address: Address = "local",
 ) -> None:
     """Meta-train, meta-test on held-out classes, and write a report.
@@ -53,7 +49,8 @@ def train(
     """
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.config_io import load_config
-    from metaray.platform.run_directory import fresh_run_path
+    from metaray.platform.run_directory import fresh_place
+    from metaray.platform.storage.runs import existing_run, new_run
 
     if resume is not None:
         if config is not None or out is not None:
@@ -62,14 +59,19 @@ def train(
         from metaray.platform.monitor import TerminalMonitor
 
         monitor = TerminalMonitor(console)
-        print_result(session.resume(resume, overrides or [], address, monitor), resume)
+        with existing_run(resume, monitor.message) as kept:
+            summary = session.resume(kept.folder, overrides or [], address, monitor)
+        print_result(summary, resume)
         return
     settings = load_config(config, overrides or [])
-    folder = out or fresh_run_path(settings.method.name, settings.data.name)
+    place = out or fresh_place(f"{settings.method.name}-{settings.data.name}")
     from metaray.platform import session  # after the settings: it takes seconds to import
     from metaray.platform.monitor import TerminalMonitor
 
-    print_result(session.train(settings, folder, address, TerminalMonitor(console)), folder)
+    monitor = TerminalMonitor(console)
+    with new_run(place, monitor.message) as kept:
+        summary = session.train(settings, kept.folder, address, monitor)
+    print_result(summary, place)
 
 
 @app.command(
@@ -79,7 +81,7 @@ def train(
     "  metaray evaluate runs/glyphs --set data.name=omniglot --set data.root=~/omniglot"
 )
 def evaluate(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run_dir: Annotated[str, typer.Argument(help="Run: a folder or a URI.")],
     overrides: Overrides = None,
     address: Address = "local",
 ) -> None:
@@ -94,9 +96,12 @@ def evaluate(
     from metaray.platform import session
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.monitor import TerminalMonitor
+    from metaray.platform.storage.runs import existing_run
 
     monitor = TerminalMonitor(console)
-    print_result(session.retest(run_dir, overrides or [], address, monitor), run_dir)
+    with existing_run(run_dir, monitor.message) as kept:
+        summary = session.retest(kept.folder, overrides or [], address, monitor)
+    print_result(summary, run_dir)
 
 
 app.command(epilog=compare.EPILOG)(compare.compare)

@@ -14,6 +14,18 @@ Overrides = Annotated[
         help="Set one setting, as often as you like: --set seed=1. Wins over the file.",
     ),
 ]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLACE",
+        help="New folder for the run, or s3://, gs:// or file:// URI [$METARAY_RUNS or runs, then "
+        "a name with the time].",
+    ),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="PLACE", help="Run to continue from its last checkpoint."),
+]
 Address = Annotated[
     str,
     typer.Option(

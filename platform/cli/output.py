@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,8 +9,8 @@ from rich.console import Console
 console = Console(highlight=False, soft_wrap=True)
 
 
-def print_result(summary: dict[str, Any], folder: Path) -> None:
-    """The result of a meta-test in three lines."""
+def print_result(summary: dict[str, Any], place: str) -> None:
+    """The result of a meta-test in three lines; ``place`` is where its user knows the run."""
     what = f"{summary['method']} on {summary['dataset']}"
     if summary["trained_on"] != summary["dataset"]:
         what += f", trained on {summary['trained_on']}"
@@ -27,4 +26,4 @@ def print_result(summary: dict[str, Any], folder: Path) -> None:
             f"[bold]{what}, {shape}[/]: accuracy [bold]{summary['accuracy']:.2%}[/] "
             f"± {summary['ci95']:.2%} (untrained {summary['baseline_accuracy']:.2%}; {tested})"
         )
-    console.print(f"report: {folder / 'report.html'}")
+    console.print(f"report: {place}/report.html")

@@ -77,8 +77,8 @@ def sweep(
         int | None, typer.Option(min=1, help="Trials at once [as many as there is room for].")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="New folder [runs/sweep-METHOD|JOB-DATA-TIME]."),
+        str | None,
+        typer.Option(metavar="PATH", help="New folder [runs/sweep-METHOD|JOB-DATA-TIME]."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Sweep to continue: what is finished is kept.")
@@ -137,12 +137,13 @@ def planned(
     scheduler: str | None,
     grace: int | None,
     seed: int | None,
-    out: Path | None,
+    out: str | None,
     storage: str | None,
 ) -> tuple[SweepPlan, Path]:
     """The sweep that the options ask for, and its folder; InputError if they are no good."""
     from metaray.platform.config_io import read_toml, with_overrides
-    from metaray.platform.sweep.directory import fresh_sweep_path
+    from metaray.platform.run_directory import fresh_place
+    from metaray.platform.storage.runs import shared_folder
     from metaray.platform.sweep.kinds import kind_of
     from metaray.platform.sweep.plan import make_plan
     from metaray.platform.sweep.storage import shown
@@ -150,7 +151,8 @@ def planned(
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
     kind = kind_of(settings)
     base = kind.resolve(settings)
-    folder = out or fresh_sweep_path(kind.name(base), base.data.name)
+    place = out or fresh_place(f"sweep-{kind.name(base)}-{base.data.name}")
+    folder = shared_folder(place, "a sweep")
     plan = make_plan(
         settings,
         metrics=tuple(metric.split(",")) if metric else None,

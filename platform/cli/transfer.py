@@ -10,7 +10,7 @@ import typer
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.registry import JOBS, job_classes
-from metaray.platform.cli.options import Address, Overrides
+from metaray.platform.cli.options import Address, Out, Overrides, Resume
 
 app = typer.Typer(
     help="Train a network on one data set for the sake of another: jobs of Ray Train.\n\n"
@@ -63,12 +63,8 @@ def _command(job: str) -> Callable[..., None]:
             Path | None, typer.Argument(help="Settings in TOML; what it leaves open has defaults.")
         ] = None,
         overrides: Overrides = None,
-        out: Annotated[
-            Path | None, typer.Option(help="New folder for the run [runs/JOB-DATA-TIME].")
-        ] = None,
-        resume: Annotated[
-            Path | None, typer.Option(help="Run to continue from its last checkpoint.")
-        ] = None,
+        out: Out = None,
+        resume: Resume = None,
         address: Address = "local",
     ) -> None:
         _run(job, config, overrides or [], out, resume, address)
@@ -80,11 +76,12 @@ def _run(
     job: str,
     config: Path | None,
     overrides: list[str],
-    out: Path | None,
-    resume: Path | None,
+    out: str | None,
+    resume: str | None,
     address: str,
 ) -> None:
-    from metaray.platform.run_directory import fresh_run_path
+    from metaray.platform.run_directory import fresh_place
+    from metaray.platform.storage.runs import existing_run, new_run
     from metaray.platform.transfer.config_io import load_transfer_config
 
     if resume is not None:
@@ -92,15 +89,21 @@ def _run(
             raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
         from metaray.platform.transfer import session
 
-        _show(session.resume(resume, overrides, address, _monitor(job)), resume)
+        monitor = _monitor(job)
+        with existing_run(resume, monitor.message) as kept:
+            summary = session.resume(kept.folder, overrides, address, monitor)
+        _show(summary, resume)
         return
     settings = load_transfer_config(config, [f"job.name={job}", *overrides])
     if settings.job.name != job:
         raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
-    folder = out or fresh_run_path(job, settings.data.name)
+    place = out or fresh_place(f"{job}-{settings.data.name}")
     from metaray.platform.transfer import session  # after the settings: it takes seconds to import
 
-    _show(session.train(settings, folder, address, _monitor(job)), folder)
+    monitor = _monitor(job)
+    with new_run(place, monitor.message) as kept:
+        summary = session.train(settings, kept.folder, address, monitor)
+    _show(summary, place)
 
 
 def _monitor(job: str) -> Any:
@@ -110,13 +113,13 @@ def _monitor(job: str) -> Any:
     return TerminalMonitor(console, job)
 
 
-def _show(summary: dict[str, Any], folder: Path) -> None:
+def _show(summary: dict[str, Any], place: str) -> None:
     from metaray.platform.cli.output import console
     from metaray.platform.transfer.words import result_lines
 
     for line in result_lines(summary):
         console.print(line)
-    console.print(f"report: {folder / 'report.html'}")
+    console.print(f"report: {place}/report.html")
 
 
 def _help(name: str) -> str:

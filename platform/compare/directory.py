@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from metaray.algorithms.errors import InputError
@@ -115,8 +114,3 @@ class CompareDirectory:
                 f"{path} is not the folder of a comparison ({found}): there is nothing to resume"
             )
         return directory, Plan.read(directory.plan)
-
-
-def fresh_compare_path() -> Path:
-    """``runs/compare-TIME``, in local time to the second."""
-    return Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"

@@ -26,6 +26,7 @@ from metaray.cluster.jobs import JobClient
 from metaray.platform.jobs.order import JobOrder
 from metaray.platform.jobs.send import DATA, ERROR, SUM, plain_files
 from metaray.platform.jobs.submission import own, package_folder
+from metaray.platform.storage.place import is_uri
 
 
 def fetch(job_id: str, target: Path, access: Access, client: JobClient) -> int:
@@ -36,6 +37,10 @@ def fetch(job_id: str, target: Path, access: Access, client: JobClient) -> int:
         ClusterError: no such job, or what came is not whole.
     """
     folder = own(client.job(job_id)).metadata["folder"]
+    if is_uri(folder):
+        raise InputError(
+            f"job {job_id} keeps its run at {folder}: fetch it with the tools of that storage"
+        )
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target} is not empty: give a new folder")
     with _whole(target) as new:

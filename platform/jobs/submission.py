@@ -23,6 +23,7 @@ from metaray.cluster.jobs import JobClient, JobRecord
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import Command, files_of
 from metaray.platform.jobs.order import FILES, FOLDER, JobOrder
+from metaray.platform.storage.place import is_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OLDEST_RAY, _PYTHONS = (2, 52), ((3, 10), (3, 12))
@@ -166,10 +167,14 @@ def _placed(command: Command, job_id: str, is_here: bool, jobs: JobClient) -> tu
     given = command.values.get(key)
     if before and (earlier := _folder_of(jobs, str(given))):
         folder = earlier
+    elif given is not None and is_uri(str(given)):
+        folder = str(given)
     elif given is not None:
         folder = _there(f"--{key}" if key != "run_dir" else "the run", Path(given), is_here)
     else:
         folder = str(home() / "runs" / job_id) if is_here else f"~/.metaray/runs/{job_id}"
+    if is_uri(folder):
+        return folder, command.words(values | {key: folder})
     if is_here and not before and (taken := Path(folder)).is_dir() and any(taken.iterdir()):
         raise InputError(f"{folder} is not empty: choose another --name, or another --out")
     if is_here and before and not Path(folder).is_dir():

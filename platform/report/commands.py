@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from metaray.platform.config import RunConfig
@@ -38,7 +37,7 @@ def train_command(config: RunConfig) -> list[str]:
     return ["metaray train", *(f"--set {shlex.quote(setting)}" for setting in settings)]
 
 
-def evaluate_command(run: Path, config: RunConfig, summary: Mapping[str, Any]) -> list[str]:
+def evaluate_command(run: str, config: RunConfig, summary: Mapping[str, Any]) -> list[str]:
     """``metaray evaluate`` as it was done last, one argument an item.
 
     What differs from the config of the run was set for the test alone, and is said again.
@@ -55,7 +54,7 @@ def evaluate_command(run: Path, config: RunConfig, summary: Mapping[str, Any]) -
     changed = {key: value for key, value in done.items() if value not in (None, known[key])}
     changed = dict(summary.get("data_settings") or {}) | changed
     return [
-        f"metaray evaluate {shlex.quote(str(run))}",
+        f"metaray evaluate {shlex.quote(run)}",
         *(f"--set {shlex.quote(f'{key}={toml_value(value)}')}" for key, value in changed.items()),
     ]
 

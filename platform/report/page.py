@@ -158,7 +158,7 @@ def _render(
         settings=setting_rows(record.config, set(own_settings(record.config))),
         versions=record.versions,
         train=train_command(record.config),
-        evaluate=evaluate_command(run.path, record.config, record.summary),
+        evaluate=evaluate_command(run.place, record.config, record.summary),
     )
 
 

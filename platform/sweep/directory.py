@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from metaray.algorithms.errors import InputError
@@ -117,8 +116,3 @@ def trial_number(folder: Path) -> int:
     12
     """
     return int(folder.name)
-
-
-def fresh_sweep_path(method: str, data: str) -> Path:
-    """``runs/sweep-METHOD-DATA-TIME``, in local time to the second."""
-    return Path("runs") / f"sweep-{method}-{data}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -317,7 +317,7 @@ def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
 def test_the_command_tests_as_the_last_test_did() -> None:
     config = resolve({"task": {"shots": 1}})
     done = {"shots": 5, "ways": 5, "batch_norm": "inductive", "num_episodes": 600}
-    assert evaluate_command(Path("my run"), config, done) == [
+    assert evaluate_command("my run", config, done) == [
         "metaray evaluate 'my run'",
         "--set task.shots=5",
         "--set evaluate.batch_norm=inductive",

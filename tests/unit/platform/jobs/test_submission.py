@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.cluster.jobs import JobClient
 from metaray.platform.cli.main import app
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import Command, files_of, parse_command
 from metaray.platform.jobs.order import FOLDER, JobOrder
-from metaray.platform.jobs.submission import _check_versions, _check_words
+from metaray.platform.jobs.submission import _check_versions, _check_words, _placed
 
 NODES = [{"CPU": 0.0}, {"CPU": 2.0, "memory": 1e9}]
 
@@ -169,3 +171,10 @@ def test_other_versions_are_said_or_refused() -> None:
     for python in ("3.9.1", "3.13.0"):
         with pytest.raises(ClusterError, match=f"runs Python {python}"):
             _check_versions(version("ray"), python)
+
+
+def test_a_run_in_a_bucket_stays_where_it_is_said_to_be() -> None:
+    client = cast(JobClient, object())  # nothing is asked of the cluster
+    folder, words = _placed(parsed("train", "--out", "s3://lab/run"), "job", True, client)
+    assert folder == "s3://lab/run"
+    assert words == ["train", "--out", "s3://lab/run", "--address", "current"]

@@ -1,0 +1,196 @@
+"""One outer step on many workers that only sleep: where does the learner become the bottleneck?
+
+    python benchmarks/large_cluster.py
+
+Pool, dispatch, roster and learner are metaray's own. A simulated worker sleeps for the time that
+its shard would take and returns a gradient of real size; all simulated workers are threads of a few
+processes, so that hundreds fit into one machine. Each worker has one shard a step (the meta-batch
+grows with the workers), so with no cost but computing every step would take as long as one shard.
+
+``flat``: the learner adds all shards, as metaray does. ``tree``: processes add groups of shards
+first, and the learner adds their sums. Both in the order of the shards within a group.
+
+``learner ms``: adding and stepping, as the learner measures it. ``hand over ms``: the rest of a
+step beyond the sleep: orders, results into the object store, the state. On this machine all of it
+shares the cores that simulate the workers, which a cluster's nodes would each do for themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from math import ceil, sqrt
+from statistics import median
+from threading import Semaphore
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+from common import Row, report
+
+import metaray
+from metaray.cluster.connect import connected
+from metaray.platform.blueprint import Blueprint
+from metaray.platform.config import RunConfig
+from metaray.platform.config_io import load_config
+from metaray.platform.loop import train_orders
+from metaray.platform.messages import FlatState, ShardReport, TrainOrder
+from metaray.platform.session import open_data
+
+SHARD_S = 0.5
+TASKS = 4
+PROCESSES = 4
+SIZES = {
+    "conv4": ("conv4_strided", (1, 4, 16, 64, 256)),
+    "resnet12": ("resnet12", (1, 4, 8, 16, 32)),
+}
+
+
+class SimulatedWorkers:
+    """Several workers in one process: what TaskWorker returns, after a sleep."""
+
+    def __init__(self, size: int, workers: int) -> None:
+        self.gradient = np.full(size, 1e-6, np.float32)
+        self.computing = Semaphore(workers)  # a worker has two threads, of which one computes
+
+    def run(self, order: TrainOrder, state: FlatState) -> tuple[FlatState, ShardReport]:
+        with self.computing:
+            sleep(SHARD_S)
+        return self.gradient, ShardReport(
+            num_tasks=order.num_tasks,
+            finite=True,
+            figures={"loss": 1.0, "accuracy": 0.5},
+            sample_s=0.0,
+            compute_s=SHARD_S,
+        )
+
+    def process_id(self) -> int:
+        return 0
+
+
+class Adder:
+    def add(self, *shards: FlatState) -> FlatState:
+        total = np.array(shards[0])
+        for shard in shards[1:]:
+            total += shard
+        return total
+
+
+def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[Any]]:
+    """What starts a worker, and the processes in which they are."""
+    import ray
+
+    processes = min(PROCESSES, workers)
+    each = ceil(workers / processes)
+    actor = ray.remote(SimulatedWorkers).options(num_cpus=0, max_concurrency=2 * each + 1)
+    hosts = [actor.remote(size, each) for _ in range(processes)]
+    ray.get([host.process_id.remote() for host in hosts])
+    started = iter(range(workers))
+    return lambda config: hosts[next(started) % processes], hosts
+
+
+def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainOrder]) -> Any:
+    """``RayPool.train_step``, with the sums of groups in place of the shards."""
+    dispatch = pool._run(orders, pool._state)
+    group = ceil(sqrt(len(orders)))
+    merged, sums, reports = [], [], []
+    for number, start in enumerate(range(0, len(orders), group)):
+        part = slice(start, start + group)
+        tasks = sum(order.num_tasks for order in orders[part])
+        merged.append(
+            TrainOrder(
+                step=orders[0].step,
+                shard=number,
+                first_task=orders[start].first_task,
+                num_tasks=tasks,
+            )
+        )
+        adder = adders[number % len(adders)]
+        sums.append(adder.add.remote(*dispatch.payloads[part]))
+        reports.append(
+            ShardReport(
+                num_tasks=tasks, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
+            )
+        )
+    state, update = pool._learner.update.options(num_returns=2).remote(merged, *sums, *reports)
+    answer = pool._ask_learner(update)
+    pool._state = state
+    return answer
+
+
+def measure(name: str, workers: int, steps: int) -> list[Row]:
+    import ray
+
+    from metaray.platform import roster
+    from metaray.platform.ray_pool import RayPool
+
+    config = load_config(
+        None,
+        [
+            f"model.name={SIZES[name][0]}",
+            "model.width=64",
+            "data.num_classes=200",
+            f"workers.count={workers}",
+            f"train.shard_size={TASKS}",
+            f"train.meta_batch_size={TASKS * workers}",
+            "train.validate_every=0",
+        ],
+    )
+    blueprint = Blueprint(config, open_data(config))
+    size = sum(layout.size for layout in blueprint.layouts)
+    roster.start_worker, hosts = simulate(size, workers)
+    pool = RayPool(config, lambda text: None)
+    pool.wait_for_workers(workers)
+    adders = [ray.remote(Adder).options(num_cpus=0).remote() for _ in range(2)]
+    rows = []
+    step = 0
+    for way in ("flat", "tree") if workers > 4 else ("flat",):
+        seconds, updates = [], []
+        for turn in range(steps + 1):
+            orders = train_orders(step, config.train)
+            started = perf_counter()
+            update = (
+                pool.train_step(orders).update if way == "flat" else tree_step(pool, adders, orders)
+            )
+            if turn:  # the first is slower
+                seconds.append(perf_counter() - started)
+                updates.append(update.update_s)
+            step += 1
+        took, learner = median(seconds), median(updates)
+        rows.append(
+            {
+                "parameters": blueprint.layouts[0].size,
+                "workers": workers,
+                "sums": way,
+                "step ms": 1000 * took,
+                "learner ms": 1000 * learner,
+                "hand over ms": 1000 * (took - learner - SHARD_S),
+                "efficiency": SHARD_S / took,
+            }
+        )
+        print(rows[-1], flush=True)
+    pool.close()
+    for actor in (*hosts, *adders):
+        ray.kill(actor)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=5, help="outer steps per figure")
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--most", type=int, default=256, help="workers")
+    arguments = parser.parse_args()
+    with connected("local", metaray):
+        rows = [
+            row
+            for name in arguments.sizes
+            for workers in SIZES[name][1]
+            if workers <= arguments.most
+            for row in measure(name, workers, arguments.steps)
+        ]
+    report("large_cluster", rows, steps=arguments.steps, shard_s=SHARD_S)
+
+
+if __name__ == "__main__":
+    main()
