@@ -27,7 +27,7 @@ from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
 from metaray.algorithms.tasks.pictures import RESIZING, SUFFIXES, PictureClass
 from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 
-VERSION = 1
+VERSION = 2  # 2: upright, 16 bits
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
 PICTURE_SPLITS: dict[str, Split] = {

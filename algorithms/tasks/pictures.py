@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
@@ -49,7 +49,7 @@ class PictureClass:
         data = self.files.read(picture)
         try:
             with Image.open(io.BytesIO(data)) as image:
-                colour = image.convert("RGB")
+                colour = _upright(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             # Pillow raises each of them, by the damage; of an unknown format it names the buffer
             unknown = isinstance(error, UnidentifiedImageError)
@@ -61,6 +61,20 @@ class PictureClass:
         if box is not None:
             colour = colour.crop(_pixels(box, colour.size, picture))
         return resized(np.asarray(colour), self.image_size)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """In 8-bit colours, turned as the camera's EXIF orientation says.
+
+    Grey pictures of 16 bits keep their high byte; Pillow's own conversion cuts them off at 255.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError("its values do not fit into 8 or 16 bits")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def resized(pixels: Images, image_size: int) -> Images:

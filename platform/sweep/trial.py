@@ -17,6 +17,7 @@ from typing import Any
 from ray import tune
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.allocator import return_freed_memory
 from metaray.platform.atomic import write_text
 from metaray.platform.config_io import validate_as
 from metaray.platform.errors import Stopped, TrainingError
@@ -39,6 +40,8 @@ def run_trial(order: Mapping[str, Any]) -> None:
     except Exception as error:  # a trial that fails must not end the sweep
         Outcome(metrics={}, failure=_reason(error, folder)).write(folder)
         return
+    finally:
+        return_freed_memory()  # Tune uses the process for other trials
     tune.report(metrics)
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
+from databases import SECRET, Database, mariadb, postgresql
 from ports import free_port, wait_for_port
 from sweeps import SPACE, said, sweeping, trials_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-SECRET = "s3cr3t-word"
 
 
 @pytest.fixture
@@ -53,38 +50,10 @@ def test_trials_of_a_lost_node_are_done_on_another(
         assert log.read_text().count("\n") == 40
 
 
-@pytest.fixture
-def database() -> Iterator[tuple[str, Callable[[], None]]]:
-    """The URL of a PostgreSQL server of this test's own, and what stops it at once."""
-    pytest.importorskip("psycopg")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    found = shutil.which("initdb") or (str(programs[-1]) if programs else None)
-    if found is None:
-        pytest.skip("no PostgreSQL server is installed")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp") as folder, ExitStack() as stack:
-        user: dict[str, Any] = {}
-        if os.geteuid() == 0:  # as which PostgreSQL does not run
-            user = {"user": "postgres"}
-            shutil.chown(folder, "postgres")
-        password = Path(folder) / "password"
-        password.write_text(SECRET)
-        password.chmod(0o644)
-        data = Path(folder) / "data"
-        making = [found, "-D", data, "-U", "me", f"--pwfile={password}", "-A", "scram-sha-256"]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(making, check=True, **quiet, **user)
-        serving = [Path(found).with_name("postgres"), "-D", data, "-p", str(port), "-k", folder,
-                   "-c", "listen_addresses=127.0.0.1"]  # fmt: skip
-        server = stack.enter_context(subprocess.Popen(serving, **quiet, **user))
-        stack.callback(server.send_signal, signal.SIGQUIT)
-        wait_for_port(port)
-
-        def stop() -> None:
-            server.send_signal(signal.SIGQUIT)
-            server.wait()
-
-        yield f"postgresql://me:{SECRET}@127.0.0.1:{port}/postgres", stop
+@pytest.fixture(params=[postgresql, mariadb])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with request.param() as database:
+        yield database
 
 
 def assert_secret_is_kept(folder: Path, *texts: str) -> None:
@@ -93,14 +62,14 @@ def assert_secret_is_kept(folder: Path, *texts: str) -> None:
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_a_study_in_postgresql_is_resumed_and_its_password_is_nowhere(
+def test_a_study_in_a_database_is_resumed_and_its_password_is_nowhere(
     metaray: Command,
     environment: dict[str, str],
-    database: tuple[str, Callable[[], None]],
+    database: Database,
     options: list[str],
     tmp_path: Path,
 ) -> None:
-    url, stop = database
+    url = database.url
     folder = tmp_path / "sweep"
     given = ["--storage", url, "--out", folder, *options]
     with sweeping(environment, folder, given, trials=[2]) as process:
@@ -108,7 +77,7 @@ def test_a_study_in_postgresql_is_resumed_and_its_password_is_nowhere(
     assert (folder / ".tune").exists()
     assert_secret_is_kept(folder, said(folder))
     without = metaray("sweep", "--resume", folder)
-    assert "keeps its study at postgresql://me:***@127.0.0.1:" in without.stderr
+    assert f"keeps its study at {url.replace(SECRET, '***')}" in without.stderr
     resumed = metaray("sweep", "--resume", folder, "--storage", url)
     assert resumed.returncode == 0, resumed.stderr
     rows = trials_of(folder)
@@ -119,7 +88,7 @@ def test_a_study_in_postgresql_is_resumed_and_its_password_is_nowhere(
 
     more = ["--resume", folder, "--num-trials", 20, "--storage", url]
     with sweeping(environment, folder, more, trials=[5]) as process:
-        stop()
+        database.stop()
         assert process.wait(timeout=60) == 2, said(folder)
     assert "the study cannot be reached any more" in said(folder)
     assert "Traceback" not in said(folder)

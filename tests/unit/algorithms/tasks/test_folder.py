@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, TaskSpec
@@ -71,6 +71,22 @@ def test_folder_and_zip_are_the_same(root: Path, tmp_path: Path) -> None:
     assert {len(stores[0].images(c)) for c in range(8)} == {4}
     with Image.open(root / "animal7" / "a.png") as image:
         np.testing.assert_array_equal(stores[0].images(7)[0], np.asarray(image).transpose(2, 0, 1))
+
+
+def test_photographs_are_upright_and_16_bits_keep_their_greys(root: Path, tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6  # the camera was held upright: turn by 90 degrees
+    with Image.open(root / "animal0" / "a.png") as image:
+        pixels = np.asarray(image)
+        image.save(root / "animal0" / "a.png", exif=turned)
+    wide = np.arange(SIZE * SIZE, dtype=np.uint16).reshape(SIZE, SIZE) * 1000
+    Image.fromarray(wide).save(root / "animal0" / "c.png")
+    images = store_of(root, tmp_path).images(0)
+    np.testing.assert_array_equal(images[0], np.rot90(pixels, -1).transpose(2, 0, 1))
+    np.testing.assert_array_equal(images[2][0], wide // 256)
+    Image.fromarray(wide.astype(np.float32)).save(root / "animal0" / "d.tiff")
+    with pytest.raises(InputError, match=r"d\.tiff of class animal0 .*8 or 16 bits"):
+        store_of(root, tmp_path)
 
 
 def test_classes_can_be_sent_to_another_process(root: Path, tmp_path: Path) -> None:
