@@ -13,7 +13,6 @@ import argparse
 import json
 import signal
 import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -21,21 +20,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-import numpy as np
 import psutil
-from common import Row, report
-from safetensors.numpy import load_file
+from common import METARAY, Row, newest_checkpoint, options, report
 
 from metaray.platform.monitoring.status import Status
 
-TRAIN = [
-    sys.executable,
-    "-W",
-    "ignore",
-    "-c",
-    "from metaray.platform.cli.main import run; run()",
-    "train",
-]
 SETTINGS = [
     "data.name=sinusoid", "train.schedule=constant", "train.validate_every=0",
     "train.checkpoint_every=500", "train.meta_batch_size=8", "train.shard_size=2",
@@ -45,9 +34,8 @@ _SAMPLE_S = 5.0
 _WARM = 0.2  # of the time, until all is loaded
 
 
-def start(folder: Path, **settings: object) -> subprocess.Popen[bytes]:
-    given = [*SETTINGS, *(f"{key.replace('__', '.')}={value}" for key, value in settings.items())]
-    command = [*COMMAND, "train", "--out", str(folder), *(part for one in given for part in ("--set", one))]
+def start(folder: Path, *settings: str) -> subprocess.Popen[bytes]:
+    command = [*METARAY, "train", "--out", str(folder), *options([*SETTINGS, *settings])]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -103,10 +91,6 @@ def _name(words: list[str]) -> str:
     return Path(words[0]).name if not words[0].startswith("ray::") else words[0].split(".")[0]
 
 
-def newest(folder: Path) -> dict[str, np.ndarray]:
-    return load_file(max((folder / "checkpoints").glob("*.safetensors")))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
@@ -115,7 +99,7 @@ def main() -> None:
     seconds = 60 * arguments.minutes
     with TemporaryDirectory(prefix="soak-") as scratch:
         killed, undisturbed = Path(scratch) / "killed", Path(scratch) / "undisturbed"
-        run = start(killed, workers__count=2, train__outer_steps=100_000_000)
+        run = start(killed, "workers.count=2", "train.outer_steps=100000000")
         try:
             samples = disturb(run, killed, seconds, arguments.every)
         finally:
@@ -123,11 +107,8 @@ def main() -> None:
             run.wait()
         rows = [json.loads(line) for line in (killed / "metrics.jsonl").open()]
         steps = rows[-1]["step"]
-        start(undisturbed, workers__count=0, train__outer_steps=steps).wait()
-        ours, theirs = newest(killed), newest(undisturbed)
-        same = ours.keys() == theirs.keys() and all(
-            ours[key].tobytes() == theirs[key].tobytes() for key in ours
-        )
+        start(undisturbed, "workers.count=0", f"train.outer_steps={steps}").wait()
+        same = newest_checkpoint(killed) == newest_checkpoint(undisturbed)
         whole = median(row["step_s"] for row in rows)
         slow = sorted(row["step_s"] for row in rows if row["shards_recomputed"])
         report(

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
+from runs import output_of, training, wait_for_step
 
 pytestmark = pytest.mark.ray
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
-from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
+from conftest import Command, arguments  # type: ignore[attr-defined]
 from databases import SECRET, Database, mariadb, postgresql
-from ports import free_port, wait_for_port
+from nodes import cluster, end, parts_of
 from sweeps import SPACE, said, sweeping, trials_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -37,9 +33,7 @@ def test_trials_of_a_lost_node_are_done_on_another(
         nodes = stack.enter_context(cluster(environment))
         second = nodes.add(total=2)
         command = ["--out", folder, "--address", nodes.address, *options]
-        process = stack.enter_context(
-            sweeping(nodes.environment, folder, command, trials=[0, 1])
-        )
+        process = stack.enter_context(sweeping(nodes.environment, folder, command, trials=[0, 1]))
         assert any("ImplicitFunc" in " ".join(part.cmdline()) for part in parts_of(second))
         end(second)
         assert process.wait(timeout=240) == 0, said(folder)
