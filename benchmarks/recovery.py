@@ -24,10 +24,10 @@ from common import METARAY, Row, newest_checkpoint, options, report
 
 from metaray.platform.monitoring.status import Status
 
-STEPS = 400
+STEPS, SHARD = 400, 8
 SETTINGS = [
     "train.schedule=constant", "train.validate_every=0", "train.checkpoint_every=25",
-    f"train.outer_steps={STEPS}", "evaluate.num_episodes=2",
+    f"train.outer_steps={STEPS}", f"train.shard_size={SHARD}", "evaluate.num_episodes=2",
 ]  # fmt: skip
 _AT = 60  # the step of the loss, between two checkpoints
 _LONGEST_S = 300.0
@@ -103,8 +103,7 @@ def measure(what: str, folder: Path, lose: Callable[[Training], None] | None) ->
     if run.process.wait():
         raise SystemExit(f"the run in {folder} failed")
     if lose is not None:
-        shards = sum(row["shards_recomputed"] for row in run.rows())
-        again = shards * before[-1]["tasks"] // 4
+        again = SHARD * sum(row["shards_recomputed"] for row in run.rows())
     return {
         "lost": what,
         "goes on after s": goes_on_s,
