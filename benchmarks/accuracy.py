@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -26,7 +25,7 @@ from time import process_time
 from typing import Any
 
 import torch
-from common import RESULTS, omniglot_settings, report
+from common import METARAY, RESULTS, omniglot_settings, options, report
 
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config_io import load_config
@@ -109,12 +108,9 @@ def steps_in(core_minutes: float, sets: list[str]) -> int:
 
 def train(folder: Path, sets: list[str], steps: int) -> None:
     sets = [*sets, f"train.outer_steps={steps}", f"train.validate_every={-(-steps // 3)}"]
-    options = [part for item in sets for part in ("--set", item)]
-    command = "from metaray.platform.cli.main import run; run()"
     shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was interrupted
     folder.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-W", "ignore", "-c", command, "train", "--out", str(folder)]
-    process = subprocess.Popen([*arguments, *options])
+    process = subprocess.Popen([*METARAY, "train", "--out", str(folder), *options(sets)])
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the run in {folder} failed")

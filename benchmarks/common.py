@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from safetensors.numpy import load_file
 
 from metaray.platform.versions import versions
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
+
+METARAY = [sys.executable, "-W", "ignore", "-c", "from metaray.platform.cli.main import run; run()"]
+"""the command line, of the package that is imported here"""
 
 Row = dict[str, Any]
 
@@ -39,6 +44,17 @@ def omniglot_settings(split: str) -> list[str]:
     if not root.is_dir():
         raise SystemExit(f"skipped: no Omniglot at {root}")
     return ["data.name=omniglot", f"data.root={root}", f"data.split={split}"]
+
+
+def options(settings: Iterable[str]) -> list[str]:
+    """Settings as words of the command line."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def newest_checkpoint(run: Path) -> bytes:
+    """The tensors of a run's last step, byte by byte."""
+    tensors = load_file(max((run / "checkpoints").glob("*.safetensors")))
+    return b"".join(tensors[name].tobytes() for name in sorted(tensors))
 
 
 def _cell(value: Any) -> str:

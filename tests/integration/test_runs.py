@@ -8,14 +8,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
+from runs import output_of, training, wait_for_step
 
 pytestmark = pytest.mark.ray
 
@@ -35,34 +34,6 @@ def undisturbed(
     result = metaray("train", "--out", folder, *arguments([*tiny, *LONG]))
     assert result.returncode == 0, result.stderr
     return folder
-
-
-@contextmanager
-def training(
-    environment: dict[str, str], folder: Path, sets: list[str], *options: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """``metaray train`` in the background; what it prints goes to ``output_of(folder)``."""
-    command = [*COMMAND, "train", "--out", str(folder), *options, *arguments(sets)]
-    with (
-        folder.with_suffix(".log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def output_of(folder: Path) -> str:
-    return folder.with_suffix(".log").read_text()
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    log = folder / "metrics.jsonl"
-    deadline = monotonic() + 120
-    while not log.exists() or log.read_text().count("\n") < step:
-        assert monotonic() < deadline, "the run did not come that far"
-        sleep(0.02)
 
 
 def test_a_run_directory_holds_what_it_promises(undisturbed: Path) -> None:

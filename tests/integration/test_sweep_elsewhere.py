@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
-from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
+from conftest import Command, arguments  # type: ignore[attr-defined]
 from databases import SECRET, Database, mariadb, postgresql
-from ports import free_port, wait_for_port
+from nodes import cluster, end, parts_of
 from sweeps import SPACE, said, sweeping, trials_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -29,74 +25,15 @@ def options(tiny: list[str], tmp_path: Path) -> list[str]:
     return [*given, *arguments([*tiny, *sets])]
 
 
-def parts_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    parent = psutil.Process(process.pid)
-    return [parent, *parent.children(recursive=True)]
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """With all that it started, as a machine that loses its power."""
-    for part in parts_of(process):
-        part.kill()
-
-
-@contextmanager
-def node(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    ray = str(Path(COMMAND[0]).with_name("ray"))
-    command = [ray, "start", "--block", "--num-cpus=1", *arguments]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                end(process)
-
-
-@pytest.fixture
-def two_nodes(
-    environment: dict[str, str],
-) -> Iterator[tuple[str, dict[str, str], subprocess.Popen[bytes]]]:
-    """The address of a cluster, an environment with its token, and the node that may be lost."""
-    settings = environment | {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # two nodes with one address
-        "RAY_health_check_period_ms": "500",
-        "RAY_health_check_timeout_ms": "1000",
-    }
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp"))
-        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
-        stack.enter_context(node(settings, "--node-ip-address=127.0.0.1", *head))
-        wait_for_port(port)
-        second = stack.enter_context(
-            node(settings, "--node-ip-address=127.0.0.1", f"--address={address}")
-        )
-        wait_for_nodes(address, settings)
-        yield address, settings, second
-
-
-def wait_for_nodes(address: str, settings: dict[str, str]) -> None:
-    count = "sum(node['Alive'] for node in ray.nodes())"
-    script = (
-        f"import ray, time; ray.init({address!r}, log_to_driver=False)\n"
-        f"while {count} < 2: time.sleep(0.1)"
-    )
-    subprocess.run([COMMAND[0], "-c", script], env=settings, timeout=60, check=True)
-
-
 def test_trials_of_a_lost_node_are_done_on_another(
-    two_nodes: tuple[str, dict[str, str], subprocess.Popen[bytes]],
-    options: list[str],
-    tmp_path: Path,
+    environment: dict[str, str], options: list[str], tmp_path: Path
 ) -> None:
-    address, environment, second = two_nodes
     folder = tmp_path / "sweep"
-    command = ["--out", folder, "--address", address, *options]
-    with sweeping(environment, folder, command, trials=[0, 1]) as process:
+    with ExitStack() as stack:
+        nodes = stack.enter_context(cluster(environment))
+        second = nodes.add(total=2)
+        command = ["--out", folder, "--address", nodes.address, *options]
+        process = stack.enter_context(sweeping(nodes.environment, folder, command, trials=[0, 1]))
         assert any("ImplicitFunc" in " ".join(part.cmdline()) for part in parts_of(second))
         end(second)
         assert process.wait(timeout=240) == 0, said(folder)

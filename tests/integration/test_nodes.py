@@ -1,0 +1,42 @@
+"""Training on several nodes: one is lost, one is added, the driver is killed, and the same bits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from nodes import cluster, end, parts_of
+from runs import output_of, training, wait_for_step
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+LONG = ["train.outer_steps=300", "train.validate_every=150", "train.checkpoint_every=20"]
+
+
+def test_nodes_come_and_go_and_the_driver_too(
+    metaray: Command, environment: dict[str, str], tiny: list[str], tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    assert metaray("train", "--out", alone, *arguments([*tiny, *LONG])).returncode == 0
+    expected = summary_of(alone)["params_sha256"]
+
+    folder, sets = tmp_path / "run", [*tiny, *LONG, "workers.count=2"]
+    with cluster(environment) as nodes:
+        second = nodes.add(total=2)
+        with training(nodes.environment, folder, sets, "--address", nodes.address) as driver:
+            wait_for_step(folder, 40)
+            assert any("ray::" in " ".join(part.cmdline()) for part in parts_of(second))
+            end(second)
+            wait_for_step(folder, 80)
+            nodes.add(total=2)
+            wait_for_step(folder, 160)
+            driver.send_signal(signal.SIGKILL)
+        assert "was lost (process" in output_of(folder)
+        again = [*COMMAND, "train", "--resume", folder, "--address", nodes.address]
+        resumed = subprocess.run(again, env=nodes.environment, capture_output=True, timeout=200)
+        assert resumed.returncode == 0, resumed.stderr
+    summary = summary_of(folder)
+    assert summary["params_sha256"] == expected
+    assert summary["accuracy"] == summary_of(alone)["accuracy"]
