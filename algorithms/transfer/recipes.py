@@ -9,6 +9,12 @@ Recipe = dict[str, Any]
 
 # A narrow network that is as large as the data sets of these sizes can fill.
 _NETWORK: Recipe = {"model.name": "conv4"}
+SUPERVISED: Recipe = {"train.lr": 0.01, "train.weight_decay": 1e-4}
+"""Labels, from a trained start: the defaults of fine-tuning"""
+FROM_SCRATCH: Recipe = {"train.lr": 0.05, "train.weight_decay": 5e-4}
+"""Labels, from a random start: Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699)"""
+LINEAR_PROBE: Recipe = {"train.lr": 0.025, "train.weight_decay": 0.0}
+"""A linear classifier: 0.1 x batch / 256 (Chen et al. 2020, appendix B.6), for a batch of 64"""
 _BY_JOB: dict[str, Recipe] = {
     "finetune": {},
     # Ganin et al. 2016; accuracy on the source, which validation sees, is no reason to stop early
@@ -20,8 +26,8 @@ _BY_JOB: dict[str, Recipe] = {
         "train.weight_decay": 0.0,
         "evaluate.checkpoint": "last",
     },
-    # of Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699), who compare such methods on CIFAR-100
-    "distill": {"train.lr": 0.05, "train.weight_decay": 5e-4},
+    # who compare such methods on CIFAR-100
+    "distill": FROM_SCRATCH,
     # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
     "simclr": {
         "train.batch_size": 256,

@@ -84,6 +84,7 @@ def test_more_workers_than_room_are_refused_at_once(
     assert done.returncode == 2
     assert "of 999 workers" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
     assert monotonic() - began < 60
 
 
