@@ -34,11 +34,11 @@ from metaray.platform.transfer.config_io import load_transfer_config
 from metaray.platform.transfer.results import write_summary
 
 METHODS = {
-    "source only": ["job.adaptation=none"],
     "DANN": ["job.adaptation=dann"],
+    "source only": ["job.adaptation=none"],
+    "target supervised": ["job.adaptation=none"],
     "CORAL": ["job.adaptation=coral"],
     "MMD": ["job.adaptation=mmd"],
-    "target supervised": ["job.adaptation=none"],
 }
 OTHER = {"usps": "mnist", "mnist": "usps"}
 # the size of USPS, and a network that such pictures fill
@@ -126,7 +126,7 @@ def row_of(source: str, method: str, folders: list[Path]) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pictures", choices=["all", "sampled"], default="all")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
@@ -137,14 +137,13 @@ def main() -> None:
     arguments = parser.parse_args()
     common = [*SETTINGS, f"train.steps={arguments.steps}", *arguments.set]
     seeds = range(arguments.seeds)
-    for seed in seeds:
+    for method, seed, source in product(arguments.methods, seeds, arguments.source):
         digits = (arguments.out / f"digits-{seed}").absolute()
         if not digits.exists():
             write_digits(digits, arguments.pictures, seed)
-        for source, method in product(arguments.source, arguments.methods):
-            folder = folder_of(arguments.out, source, method, seed)
-            if not (folder / "summary.json").exists():
-                train(folder, [*settings(method, source, seed, digits), *common])
+        folder = folder_of(arguments.out, source, method, seed)
+        if not (folder / "summary.json").exists():
+            train(folder, [*settings(method, source, seed, digits), *common])
     rows = [
         row_of(source, method, [folder_of(arguments.out, source, method, s) for s in seeds])
         for source, method in product(arguments.source, arguments.methods)
