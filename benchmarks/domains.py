@@ -102,7 +102,8 @@ def train(folder: Path, sets: list[str]) -> None:
     monitor = TerminalMonitor(Console(), folder.name)
     config = load_transfer_config(None, ["job.name=dann", *sets])
     job = session.start(session.prepared(config, "local"), folder, "local", monitor)
-    compute(job.plan, job.blueprint, job.run, job.store, monitor)
+    if compute(job.plan, job.blueprint, job.run, job.store, monitor):
+        raise SystemExit("stopped")
     write_summary(job.run, job.plan, job.blueprint, session.newest(job.run), {})
 
 

@@ -54,7 +54,8 @@ def adapt(folder: Path, method: str, seed: int, sets: list[str]) -> None:
     settings = [*job_is, *glyphs, *omniglot, f"seed={seed}", "workers.count=0", *sets]
     config = load_transfer_config(None, settings)
     job = session.start(session.prepared(config, "local"), folder, "local", monitor)
-    compute(job.plan, job.blueprint, job.run, job.store, monitor)
+    if compute(job.plan, job.blueprint, job.run, job.store, monitor):
+        raise SystemExit("stopped")
     write_summary(job.run, job.plan, job.blueprint, session.newest(job.run), {})
 
 
