@@ -251,7 +251,13 @@ def complaint(error: ValidationError, model: type[BaseModel] = RunConfig) -> str
         ]
         return _not_one_of(key, found, options)
     if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
+        sentence = str(problem["ctx"]["error"])
+        # a section that stands in two places cannot say in which it is
+        return (
+            sentence
+            if key not in ("data", "target") or f"{key}." in sentence
+            else (f"{key}: {sentence}")
+        )
     return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 

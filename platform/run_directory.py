@@ -73,12 +73,8 @@ class RunDirectory:
         return note.read_text(encoding="utf-8") if note.is_file() else str(self.path)
 
     @classmethod
-    def create(cls, path: Path) -> RunDirectory:
-        """A fresh run folder.
-
-        Raises:
-            InputError: it holds a run or other files already, or cannot be written.
-        """
+    def check_free(cls, path: Path) -> RunDirectory:
+        """A run folder that may be made; InputError where there is a run, or other files."""
         run = cls(path)
         if run.config.exists():
             raise InputError(
@@ -89,6 +85,16 @@ class RunDirectory:
             raise InputError(
                 f"{path} is not empty and holds no run: choose another folder with --out"
             )
+        return run
+
+    @classmethod
+    def create(cls, path: Path) -> RunDirectory:
+        """A fresh run folder.
+
+        Raises:
+            InputError: it holds a run or other files already, or cannot be written.
+        """
+        run = cls.check_free(path)
         try:
             for folder in (run.path, run.checkpoints, run.plots, run.evaluations):
                 folder.mkdir(parents=True, exist_ok=True)

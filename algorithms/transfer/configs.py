@@ -45,6 +45,9 @@ class DomainConfig(Section):
     division: Literal["published", "random"] = "random"
     """published keeps the train, val and test parts of the raw data (folder and arrays); random
     divides the pictures of each class"""
+    split: Literal["alphabet", "vinyals", "random", "published"] | None = None
+    """take the training classes of this split alone, so that a meta-test by the same data.split
+    has classes of which no picture was seen; default all classes"""
     division_seed: int = Field(0, ge=0)
     """seed of what is divided at random, and of which labels_per_class are kept"""
     val_share: float = Field(0.1, gt=0, lt=1)
@@ -74,6 +77,10 @@ class DomainConfig(Section):
             raise InputError(
                 f"{self.name} has no published parts within its classes: set division = random"
             )
+        if self.division == "published" and self.split is not None:
+            raise InputError(
+                "split has no effect on published parts: leave it out, or set division = random"
+            )
         if self.division == "published" and self.test_share != _default("test_share"):
             raise InputError(
                 "test_share has no effect on published parts: leave it out, or set "
@@ -91,6 +98,8 @@ class DomainConfig(Section):
     def stored(self) -> DataConfig:
         """What of this decides the prepared pictures."""
         settings: dict[str, Any] = {"name": self.name, "root": self.root, "cache": self.cache}
+        if self.split is not None:
+            settings["split"] = self.split
         if self.image_size is not None:
             settings["image_size"] = self.image_size
         if self.name == "glyphs":
@@ -133,6 +142,8 @@ class FinetuneConfig(JobSection):
     backbone's weights from where they started; takes the place of their weight decay"""
     dropout: float = Field(0.0, ge=0, lt=1)
     """share of the features that are dropped before the head in training"""
+    augment: bool = False
+    """shift pictures by up to an eighth and, in colour, flip them at random"""
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:

@@ -13,8 +13,8 @@ one descent, in which only f sees lambda: d descends its own loss unscaled. lamb
 Published on digits: batches of 64 source and 64 target pictures, SGD with momentum 0.9 and
 0.01 / (1 + 10 p)^0.75, predictors of 100 and 100-100 hidden units.
 
-Deviations: the feature extractor is any backbone of ours, with batch norm where the paper's
-networks for digits have none; pictures are not centred at zero; there is no dropout.
+Deviations: the feature extractor is any backbone of ours, by default with group norm, where the
+paper's networks for digits have no norm; pictures are not centred at zero; there is no dropout.
 """
 
 from __future__ import annotations

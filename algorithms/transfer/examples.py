@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import BY_PART, DATASETS, open_store
+from metaray.algorithms.tasks.catalog import BY_PART, DATASETS, open_store, splits_of
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.dataset import ImageDataset
 from metaray.algorithms.tasks.parts import Mapper, Progress
@@ -44,14 +44,17 @@ class Place:
 
 
 class Examples:
-    """The pictures of a domain by part and index. Pickling it sends paths and settings alone."""
+    """The pictures of a domain by part and index. Pickling it sends paths and settings alone.
 
-    def __init__(self, store: ImageStore, config: DomainConfig) -> None:
+    ``section`` is where ``config`` stands among the settings: ``data`` or ``target``.
+    """
+
+    def __init__(self, store: ImageStore, config: DomainConfig, section: str = "data") -> None:
         self.store = store
         self.config = config
-        by_part = config.division == "published"
-        self.class_names, held = _stored_classes(store.header.class_names, by_part)
-        self._places = _divided(store, self.class_names, held, config)
+        self.section = section
+        self.class_names, held = _stored_classes(store, config)
+        self._places = _divided(store, self.class_names, held, config, section)
 
     @property
     def content_sha256(self) -> str:
@@ -84,7 +87,7 @@ class Examples:
     def without_label_limit(self) -> Examples:
         """The same pictures, all of them to train on, for who sees no labels."""
         unlimited = self.config.model_copy(update={"labels_per_class": None})
-        return Examples(self.store, unlimited)
+        return Examples(self.store, unlimited, self.section)
 
     def describe(self) -> dict[str, int]:
         """Pictures of each part."""
@@ -92,9 +95,12 @@ class Examples:
 
 
 def open_examples(
-    config: DomainConfig, progress: Progress | None = None, mapper: Mapper = map
+    config: DomainConfig,
+    section: str = "data",
+    progress: Progress | None = None,
+    mapper: Mapper = map,
 ) -> Examples:
-    """The pictures of ``config``, prepared first if need be.
+    """The pictures of ``config``, which is ``section`` of the settings; prepared if need be.
 
     Raises:
         InputError: raw data is missing or damaged, or a part would be empty.
@@ -104,8 +110,19 @@ def open_examples(
     assert isinstance(dataset, ImageDataset)  # DomainConfig has no other names
     stored = config.stored()
     if progress is None:
-        return Examples(open_store(dataset, stored, mapper=mapper), config)
-    return Examples(open_store(dataset, stored, progress, mapper), config)
+        return Examples(open_store(dataset, stored, mapper=mapper), config, section)
+    return Examples(open_store(dataset, stored, progress, mapper), config, section)
+
+
+def check_other_classes(source: Examples, target: Examples) -> None:
+    """Raise InputError unless the domains have no class in common."""
+    common = sorted(set(source.class_names) & set(target.class_names))
+    if common:
+        raise InputError(
+            f"source and target have {len(common)} classes in common ({', '.join(common[:3])}), "
+            "and job.target_classes = other means that they have none: leave it out, or take "
+            "other classes"
+        )
 
 
 def check_same_classes(source: Examples, target: Examples) -> None:
@@ -130,18 +147,30 @@ def _both_ways(source: Examples, target: Examples) -> list[tuple[tuple[str, ...]
     return [names, (names[1], names[0])]
 
 
-def _stored_classes(
-    stored: Sequence[str], by_part: bool
-) -> tuple[tuple[str, ...], list[tuple[Part | None, int]]]:
-    """Class names, and for each stored class its part and the place of its name."""
+class _Held(NamedTuple):
+    """A stored class."""
+
+    stored: int
+    part: Part | None
+    label: int
+
+
+def _stored_classes(store: ImageStore, config: DomainConfig) -> tuple[tuple[str, ...], list[_Held]]:
+    """Names of the classes, and the stored classes that hold their pictures."""
+    stored = store.header.class_names
+    kept: Sequence[int] = range(len(stored))
+    if config.split is not None:
+        kept = splits_of(store, config.stored())["train"]
     split: list[tuple[Part | None, str]] = []
-    for name in stored:
+    for name in (stored[c] for c in kept):
         head, _, rest = name.partition("/")
-        part = next((p for p in PARTS if by_part and rest and p == head), None)
+        by_part = config.division == "published" and rest
+        part = next((p for p in PARTS if by_part and p == head), None)
         split.append((part, rest if part else name))
     names = tuple(sorted({name for _, name in split}, key=_numbers_by_value))
     place = {name: label for label, name in enumerate(names)}
-    return names, [(part, place[name]) for part, name in split]
+    held = [_Held(c, part, place[name]) for c, (part, name) in zip(kept, split, strict=True)]
+    return names, held
 
 
 def _numbers_by_value(name: str) -> tuple[int, int, str]:
@@ -151,26 +180,28 @@ def _numbers_by_value(name: str) -> tuple[int, int, str]:
 def _divided(
     store: ImageStore,
     names: tuple[str, ...],
-    held: list[tuple[Part | None, int]],
+    held: list[_Held],
     config: DomainConfig,
+    section: str,
 ) -> dict[Part, Place]:
     """Where the pictures of each part lie: a pure function of the store and the settings."""
     taken: dict[Part, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
-    published = {part for part, _ in held if part}
+    published = {one.part for one in held if one.part}
     if config.division == "published" and not {"train", "test"} <= published:
         found = ", ".join(sorted(published)) or "no parts"
         raise InputError(
-            f"{config.name} publishes {found}, and not both train and test: set division = random"
+            f"{config.name} publishes {found}, and not both train and test: set "
+            f"{section}.division = random"
         )
     for label, name in enumerate(names):
-        own = [(part, c) for c, (part, place) in enumerate(held) if place == label]
+        own = [(one.part, one.stored) for one in held if one.label == label]
         for part, rows in _parts_of_class(store, own, label, config, "val" in published):
             taken[part] += [(c, row, label) for c, row in rows]
         for part in PARTS:
             if not taken[part] or taken[part][-1][2] != label:
                 raise InputError(
-                    f"class {name} of {config.name} has no pictures for {part}: add some, "
-                    "remove the class, or change val_share, test_share or division"
+                    f"class {name} of {config.name} has no pictures for {part}: add some, remove "
+                    f"the class, or change {section}.val_share, test_share or division"
                 )
     return {part: Place(*np.array(rows, np.int64).T) for part, rows in taken.items()}
 

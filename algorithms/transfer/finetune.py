@@ -31,6 +31,7 @@ from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.transfer.augment import standard_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective
 from metaray.algorithms.transfer.configs import FinetuneConfig
 from metaray.algorithms.transfer.layer_rates import layer_rates
@@ -45,12 +46,13 @@ class FineTuning(BackboneObjective):
     """A backbone and a linear head, trained on the labelled pictures of the source."""
 
     own_parts = ("head", "anchor")
-    views = (View(),)
 
     def __init__(self, config: FinetuneConfig, networks: Networks) -> None:
         super().__init__(networks)
         self.config = config
         self.num_classes = networks.num_classes
+        transform = standard_transform(networks.input_shape) if config.augment else None
+        self.views = (View(transform=transform),)
         names = self.backbone.init(torch.Generator().manual_seed(0))[0]
         self._groups = [*self.backbone.layer_groups(names), list(HEAD)]
 

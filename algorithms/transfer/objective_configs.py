@@ -22,6 +22,9 @@ class DANNConfig(JobSection):
     adaptation: Literal["dann", "coral", "mmd", "none"] = "dann"
     """dann: an adversarial domain classifier; coral: equal covariances (Sun & Saenko 2016); mmd:
     equal distributions by several kernels (Long et al. 2015); none: source only"""
+    target_classes: Literal["same", "other"] = "same"
+    """other: the target has none of the source's classes; its labels are then not read at all, the
+    test is on the source, and what the features are worth on the target, episodes tell"""
     weight: float = Field(1.0, gt=0)
     """factor of the adaptation: the lambda that dann reaches, or what multiplies the distance of
     coral and mmd; 1 unless set, 100 for coral"""

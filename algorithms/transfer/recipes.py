@@ -9,6 +9,14 @@ Recipe = dict[str, Any]
 
 # A narrow network that is as large as the data sets of these sizes can fill.
 _NETWORK: Recipe = {"model.name": "conv4"}
+# The networks of Ganin et al. normalise nothing over a batch, which would tell its domains apart.
+_NORM_BY_JOB: dict[str, Recipe] = {"dann": {"model.norm": "group"}}
+SUPERVISED: Recipe = {"train.lr": 0.01, "train.weight_decay": 1e-4}
+"""Labels, from a trained start: the defaults of fine-tuning"""
+FROM_SCRATCH: Recipe = {"train.lr": 0.05, "train.weight_decay": 5e-4}
+"""Labels, from a random start: Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699)"""
+LINEAR_PROBE: Recipe = {"train.lr": 0.025, "train.weight_decay": 0.0}
+"""A linear classifier: 0.1 x batch / 256 (Chen et al. 2020, appendix B.6), for a batch of 64"""
 _BY_JOB: dict[str, Recipe] = {
     "finetune": {},
     # Ganin et al. 2016; accuracy on the source, which validation sees, is no reason to stop early
@@ -20,8 +28,8 @@ _BY_JOB: dict[str, Recipe] = {
         "train.weight_decay": 0.0,
         "evaluate.checkpoint": "last",
     },
-    # of Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699), who compare such methods on CIFAR-100
-    "distill": {"train.lr": 0.05, "train.weight_decay": 5e-4},
+    # who compare such methods on CIFAR-100
+    "distill": FROM_SCRATCH,
     # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
     "simclr": {
         "train.batch_size": 256,
@@ -49,9 +57,13 @@ _BY_JOB: dict[str, Recipe] = {
 _FEW_LABELS: Recipe = {"train.steps": 500}
 
 
-def transfer_defaults(job: str, data: str, few_labels: bool = False) -> Recipe:
+def transfer_defaults(
+    job: str, data: str, few_labels: bool = False, norm_is_free: bool = True
+) -> Recipe:
     """The settings of ``job`` on ``data`` beside the class defaults.
 
-    ``few_labels``: the number of labelled pictures is limited.
+    ``few_labels``: the number of labelled pictures is limited. ``norm_is_free``: the network has a
+    norm, and was not trained with one.
     """
-    return _NETWORK | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})
+    norm = _NORM_BY_JOB.get(job, {}) if norm_is_free else {}
+    return _NETWORK | norm | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})

@@ -89,5 +89,7 @@ class TwoStreams(SourceOnly):
         return features[: len(source)], features[len(source) :], seen
 
     def describe(self) -> dict[str, Any]:
-        """How batch norm sees the two domains."""
+        """How batch norm sees the two domains, where there is any."""
+        if not self.backbone.init(torch.Generator().manual_seed(0))[1]:
+            return {}
         return {"batch_norm": "source and target as one batch; running statistics of the mixture"}

@@ -39,6 +39,9 @@ _EXAMPLES = {
         "--set target.name=arrays --set target.root=digits/mnist_t10k.npz "
         "--set target.division=random",
         "  metaray transfer dann pair.toml --set job.adaptation=coral --out runs/coral",
+        "  metaray transfer dann --set data.name=glyphs --set target.name=omniglot "
+        "--set target.root=~/omniglot --set target.split=alphabet "
+        "--set job.target_classes=other --out runs/adapted",
     ),
     "distill": (
         "  metaray transfer distill --set job.teacher=runs/large --set data.name=folder "

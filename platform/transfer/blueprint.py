@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,13 @@ from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.transfer import batches
-from metaray.algorithms.transfer.examples import Examples, check_same_classes, open_examples
+from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.examples import (
+    Examples,
+    check_other_classes,
+    check_same_classes,
+    open_examples,
+)
 from metaray.algorithms.transfer.objective import Networks, View
 from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.transfer.config import TransferConfig
@@ -43,35 +50,38 @@ class Domains:
 
     source: Examples
     target: Examples | None = None
+    tests_target: bool = True
+    """whether the test is on the target, where there is one"""
 
     @classmethod
-    def open(cls, config: TransferConfig) -> Domains:
-        """Those of ``config``; InputError as of ``open_examples`` and ``checked``."""
-        target = None if config.target is None else open_examples(config.tested)
-        return cls.checked(open_examples(config.data), target)
-
-    @classmethod
-    def checked(cls, source: Examples, target: Examples | None) -> Domains:
-        """Both, or the source alone.
+    def open(
+        cls,
+        config: TransferConfig,
+        opened: Callable[[DomainConfig, str], Examples] = open_examples,
+    ) -> Domains:
+        """Those of ``config``; ``opened`` opens what a section says.
 
         Raises:
-            InputError: the two do not have the same classes or the same shape.
+            InputError: as of ``open_examples``, or source and target have pictures of different
+                shape, or classes that do not agree with the settings.
         """
-        if target is None:
+        source = opened(config.data, "data")
+        if config.target is None:
             return cls(source)
-        check_same_classes(source, target)
+        target = opened(config.target.like(config.data), "target")
+        (check_same_classes if config.tests_target else check_other_classes)(source, target)
         if source.input_shape != target.input_shape:
             raise InputError(
                 f"source and target have pictures of {source.input_shape} and "
-                f"{target.input_shape} (channels, height, width): set data.channels and "
-                "data.image_size"
+                f"{target.input_shape} (channels, height, width): set target.channels and "
+                "target.image_size"
             )
-        return cls(source, target)
+        return cls(source, target, config.tests_target)
 
     @property
     def tested(self) -> Examples:
         """The domain of the test."""
-        return self.target or self.source
+        return self.target if self.target and self.tests_target else self.source
 
 
 def networks_of(config: TransferConfig, domains: Domains, teacher: ModelConfig | None) -> Networks:

@@ -15,6 +15,7 @@ from metaray.platform.monitor import TrainingWatch
 from metaray.platform.monitoring.observer import Observer
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.blueprint import Plan, TransferBlueprint
+from metaray.platform.transfer.config import TransferWorkersConfig
 from metaray.platform.transfer.keeper import RunKeeper
 from metaray.platform.transfer.trainer import Trainer
 from metaray.platform.transfer.world import Alone
@@ -32,18 +33,33 @@ def check_place(workers: ComputeConfig, address: str) -> None:
             )
 
 
+@contextmanager
+def place_of(workers: TransferWorkersConfig, address: str) -> Iterator[None]:
+    """Where ``compute`` finds room for the workers of a job.
+
+    Raises:
+        InputError: more workers than there are resources for.
+        ClusterError: the cluster cannot be reached.
+    """
+    if workers.count == 0:
+        yield
+        return
+    from metaray.platform.transfer.ray_job import ray_with_room
+
+    with ray_with_room(workers, address):
+        yield
+
+
 def compute(
     plan: Plan,
     blueprint: TransferBlueprint,
     run: RunDirectory,
     store: CheckpointStore,
-    address: str,
     observer: Observer,
 ) -> bool:
     """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
 
     Raises:
-        InputError: more workers than there are resources for.
         TrainingError: the job cannot go on.
     """
     workers, latest = plan.config.workers, store.latest()
@@ -52,7 +68,7 @@ def compute(
         if workers.count:
             from metaray.platform.transfer.ray_job import train_on_ray
 
-            return train_on_ray(plan, run, address, watch, observer)
+            return train_on_ray(plan, run, watch, observer)
         with trainer_here(plan, blueprint, run, store, watch) as trainer, observer.among():
             return trainer.run()
 

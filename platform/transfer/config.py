@@ -10,6 +10,7 @@ from typing_extensions import Self
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig, JobConfig
+from metaray.algorithms.transfer.objective_configs import DANNConfig
 from metaray.platform.config import ComputeConfig, InitConfig
 from metaray.platform.monitoring.config import MonitoringConfig
 
@@ -115,9 +116,10 @@ class TransferConfig(Section):
         return self
 
     @property
-    def tested(self) -> DomainConfig:
-        """The domain of the test."""
-        return self.data if self.target is None else self.target.like(self.data)
+    def tests_target(self) -> bool:
+        """Whether the test is on the target: there is one, and it has the classes of the source."""
+        has_others = isinstance(self.job, DANNConfig) and self.job.target_classes == "other"
+        return self.target is not None and not has_others
 
     def _check_train(self) -> None:
         """No setting without effect."""
@@ -145,7 +147,8 @@ class TransferConfig(Section):
                     f"evaluate.references: {self.job.name} has no reference {name!r}, known are "
                     f"{known}"
                 )
-            if name == "target_supervised" and self.target is None:
+            if name == "target_supervised" and not self.tests_target:
                 raise InputError(
-                    "evaluate.references: target_supervised needs a target: set target.name"
+                    "evaluate.references: target_supervised needs a target with the classes of "
+                    "the source: set target.name, or leave it out"
                 )

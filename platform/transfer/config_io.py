@@ -39,7 +39,9 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     tree: Tree = {"job": {"name": job}}
     few_labels = get(user, "data.labels_per_class", None) is not None
     few_labels = few_labels and get(user, "train.epochs", None) is None
-    for path, value in transfer_defaults(job, data, few_labels).items():
+    trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
+    norm_is_free = not trained and get(user, "model.name", None) != "mlp"
+    for path, value in transfer_defaults(job, data, few_labels, norm_is_free).items():
         put(tree, path, value)
     tree = merged(tree, settings_of_start(user))
     return validate_as(TransferConfig, merged(tree, user))

@@ -29,40 +29,47 @@ _SETTINGS = {
 }
 
 
-def train_on_ray(
-    plan: Plan, run: RunDirectory, address: str, watch: TrainingWatch, observer: Observer
-) -> bool:
-    """Train and test on the workers of ``plan``; whether the job was asked to stop.
+@contextmanager
+def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None]:
+    """Ray for the time of the block, with what Ray Train reads from the environment.
 
     Raises:
         InputError: the cluster has no room for the workers.
-        TrainingError: the job failed, or lost workers too often.
         ClusterError: the cluster cannot be reached.
     """
     import metaray
     from metaray.cluster.connect import connected
 
-    with connected(address, metaray), _environment(plan.config.workers):
-        import ray
+    with connected(address, metaray), _environment(workers):
+        check_room(workers)
+        yield
 
-        from metaray.platform.transfer.ray_keeper import start_keeper
 
-        check_room(plan.config.workers)
-        keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
-        fit = _Fit(plan, keeper)
-        fit.start()
-        asked_to_stop = False
-        workers: list[WorkerState] = []
-        with observer.among(lambda: [*workers]):
-            while fit.is_alive():
-                fit.join(_POLL_S)
-                workers[:] = _tell(keeper, watch)
-                if watch.stop_requested() and not asked_to_stop:
-                    asked_to_stop = True
-                    ray.get(keeper.stop.remote())
-            _tell(keeper, watch)
-        ray.get(keeper.close.remote())
-        return fit.stopped()
+def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: Observer) -> bool:
+    """Train and test on the workers of ``plan``; whether the job was asked to stop.
+
+    Raises:
+        TrainingError: the job failed, or lost workers too often.
+    """
+    import ray
+
+    from metaray.platform.transfer.ray_keeper import start_keeper
+
+    keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
+    fit = _Fit(plan, keeper)
+    fit.start()
+    asked_to_stop = False
+    workers: list[WorkerState] = []
+    with observer.among(lambda: [*workers]):
+        while fit.is_alive():
+            fit.join(_POLL_S)
+            workers[:] = _tell(keeper, watch)
+            if watch.stop_requested() and not asked_to_stop:
+                asked_to_stop = True
+                ray.get(keeper.stop.remote())
+        _tell(keeper, watch)
+    ray.get(keeper.close.remote())
+    return fit.stopped()
 
 
 class _Fit(Thread):
@@ -96,8 +103,9 @@ class _Fit(Thread):
 
 def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
+    from metaray.platform.transfer.process_group import BoundTorchConfig
     from metaray.platform.transfer.ray_worker import work
 
     workers = plan.config.workers
@@ -108,7 +116,7 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     return TorchTrainer(
         train,
         train_loop_config={"plan": plan, "keeper": keeper},
-        torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
+        torch_config=BoundTorchConfig(backend="nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=count,
             use_gpu=workers.gpus > 0,

@@ -13,7 +13,9 @@ from metaray.platform.tracking import MetricsLog
 from metaray.platform.transfer.blueprint import Plan, TransferBlueprint
 from metaray.platform.transfer.data_record import read_data
 
-_OF_REFERENCE = ("job", "accuracy", "interval", "ci95", "steps", "wall_s", "params_sha256")
+_OF_REFERENCE = (
+    *("job", "training", "accuracy", "interval", "ci95", "steps", "wall_s", "params_sha256"),
+)
 
 
 def write_summary(
@@ -35,6 +37,7 @@ def write_summary(
         "job": config.job.name,
         "dataset": config.data.name,
         "target": None if config.target is None else config.target.name,
+        "tests_target": config.tests_target,
         "labels_per_class": config.data.labels_per_class,
         "pictures": record["source"]["pictures"],
         "num_classes": len(record["source"]["classes"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,18 @@ from metaray.platform.monitoring.observer import observed
 from metaray.platform.preparing import preparing
 from metaray.platform.results import write_config
 from metaray.platform.run_directory import RunDirectory
-from metaray.platform.transfer.begin import begin, fingerprint, plan_again
+from metaray.platform.transfer.begin import Beginning, begin, fingerprint, plan_again
 from metaray.platform.transfer.blueprint import (
     Domains,
     Plan,
     TransferBlueprint,
     check_batch_norm,
 )
-from metaray.platform.transfer.compute import check_place, compute
+from metaray.platform.transfer.compute import check_place, compute, place_of
 from metaray.platform.transfer.config import TransferConfig
 from metaray.platform.transfer.config_io import read_transfer_config
 from metaray.platform.transfer.data_record import check_same_data, read_data, write_data
-from metaray.platform.transfer.references import reference_config
+from metaray.platform.transfer.references import reference_config, training_text
 from metaray.platform.transfer.results import read_summary, write_summary
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
@@ -67,11 +68,16 @@ def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> 
     """A new job in ``out``: training, test, references and report; the summary.
 
     Raises:
-        InputError: bad input, before anything is written but the folder.
+        InputError: bad input, before anything is written.
+        ClusterError: there is no cluster at ``address``, likewise.
         TrainingError: the job cannot go on; its last checkpoint is kept.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
     """
-    return _finish(start(config, out, address, monitor))
+    RunDirectory.check_free(out)
+    first = prepared(config, address)
+    with ExitStack() as place:
+        place.enter_context(place_of(config.workers, address))
+        return _carry_out(start(first, out, address, monitor), place)
 
 
 def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
@@ -87,23 +93,51 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
             f"{folder} is a trial of a sweep that was not tested: go on with metaray sweep "
             "--resume, or train its settings anew with metaray transfer"
         )
-    return _finish(reopen(folder, overrides, address, monitor))
+    job = reopen(folder, overrides, address, monitor)
+    with ExitStack() as place:
+        place.enter_context(place_of(job.plan.config.workers, address))
+        return _carry_out(job, place)
 
 
-def start(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> Job:
-    """A new job in ``out``, with its first checkpoint; InputError as of ``train``."""
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A job of which nothing is written yet."""
+
+    config: TransferConfig
+    domains: Domains
+    beginning: Beginning
+    blueprint: TransferBlueprint
+
+
+def prepared(config: TransferConfig, address: str) -> Prepared:
+    """All of a new job but its folder; InputError as of ``train``."""
     check_place(config.workers, address)
     domains = open_domains(config, address)
     beginning = begin(config, domains)
     blueprint = TransferBlueprint(beginning.plan, domains)
     check_batch_norm(config, blueprint)
-    run = RunDirectory.create(out)
-    write_data(run, domains, beginning)
+    return Prepared(config=config, domains=domains, beginning=beginning, blueprint=blueprint)
+
+
+def start(first: Prepared, out: Path, address: str, monitor: Monitor) -> Job:
+    """The job in ``out``, with its first checkpoint.
+
+    Raises:
+        InputError: there is something else already, or nothing can be written.
+    """
+    run, beginning = RunDirectory.create(out), first.beginning
+    write_data(run, first.domains, beginning)
     if beginning.origin is not None:
         monitor.message(beginning.origin.sentence)
-    job = Job(run=run, plan=beginning.plan, blueprint=blueprint, monitor=monitor, address=address)
+    job = Job(
+        run=run,
+        plan=beginning.plan,
+        blueprint=first.blueprint,
+        monitor=monitor,
+        address=address,
+    )
     job.store.save(beginning.checkpoint)
-    write_config(run.config, config)  # last: with it, the folder holds a job that can go on
+    write_config(run.config, first.config)  # last: with it, the folder holds a job that can go on
     return job
 
 
@@ -139,24 +173,24 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
     """The pictures, prepared with progress if need be."""
     mapper = decoder(config.workers.count if address == "local" else 0)
 
-    def opened(domain: DomainConfig) -> Examples:
+    def opened(domain: DomainConfig, section: str) -> Examples:
         with preparing(domain.name) as progress:
-            return open_examples(domain, progress, mapper)
+            return open_examples(domain, section, progress, mapper)
 
-    source = opened(config.data)
-    return Domains.checked(source, None if config.target is None else opened(config.tested))
+    return Domains.open(config, opened)
 
 
-def _finish(job: Job) -> dict[str, Any]:
-    """Train and test, then the references, then summary and report."""
+def _carry_out(job: Job, place: ExitStack) -> dict[str, Any]:
+    """Train and test, leave ``place``, then the references, summary and report."""
     config = job.plan.config
     with observed(job.run.path, config, job.monitor) as observer:
-        if compute(job.plan, job.blueprint, job.run, job.store, job.address, observer):
+        if compute(job.plan, job.blueprint, job.run, job.store, observer):
             step = newest(job.run).step
             raise Stopped(
                 f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue "
                 f"with metaray transfer {config.job.name} --resume {job.run.path}"
             )
+        place.close()  # references have a place of their own
         return conclude(job, {name: _reference(job, name) for name in config.evaluate.references})
 
 
@@ -171,13 +205,17 @@ def conclude(job: Job, references: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
 def _reference(job: Job, name: str) -> dict[str, Any]:
     """The summary of a job to compare with, done in a folder of its own, or done before."""
-    folder = job.run.path / "references" / name
-    job.monitor.message(f"reference {name}: {folder}")
-    if (done := read_summary(RunDirectory(folder))) is not None:
-        return done
-    if RunDirectory(folder).config.is_file():
-        return resume(folder, [], job.address, job.monitor)
-    return train(reference_config(job.plan.config, name), folder, job.address, job.monitor)
+    run = RunDirectory(job.run.path / "references" / name)
+    blueprint = job.blueprint
+    config = reference_config(job.plan.config, name, blueprint.steps, blueprint.batch_size)
+    training = training_text(config)
+    job.monitor.message(f"reference {name}, {training}: {run.path}")
+    done = read_summary(run)
+    if done is None and run.config.is_file():
+        done = resume(run.path, [], job.address, job.monitor)
+    elif done is None:
+        done = train(config, run.path, job.address, job.monitor)
+    return done | {"training": training}
 
 
 def newest(run: RunDirectory) -> Checkpoint:

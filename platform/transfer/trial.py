@@ -15,7 +15,7 @@ from metaray.platform.transfer.begin import begin
 from metaray.platform.transfer.compute import trainer_here
 from metaray.platform.transfer.config import TransferConfig
 from metaray.platform.transfer.config_io import read_transfer_config
-from metaray.platform.transfer.session import Job, conclude, newest, reopen, start
+from metaray.platform.transfer.session import Job, conclude, newest, prepared, reopen, start
 
 
 def train_alone(config: TransferConfig, folder: Path, monitor: Monitor) -> None:
@@ -53,7 +53,7 @@ def test_alone(folder: Path, monitor: Monitor) -> dict[str, Any]:
 def _job(config: TransferConfig, folder: Path, monitor: Monitor) -> Job:
     run = RunDirectory(folder)
     if not run.config.exists():
-        return start(config, folder, "local", monitor)
+        return start(prepared(config, "local"), folder, "local", monitor)
     if changed := changed_keys(read_transfer_config(run.config), config):
         raise InputError(
             f"{folder} holds a job with another {changed[0]}: choose another folder, or delete it"

@@ -22,7 +22,8 @@ def title(summary: Mapping[str, Any]) -> str:
     """Job and data."""
     head = f"{TITLES.get(summary['job'], summary['job'])} on {data_title(summary['dataset'])}"
     if summary["target"] is not None:
-        head += f", tested on {data_title(summary['target'])}"
+        role = "tested on" if summary["tests_target"] else "adapted to"
+        head += f", {role} {data_title(summary['target'])}"
     labels = summary["labels_per_class"]
     return head if labels is None else f"{head}, {labels} label{'s' * (labels > 1)} per class"
 
@@ -43,7 +44,8 @@ def compared(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
     ]
     rows += [(kind, _PROBES[kind], figures) for kind, figures in summary.get("probes", {}).items()]
     rows += [
-        (name, MEANINGS[name], figures) for name, figures in summary.get("references", {}).items()
+        (name, f"{MEANINGS[name]}; {figures['training']}", figures)
+        for name, figures in summary.get("references", {}).items()
     ]
     return rows
 
@@ -82,6 +84,10 @@ def measured(summary: Mapping[str, Any]) -> list[str]:
         sentences.append(
             "The test is on another domain than the labels; no label of it was used in training "
             "or to choose the weights."
+            if summary["tests_target"]
+            else "The target has other classes, so the test is on the source, and no label of the "
+            "target was used at all. What the features are worth there, episodes of its classes "
+            "tell: init.checkpoint = this run and train.outer_steps = 0 in metaray train."
         )
     origin = summary["init"]
     if origin is not None:

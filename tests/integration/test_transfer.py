@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -60,18 +63,48 @@ def weights(folder: Path) -> np.ndarray:
 
 
 def test_two_workers_give_the_result_of_one_process(
-    metaray: Command, sets: list[str], in_process: Path, tmp_path: Path
+    environment: dict[str, str], sets: list[str], in_process: Path, tmp_path: Path
 ) -> None:
-    done = metaray(
-        "transfer", "finetune", "--out", tmp_path / "run", *arguments([*sets, "workers.count=2"])
-    )
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(weights(tmp_path / "run"), weights(in_process), atol=1e-5)
-    mine, theirs = summary_of(tmp_path / "run"), summary_of(in_process)
+    """And nobody can reach the process group from another machine."""
+    out, addresses = tmp_path / "run", set[str]()
+    with driver(environment, out, [*sets, "workers.count=2"]) as process:
+        while process.poll() is None:
+            addresses |= listening_addresses(process.pid)
+            sleep(0.1)
+    assert process.returncode == 0
+    assert addresses - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
+    np.testing.assert_allclose(weights(out), weights(in_process), atol=1e-5)
+    mine, theirs = summary_of(out), summary_of(in_process)
     assert mine["accuracy"] == theirs["accuracy"]
-    rows = rows_of(tmp_path / "run")
+    rows = rows_of(out)
     assert [row["step"] for row in rows] == list(range(1, 21))
     assert {row["workers"] for row in rows} == {2}
+
+
+def test_one_worker_starts_where_there_is_no_room_for_two(
+    metaray: Command, sets: list[str], in_process: Path, tmp_path: Path
+) -> None:
+    cpus = 0.6 * (os.cpu_count() or 1)
+    elastic = ["workers.count=2", "workers.min_count=1", f"workers.cpus={cpus}"]
+    done = metaray("transfer", "finetune", "--out", tmp_path / "run", *arguments([*sets, *elastic]))
+    assert done.returncode == 0, done.stderr
+    assert {row["workers"] for row in rows_of(tmp_path / "run")} == {1}
+    np.testing.assert_allclose(weights(tmp_path / "run"), weights(in_process), atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_job_at_once(
+    metaray: Command, sets: list[str], tmp_path: Path
+) -> None:
+    """One sentence from several workers, none of which is started again."""
+    bad = [*sets, "workers.count=2", "train.lr=1e30", "train.checkpoint_every=1"]
+    done = metaray("transfer", "finetune", "--out", tmp_path / "run", *arguments(bad))
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    last = done.stderr.strip().splitlines()[-1]
+    assert "is not finite" in last
+    assert "lower train.lr" in last
+    assert "start again" not in done.stderr + done.stdout
+    assert np.isfinite(weights(tmp_path / "run")).all()
 
 
 def test_more_workers_than_room_are_refused_at_once(
@@ -84,6 +117,7 @@ def test_more_workers_than_room_are_refused_at_once(
     assert done.returncode == 2
     assert "of 999 workers" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
     assert monotonic() - began < 60
 
 
@@ -103,31 +137,54 @@ def test_a_killed_worker_and_a_killed_driver_change_nothing(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = metaray("transfer", "finetune", "--out", whole, *arguments([*longer, "workers.count=0"]))
     assert done.returncode == 0, done.stderr
-    command = [*COMMAND, "transfer", "finetune", "--out", str(killed)]
-    with subprocess.Popen(
-        [*command, *arguments([*longer, "workers.count=2"])],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as driver:
-        try:
-            wait_for_step(killed, 30)
-            workers = [
-                child
-                for child in psutil.Process(driver.pid).children(recursive=True)
-                if "RayTrainWorker" in child.name()
-            ]
-            assert len(workers) == 2
-            workers[0].kill()
-            reached = steps(killed)
-            wait_for_step(killed, reached + 30)
-        finally:
-            driver.kill()
+    with driver(environment, killed, [*longer, "workers.count=2"]) as process:
+        wait_for_step(killed, 30)
+        workers = train_workers(process.pid)
+        assert len(workers) == 2
+        workers[0].kill()
+        reached = steps(killed)
+        wait_for_step(killed, reached + 30)
+        process.kill()
     resumed = metaray("transfer", "finetune", "--resume", killed, *arguments(["workers.count=1"]))
     assert resumed.returncode == 0, resumed.stderr
     np.testing.assert_allclose(weights(killed), weights(whole), rtol=0, atol=1e-9)
     rows = rows_of(killed)
     assert [row["step"] for row in rows] == list(range(1, 401))
+
+
+@contextmanager
+def driver(
+    environment: dict[str, str], out: Path, sets: list[str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A job in a process of its own, which ends with the block."""
+    with subprocess.Popen(
+        [*COMMAND, "transfer", "finetune", "--out", str(out), *arguments(sets)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def train_workers(driver: int) -> list[psutil.Process]:
+    """The workers of Ray Train below the process ``driver``."""
+    with suppress(psutil.NoSuchProcess):
+        below = psutil.Process(driver).children(recursive=True)
+        return [process for process in below if "RayTrainWorker" in process.name()]
+    return []
+
+
+def listening_addresses(driver: int) -> set[str]:
+    """Where the workers below the process ``driver`` accept TCP connections."""
+    addresses = set()
+    for process in train_workers(driver):
+        with suppress(psutil.Error):
+            connections = process.net_connections(kind="tcp")
+            addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return addresses
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

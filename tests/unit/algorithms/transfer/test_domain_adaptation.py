@@ -177,6 +177,11 @@ def test_shards_add_up_to_the_whole_batch(adaptation: str) -> None:
         torch.testing.assert_close(parts.gradient[name], slope, msg=name)
 
 
+def test_only_batch_norm_is_said_to_see_both_domains() -> None:
+    assert "one batch" in objective_for("dann", "batch").describe()["batch_norm"]
+    assert objective_for("dann", "group").describe() == {}
+
+
 def test_a_shard_of_one_picture_cannot_be_batch_normalised() -> None:
     objective = objective_for("none", "batch")
     with pytest.raises(InputError, match="got a shard of one"):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.tasks.catalog import build_source, splits_of
 from metaray.algorithms.transfer import batches
 from metaray.algorithms.transfer.configs import DomainConfig
 from metaray.algorithms.transfer.examples import (
@@ -149,6 +149,24 @@ def test_arrays_of_another_form_are_refused(
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(InputError, match=sentence):
         open_examples(domain(tmp_path / "bad.npz", tmp_path / "cache", division="random"))
+
+
+def test_classes_that_a_meta_test_holds_back_can_be_left_out(tmp_path: Path) -> None:
+    """The very classes of `metaray train`, under labels without gaps, and all their pictures."""
+    settings = {"num_classes": 12, "cache": str(tmp_path), "image_size": 8}
+    whole = open_examples(DomainConfig.model_validate(settings))
+    part = open_examples(DomainConfig.model_validate(settings | {"split": "random"}))
+    data = DataConfig.model_validate(settings | {"name": "glyphs", "split": "random"})
+    kept = splits_of(whole.store, data)["train"]
+    names = {whole.store.header.class_names[c] for c in kept}
+    assert set(part.class_names) == names < set(whole.class_names)
+    assert set(part.labels("test")) == set(range(len(names)))
+    for label, name in enumerate(part.class_names):
+        mine = part.pictures("test", np.flatnonzero(part.labels("test") == label))
+        own = whole.store.images(whole.store.header.class_names.index(name))
+        assert {x.tobytes() for x in (255 * mine).round().to(torch.uint8).numpy()} <= {
+            x.tobytes() for x in own
+        }
 
 
 def test_domains_must_have_the_same_classes(tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_settings_of_other_strategies_are_refused(settings: dict[str, Any]) -> N
 def test_l2_sp_of_a_frozen_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match="job.l2_sp has no effect"):
         FinetuneConfig(strategy="head", l2_sp=0.1)
+
+
+def test_pictures_are_augmented_where_that_is_asked_for() -> None:
+    (plain,), (moved,) = objective().views, objective(augment=True).views
+    assert plain.transform is None
+    assert moved.transform is not None
+    assert moved.labelled
+    picture = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
+    views = [moved.transform(picture, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    assert torch.equal(views[0], views[1])
+    assert not torch.equal(views[0], views[2])

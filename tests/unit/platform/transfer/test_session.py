@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
+from metaray.platform import session as meta_session
+from metaray.platform.config_io import load_config
 from metaray.platform.errors import Stopped
 from metaray.platform.monitor import TerminalMonitor, TrainingWatch
 from metaray.platform.transfer import session
@@ -19,6 +21,8 @@ from metaray.platform.transfer.config_io import load_transfer_config
 from metaray.platform.transfer.figures import accuracy_figures, wilson_interval
 
 QUIET = TerminalMonitor(Console(quiet=True))
+OTHER = "job.target_classes=other"
+SUPERVISED = "evaluate.references=['target_supervised']"
 
 
 class StopAfter(TerminalMonitor):
@@ -106,17 +110,56 @@ def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path
         (["job.name=dann"], "needs a second domain"),
         (["job.name=distill"], "needs a teacher"),
         (["target.name=glyphs", "target.num_classes=3"], "must have the same classes"),
+        (["target.name=arrays", "target.root={one}"], "set target.division = random"),
+        (["target.name=glyphs", "target.division=published"], "target: glyphs has no published"),
+        (
+            ["job.name=dann", "target.name=arrays", "target.root={same}", OTHER],
+            "3 classes in common",
+        ),
+        (
+            ["job.name=dann", "target.name=glyphs", OTHER, SUPERVISED],
+            "needs a target with the classes of the source",
+        ),
         (["workers.device=cuda"], "finds no CUDA device"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(
     squares: list[str], tmp_path: Path, sets: list[str], sentence: str
 ) -> None:
+    same = squares[1].partition("=")[2]
+    places = {"{same}": same, "{one}": f"{same}/train.npz"}
+    for name, path in places.items():
+        sets = [item.replace(name, path) for item in sets]
     with pytest.raises(InputError, match=sentence):
         session.train(
             load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_features_adapt_to_classes_that_the_source_does_not_have(
+    squares: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the target nothing is read but pictures of its training classes, and the test says so."""
+    target = ["target.name=glyphs", "target.num_classes=12", "target.split=random"]
+    config = load_transfer_config(None, [*squares, "job.name=dann", OTHER, *target])
+    domains = session.open_domains(config)
+    assert domains.target is not None
+    monkeypatch.setattr(domains.target, "labels", lambda part: pytest.fail("labels were read"))
+    monkeypatch.setattr(session, "open_domains", lambda *_: domains)
+    summary = session.train(config, tmp_path / "run", "local", QUIET)
+    assert (summary["num_examples"], summary["num_classes"]) == (30, 3)
+    assert summary["tests_target"] is False
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "adapted to drawn glyphs" in page
+    assert "no label of the target was used at all" in page
+    sets = ["method.name=protonet", "data.num_classes=12", "data.split=random", "task.ways=2"]
+    start = [f"init.checkpoint={tmp_path / 'run'}", "train.outer_steps=0", "workers.count=0"]
+    few_shot = meta_session.train(
+        load_config(None, [*sets, *start, "task.queries=2", "evaluate.num_episodes=4"]),
+        tmp_path / "few_shot", "local", QUIET,
+    )  # fmt: skip
+    assert few_shot["init"]["trained_by"] == "dann"
 
 
 def test_wilson_interval() -> None:

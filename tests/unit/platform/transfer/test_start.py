@@ -139,3 +139,13 @@ def test_weights_of_torchvision_are_a_start(squares: list[str], tmp_path: Path) 
     backbone = build_backbone(config.model, (1, 32, 32))
     weights = backbone.init(torch.Generator())[0]["layer1.0.conv1.weight"]
     assert torch.equal(beginning.checkpoint.named[0]["layer1.0.conv1.weight"], weights.double())
+
+
+def test_adaptation_has_group_norm_unless_the_network_was_trained_with_another(
+    fine_tuned: Path,
+) -> None:
+    job = ["job.name=dann", "target.name=glyphs"]
+    assert load_transfer_config(None, job).model.norm == "group"
+    assert load_transfer_config(None, [*job, "model.name=resnet12"]).model.norm == "group"
+    assert load_transfer_config(None, [*job, f"init.checkpoint={fine_tuned}"]).model.norm == "batch"
+    assert load_transfer_config(None, [*job, "model.name=mlp"]).model.norm == "batch"

@@ -23,7 +23,7 @@ JOBS: dict[str, list[str]] = {
     "dropout": ["job.dropout=0.5", "train.clip_norm=1"],
     "gradual": ["job.strategy=gradual", "train.optimizer=adam", "train.warmup=0.3"],
     "l2_sp": ["job.l2_sp=0.1", "train.optimizer=adamw", "train.schedule=dann"],
-    "dann": ["job.name=dann", *TARGET],
+    "dann": ["job.name=dann", "model.norm=batch", *TARGET],
     "simclr": ["job.name=simclr", "train.optimizer=lars"],
     "moco": ["job.name=moco", "job.queue_size=24", "job.momentum=0.9"],
 }

@@ -1,0 +1,156 @@
+"""Domain adaptation between USPS and MNIST: DANN, CORAL, MMD, and the two bounds.
+
+    python benchmarks/domains.py --out runs/domains
+
+Each cell is ``metaray transfer dann`` in this process, on one thread. The settings are the
+defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS and a network of 32
+channels; nothing is chosen by labels of the target, and the weights tested are the last. Of MNIST
+there are the 10,000 pictures of its test part, of which 2,000 are tested; of USPS its published
+parts. A tenth of what is left of both is for validation, of the target in vain.
+
+``--pictures sampled`` shows training 2,000 pictures of MNIST and 1,800 of USPS, drawn by the seed,
+as many as in the paper whose figures are compared with. A finished cell under ``--out`` is not
+computed again, so several processes can share the work (``--source usps`` and ``--source mnist``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from common import SHARED_DATA, Row, report
+from rich.console import Console
+
+from metaray.platform.monitor import TerminalMonitor
+from metaray.platform.transfer import session
+from metaray.platform.transfer.compute import compute
+from metaray.platform.transfer.config_io import load_transfer_config
+from metaray.platform.transfer.results import write_summary
+
+METHODS = {
+    "DANN": ["job.adaptation=dann"],
+    "source only": ["job.adaptation=none"],
+    "target supervised": ["job.adaptation=none"],
+    "CORAL": ["job.adaptation=coral"],
+    "MMD": ["job.adaptation=mmd"],
+}
+OTHER = {"usps": "mnist", "mnist": "usps"}
+# the size of USPS, and a network that such pictures fill
+SETTINGS = ["data.image_size=16", "model.width=32"]
+SAMPLED = {"mnist": 2000, "usps": 1800}
+# Tzeng et al., CVPR 2017 (arXiv 1702.05464), table 2
+PUBLISHED = {
+    ("usps", "source only"): "57.1 ± 1.7",
+    ("mnist", "source only"): "75.2 ± 1.6",
+    ("usps", "DANN"): "73.0 ± 2.0",
+    ("mnist", "DANN"): "77.1 ± 1.8",
+}
+_TEST_OF_MNIST = 2000
+
+
+def write_digits(folder: Path, pictures: str, seed: int) -> None:
+    """``NAME/train.npz`` and ``NAME/test.npz`` of both sets; which are which, the seed decides."""
+    digits = SHARED_DATA / "digits"
+    if not digits.is_dir():
+        raise SystemExit(f"skipped: no digits at {digits}")
+    rng = np.random.default_rng(seed)
+    with np.load(digits / "mnist_t10k.npz") as arrays:
+        order = rng.permutation(len(arrays["labels"]))
+        test, train = order[:_TEST_OF_MNIST], order[_TEST_OF_MNIST:]
+        parts = {("mnist", "train"): (arrays, train), ("mnist", "test"): (arrays, test)}
+        parts = {key: (a["images"][at], a["labels"][at]) for key, (a, at) in parts.items()}
+    for part in ("train", "test"):
+        with np.load(digits / f"usps_{part}.npz") as arrays:
+            parts["usps", part] = arrays["images"], arrays["labels"]
+    for (name, part), (images, labels) in parts.items():
+        kept = len(labels)
+        if pictures == "sampled" and part == "train":
+            kept = SAMPLED[name]
+        at = rng.permutation(len(labels))[:kept]
+        path = folder / name / f"{part}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, images=images[at], labels=labels[at])
+
+
+def folder_of(out: Path, source: str, method: str, seed: int) -> Path:
+    return out / f"{source}-{method.replace(' ', '_')}-{seed}"
+
+
+def settings(method: str, source: str, seed: int, digits: Path) -> list[str]:
+    target = OTHER[source]
+    if method == "target supervised":
+        source = target
+    domains = (("data", source), ("target", target))
+    return [
+        *(f"{section}.name=arrays" for section, _ in domains),
+        *(f"{section}.root={digits / name}" for section, name in domains),
+        *METHODS[method],
+        f"seed={seed}",
+        "workers.count=0",
+    ]
+
+
+def train(folder: Path, sets: list[str]) -> None:
+    """One cell, without its report."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was interrupted
+    monitor = TerminalMonitor(Console(), folder.name)
+    config = load_transfer_config(None, ["job.name=dann", *sets])
+    job = session.start(session.prepared(config, "local"), folder, "local", monitor)
+    if compute(job.plan, job.blueprint, job.run, job.store, monitor):
+        raise SystemExit("stopped")
+    write_summary(job.run, job.plan, job.blueprint, session.newest(job.run), {})
+
+
+def row_of(source: str, method: str, folders: list[Path]) -> Row:
+    found: list[dict[str, Any]] = [
+        json.loads((folder / "summary.json").read_text()) for folder in folders
+    ]
+    accuracies = [100 * summary["accuracy"] for summary in found]
+    return {
+        "from": source,
+        "to": OTHER[source],
+        "method": method,
+        "accuracy %": round(mean(accuracies), 2),
+        "± over seeds": round(stdev(accuracies), 2) if len(found) > 1 else None,
+        "seeds": " ".join(f"{accuracy:.1f}" for accuracy in accuracies),
+        "published %": PUBLISHED.get((source, method)),
+        "steps": found[0]["steps"],
+        "minutes": round(mean(summary["wall_s"] for summary in found) / 60, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pictures", choices=["all", "sampled"], default="all")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--source", nargs="*", default=["usps", "mnist"], choices=["usps", "mnist"])
+    parser.add_argument("--set", action="append", default=[], help="a setting of all cells")
+    parser.add_argument("--name", default="domains", help="of the file of results")
+    parser.add_argument("--out", type=Path, default=Path("runs/domains"))
+    arguments = parser.parse_args()
+    common = [*SETTINGS, f"train.steps={arguments.steps}", *arguments.set]
+    seeds = range(arguments.seeds)
+    for method, seed, source in product(arguments.methods, seeds, arguments.source):
+        digits = (arguments.out / f"digits-{seed}").absolute()
+        if not digits.exists():
+            write_digits(digits, arguments.pictures, seed)
+        folder = folder_of(arguments.out, source, method, seed)
+        if not (folder / "summary.json").exists():
+            train(folder, [*settings(method, source, seed, digits), *common])
+    rows = [
+        row_of(source, method, [folder_of(arguments.out, source, method, s) for s in seeds])
+        for source, method in product(arguments.source, arguments.methods)
+    ]
+    report(arguments.name, rows, pictures=arguments.pictures, settings=common)
+
+
+if __name__ == "__main__":
+    main()
