@@ -47,6 +47,7 @@ _BY_JOB: dict[str, Recipe] = {
 
 # A few labels are seen in a step or two: passes over them are no measure of training.
 _FEW_LABELS: Recipe = {"train.steps": 500}
+_WITHOUT_LABELS = ("simclr", "moco")  # they see all pictures, however few have labels
 
 
 def transfer_defaults(job: str, data: str, few_labels: bool = False) -> Recipe:
@@ -54,4 +55,5 @@ def transfer_defaults(job: str, data: str, few_labels: bool = False) -> Recipe:
 
     ``few_labels``: the number of labelled pictures is limited.
     """
-    return _NETWORK | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})
+    few = _FEW_LABELS if few_labels and job not in _WITHOUT_LABELS else {}
+    return _NETWORK | _BY_JOB.get(job, {}) | few

@@ -39,7 +39,10 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     tree: Tree = {"job": {"name": job}}
     few_labels = get(user, "data.labels_per_class", None) is not None
     few_labels = few_labels and get(user, "train.epochs", None) is None
-    for path, value in transfer_defaults(job, data, few_labels).items():
+    defaults = transfer_defaults(job, data, few_labels)
+    if get(user, "train.steps", None) is not None:
+        defaults.pop("train.epochs", None)
+    for path, value in defaults.items():
         put(tree, path, value)
     tree = merged(tree, settings_of_start(user))
     return validate_as(TransferConfig, merged(tree, user))
