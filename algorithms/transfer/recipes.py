@@ -22,18 +22,22 @@ _BY_JOB: dict[str, Recipe] = {
     },
     # of Tian, Krishnan & Isola, ICLR 2020 (arXiv 1910.10699), who compare such methods on CIFAR-100
     "distill": {"train.lr": 0.05, "train.weight_decay": 5e-4},
-    # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
+    # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256; 100 to 1,000 epochs there,
+    # 10 of them of warm-up
     "simclr": {
+        "train.epochs": 100.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.optimizer": "lars",
         "train.lr": 1.0,
         "train.weight_decay": 1e-6,
-        "train.warmup": 0.01,
+        "train.warmup": 0.1,
         "evaluate.checkpoint": "last",
     },
-    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10
+    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10; 200
+    # epochs there
     "moco": {
+        "train.epochs": 100.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.lr": 0.03,
