@@ -58,6 +58,15 @@ def cifar10(*sets: str) -> tuple[str, ...]:
     return (*data, *sets)
 
 
+def digits(files: str, *sets: str) -> tuple[str, ...]:
+    """Settings of a job on ``files`` of the digits at 16 pixels, or exit without them."""
+    root = SHARED_DATA / "digits"
+    if not root.is_dir():
+        raise SystemExit(f"skipped: no digits at {root}")
+    data = ("data.name=arrays", f"data.root={root / files}", "data.image_size=16")
+    return (*data, "workers.count=0", *sets)
+
+
 def run(cells: Sequence[Cell]) -> None:
     """All of ``cells``, those that are done already left out."""
     waiting = [cell for cell in cells if not cell.is_done]

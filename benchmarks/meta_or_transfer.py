@@ -150,7 +150,7 @@ def main() -> None:
         epochs=epochs,
         core_minutes_of_encoders=minutes,
         episodes_per_seed=arguments.episodes,
-        settings=common[1:],
+        settings=[item for item in common if not item.startswith("data.root")],
     )
 
 

@@ -1,11 +1,12 @@
 """What SimCLR and MoCo learn from pictures without labels, beside a supervised encoder and none.
 
-    python benchmarks/self_supervision.py --epochs 20 --out runs/self_supervision
+    python benchmarks/self_supervision.py --steps 160 --out runs/self_supervision
 
 The encoders are four blocks of 16 channels on the CIFAR-10 pictures (9,000 to train on, 4,000 to
 test), and each is judged by the same linear classifier of its features (logistic regression on all
-training pictures), and by k nearest neighbours. ``random`` is where all of them start. Settings
-are the defaults of each job, but for those below.
+training pictures), and by k nearest neighbours. ``random`` is where all of them start. SimCLR and
+MoCo see 128 pictures in a step, the supervised network as many pictures in all, 64 in a step.
+Settings are the defaults of each job, but for those below, which suit few steps.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from cells import Cell, cifar10, run
 from common import Row, report
 
 WIDTH = "model.width=16"
+BATCH = 128
+_OF_BATCH = [f"train.batch_size={BATCH}", f"train.shard_size={BATCH}", "train.validate_every=0"]
 TRAININGS = {
-    "simclr": ["job.name=simclr"],
-    "moco": ["job.name=moco"],
+    "simclr": ["job.name=simclr", *_OF_BATCH],
+    "moco": ["job.name=moco", *_OF_BATCH, "train.lr=0.1"],
     "supervised": ["job.name=finetune", "train.lr=0.05"],
 }
 
 
-def training(folder: Path, name: str, epochs: float, further: list[str]) -> Cell:
-    sets = [*TRAININGS[name], f"train.epochs={epochs:g}", *further]
-    return Cell(folder / name, cifar10(WIDTH, *sets))
+def training(folder: Path, name: str, steps: int, further: list[str]) -> Cell:
+    own = steps if name != "supervised" else steps * BATCH // 64
+    return Cell(folder / name, cifar10(WIDTH, *TRAININGS[name], f"train.steps={own}", *further))
 
 
 def probe(encoder: Cell) -> Cell:
@@ -38,12 +41,12 @@ def probe(encoder: Cell) -> Cell:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=float, default=20.0)
+    parser.add_argument("--steps", type=int, default=160, help="of SimCLR and MoCo")
     parser.add_argument("--set", action="append", default=[], help="a setting of all trainings")
     parser.add_argument("--out", type=Path, default=Path("runs/self_supervision"))
     arguments = parser.parse_args()
     cells = {
-        name: training(arguments.out, name, arguments.epochs, arguments.set) for name in TRAININGS
+        name: training(arguments.out, name, arguments.steps, arguments.set) for name in TRAININGS
     }
     run([*cells.values()])
     probed = probe(cells["supervised"])
@@ -69,7 +72,7 @@ def main() -> None:
     report(
         "self_supervision",
         rows,
-        epochs=arguments.epochs,
+        batch_size=BATCH,
         settings=arguments.set,
         supervised_test_accuracy=supervised["accuracy"],
     )

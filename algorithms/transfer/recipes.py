@@ -25,7 +25,7 @@ _BY_JOB: dict[str, Recipe] = {
     # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256; 100 to 1,000 epochs there,
     # 10 of them of warm-up
     "simclr": {
-        "train.epochs": 100.0,
+        "train.epochs": 50.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.optimizer": "lars",
@@ -37,7 +37,7 @@ _BY_JOB: dict[str, Recipe] = {
     # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10; 200
     # epochs there
     "moco": {
-        "train.epochs": 100.0,
+        "train.epochs": 50.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.lr": 0.03,
