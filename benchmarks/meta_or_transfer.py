@@ -5,8 +5,8 @@
 The ten classes of the CIFAR-10 pictures are divided into five to train on, one that nothing is
 chosen by, and four for the test (``random`` split, seed 0). ProtoNet and MAML are meta-trained on
 episodes of the five; SimCLR and a supervised network learn from the same pictures as mini-batches,
-and their encoders are then tested without meta-training. All networks have four blocks of 16
-channels, and every test is on the same 4-way episodes.
+and their encoders are then tested without meta-training. All networks have four blocks of 32
+channels, pictures have 16 pixels, and every test is on the same 4-way episodes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from metaray.algorithms.tasks.catalog import DATASETS, open_store
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset
 
 ARCHIVE = SHARED_DATA / "cifar10_images.zip"
-DATA = {"name": "folder", "root": str(ARCHIVE), "image_size": 32}
+DATA = {"name": "folder", "root": str(ARCHIVE), "image_size": 16}
 SHARES = (0.5, 0.1, 0.4)
 SHOTS = (1, 5, 10, 20, 50)
 ENTRIES = {
@@ -56,7 +56,7 @@ def write_training_classes(path: Path) -> None:
     )
 
 
-def encoders(out: Path, epochs: dict[str, float]) -> dict[str, Cell]:
+def encoders(out: Path, steps: dict[str, int]) -> dict[str, Cell]:
     """SimCLR and a supervised network on the training classes."""
     arrays = out / "classes.npz"
     if not arrays.exists():
@@ -64,18 +64,23 @@ def encoders(out: Path, epochs: dict[str, float]) -> dict[str, Cell]:
     common = (
         "data.name=arrays",
         f"data.root={arrays}",
-        "data.image_size=32",
+        "data.image_size=16",
         "data.division=random",
         "data.test_share=0.1",
-        "model.width=16",
+        "model.width=32",
         "workers.count=0",
     )
     jobs = {
-        "simclr": ("job.name=simclr", "train.validate_every=0"),
+        "simclr": (
+            "job.name=simclr",
+            "train.batch_size=128",
+            "train.shard_size=128",
+            "train.validate_every=0",
+        ),
         "supervised": ("job.name=finetune", "train.lr=0.05"),
     }
     return {
-        name: Cell(out / name, (*common, *sets, f"train.epochs={epochs[name]:g}"))
+        name: Cell(out / name, (*common, *sets, f"train.steps={steps[name]}"))
         for name, sets in jobs.items()
     }
 
@@ -110,21 +115,21 @@ def row_of(name: str, folder: Path) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=600, help="outer steps of meta-training")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--simclr-epochs", type=float, default=20.0)
-    parser.add_argument("--supervised-epochs", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, default=200, help="outer steps of meta-training")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--simclr-steps", type=int, default=200, help="128 pictures each")
+    parser.add_argument("--supervised-steps", type=int, default=400, help="64 pictures each")
     parser.add_argument("--episodes", type=int, default=60, help="of each seed, at each shot")
     parser.add_argument("--out", type=Path, default=Path("runs/meta_or_transfer"))
     arguments = parser.parse_args()
     out = arguments.out
-    epochs = {"simclr": arguments.simclr_epochs, "supervised": arguments.supervised_epochs}
-    cells = encoders(out, epochs)
+    pretraining = {"simclr": arguments.simclr_steps, "supervised": arguments.supervised_steps}
+    cells = encoders(out, pretraining)
     run(list(cells.values()))
     common = [
         *(f"data.{key}={value}" for key, value in DATA.items()),
         f"data.split_ratio={list(SHARES)}",
-        "model.width=16",
+        "model.width=32",
         "task.ways=4",
         "task.shots=5",
         "train.validate_every=0",
@@ -147,7 +152,7 @@ def main() -> None:
         rows,
         steps=arguments.steps,
         seeds=arguments.seeds,
-        epochs=epochs,
+        steps_of_encoders=pretraining,
         core_minutes_of_encoders=minutes,
         episodes_per_seed=arguments.episodes,
         settings=[item for item in common if not item.startswith("data.root")],
