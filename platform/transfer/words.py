@@ -82,7 +82,7 @@ def measured(summary: Mapping[str, Any]) -> list[str]:
         + (f", {how}" if how else "")
         + ", with Wilson's 95 % interval over the pictures.",
         f"There were {pictures['train']:,} pictures of {summary['num_classes']} classes to train "
-        f"on, and {pictures['val']:,} to choose by.",
+        f"on, and {pictures['val']:,} for validation.",
     ]
     if summary["target"] is not None:
         sentences.append(
