@@ -65,7 +65,8 @@ def write_transfer_report(run: RunDirectory) -> None:
 
 def _curves(course: Course, probed: bool) -> Iterator[tuple[str, str, str, Draw]]:
     yield (
-        "loss", "Loss", "Of each batch." if probed else "Of each batch, and on validation pictures.",
+        "loss", "Loss",
+        "Of each batch." if probed else "Of each batch, and on validation pictures.",
         partial(curve, course, "loss"),
     )  # fmt: skip
     yield (
