@@ -4,7 +4,7 @@
 
 The ten classes of the CIFAR-10 pictures are divided into five to train on, one that nothing is
 chosen by, and four for the test (``random`` split, seed 0). ProtoNet and MAML are meta-trained on
-episodes of the five; SimCLR and a supervised network learn from the same pictures as mini-batches,
+episodes of the five; MoCo and a supervised network learn from the same pictures as mini-batches,
 and their encoders are then tested without meta-training. All networks have four blocks of 32
 channels, pictures have 16 pixels, and every test is on the same 4-way episodes.
 """
@@ -31,8 +31,8 @@ DATA = {"name": "folder", "root": str(ARCHIVE), "image_size": 16}
 SHARES = (0.5, 0.1, 0.4)
 SHOTS = (1, 5, 10, 20, 50)
 ENTRIES = {
-    "simclr_centroid": ("simclr", "protonet"),
-    "simclr_linear": ("simclr", "baseline"),
+    "moco_centroid": ("moco", "protonet"),
+    "moco_linear": ("moco", "baseline"),
     "supervised_centroid": ("supervised", "protonet"),
     "supervised_linear": ("supervised", "baseline"),
 }
@@ -57,7 +57,7 @@ def write_training_classes(path: Path) -> None:
 
 
 def encoders(out: Path, steps: dict[str, int]) -> dict[str, Cell]:
-    """SimCLR and a supervised network on the training classes."""
+    """MoCo and a supervised network on the training classes."""
     arrays = out / "classes.npz"
     if not arrays.exists():
         write_training_classes(arrays)
@@ -71,10 +71,11 @@ def encoders(out: Path, steps: dict[str, int]) -> dict[str, Cell]:
         "workers.count=0",
     )
     jobs = {
-        "simclr": (
-            "job.name=simclr",
+        "moco": (
+            "job.name=moco",
             "train.batch_size=128",
             "train.shard_size=128",
+            "train.lr=0.1",
             "train.validate_every=0",
         ),
         "supervised": ("job.name=finetune", "train.lr=0.05"),
@@ -115,15 +116,15 @@ def row_of(name: str, folder: Path) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=200, help="outer steps of meta-training")
+    parser.add_argument("--steps", type=int, default=150, help="outer steps of meta-training")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--simclr-steps", type=int, default=200, help="128 pictures each")
-    parser.add_argument("--supervised-steps", type=int, default=400, help="64 pictures each")
-    parser.add_argument("--episodes", type=int, default=60, help="of each seed, at each shot")
+    parser.add_argument("--moco-steps", type=int, default=160, help="128 pictures each")
+    parser.add_argument("--supervised-steps", type=int, default=320, help="64 pictures each")
+    parser.add_argument("--episodes", type=int, default=40, help="of each seed, at each shot")
     parser.add_argument("--out", type=Path, default=Path("runs/meta_or_transfer"))
     arguments = parser.parse_args()
     out = arguments.out
-    pretraining = {"simclr": arguments.simclr_steps, "supervised": arguments.supervised_steps}
+    pretraining = {"moco": arguments.moco_steps, "supervised": arguments.supervised_steps}
     cells = encoders(out, pretraining)
     run(list(cells.values()))
     common = [
@@ -133,7 +134,7 @@ def main() -> None:
         "task.ways=4",
         "task.shots=5",
         "train.validate_every=0",
-        "evaluate.num_episodes=100",
+        "evaluate.num_episodes=60",
         "evaluate.batch_norm=inductive",
     ]
     shutil.rmtree(out / "compare", ignore_errors=True)
