@@ -20,7 +20,8 @@ cosine. The authors' notebook for CIFAR-10: queue 4096, m = 0.99, temperature 0.
 rate 0.06, weight decay 5e-4, cosine.
 
 Deviations: the queue is moved rather than written in a ring, newest keys first, so that any batch
-size will do; the key encoder has no running statistics, which nothing would read.
+size will do; the key encoder has no running statistics, which nothing would read; weight decay
+leaves norms and biases out; the schedule is a cosine for v1 too, unless ``train.schedule`` is set.
 """
 
 from __future__ import annotations

@@ -28,20 +28,24 @@ _BY_JOB: dict[str, Recipe] = {
         "train.weight_decay": 0.0,
         "evaluate.checkpoint": "last",
     },
-    # who compare such methods on CIFAR-100
+    # of Tian et al., who compare such methods on CIFAR-100
     "distill": FROM_SCRATCH,
-    # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256
+    # Chen et al. 2020, appendix B.9, at a batch of 256: 1.0 x 256 / 256; 100 to 1,000 epochs there,
+    # 10 of them of warm-up
     "simclr": {
+        "train.epochs": 50.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.optimizer": "lars",
         "train.lr": 1.0,
         "train.weight_decay": 1e-6,
-        "train.warmup": 0.01,
+        "train.warmup": 0.1,
         "evaluate.checkpoint": "last",
     },
-    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10
+    # He et al. 2020, batch 256; queue and momentum as in the authors' notebook for CIFAR-10; 200
+    # epochs there
     "moco": {
+        "train.epochs": 50.0,
         "train.batch_size": 256,
         "train.shard_size": 128,
         "train.lr": 0.03,
@@ -55,6 +59,7 @@ _BY_JOB: dict[str, Recipe] = {
 
 # A few labels are seen in a step or two: passes over them are no measure of training.
 _FEW_LABELS: Recipe = {"train.steps": 500}
+_WITHOUT_LABELS = ("simclr", "moco")  # they see all pictures, however few have labels
 
 
 def transfer_defaults(
@@ -66,4 +71,5 @@ def transfer_defaults(
     norm, and was not trained with one.
     """
     norm = _NORM_BY_JOB.get(job, {}) if norm_is_free else {}
-    return _NETWORK | norm | _BY_JOB.get(job, {}) | (_FEW_LABELS if few_labels else {})
+    few = _FEW_LABELS if few_labels and job not in _WITHOUT_LABELS else {}
+    return _NETWORK | norm | _BY_JOB.get(job, {}) | few

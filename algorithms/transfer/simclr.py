@@ -10,8 +10,9 @@ batches of 256 to 4096, LARS with a rate of 1.0 x batch / 256 (0.5 to 1.5 search
 1e-6, temperature 0.5, no blur, colour jitter of strength 0.5, 10 epochs of warm-up and a cosine,
 up to 1,000 epochs.
 
-Deviations: the head has no batch norm, as in the paper's equation (their code has); the two views
-of a shard are normalised as one batch, and shards apart (theirs: over all devices).
+Deviations: the head has biases and no batch norm (the paper's equation has neither, their code has
+batch norm); the two views of a shard are normalised as one batch, and shards apart (theirs: over
+all devices).
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _render(
 def _bars(record: RunRecord) -> list[dict[str, Any]]:
     """The result beside what it is to be compared with; lengths in percent of the longest."""
     name, summary = record.score_name, record.summary
-    values = [("meta-trained", record.score, summary.get("ci95"), "main")]
+    values = [(record.subject, record.score, summary.get("ci95"), "main")]
     if summary.get(f"baseline_{name}") is not None:
         baseline = summary[f"baseline_{name}"]
         values.append(("untrained", baseline, summary.get("baseline_ci95"), "other"))

@@ -89,6 +89,16 @@ class RunRecord:
         return self.summary.get("data_settings") is not None
 
     @property
+    def is_of_encoder(self) -> bool:
+        """Whether nothing was meta-trained: what was tested is as another run left it."""
+        return self.config.train.outer_steps == 0 and self.summary.get("init") is not None
+
+    @property
+    def subject(self) -> str:
+        """What was tested, for a legend."""
+        return "encoder" if self.is_of_encoder else "meta-trained"
+
+    @property
     def chance(self) -> float | None:
         """Accuracy of a guess; None for regression."""
         return None if self.is_regression else 1.0 / self.shape.ways

@@ -22,7 +22,7 @@ def adaptation_curve(run: RunRecord, theme: Theme) -> Figure | None:
     figure = new_figure()
     axes = figure.subplots()
     axes.fill_between(steps, score - ci95, score + ci95, color=theme.main, alpha=0.2, linewidth=0)
-    axes.plot(steps, score, "o-", markersize=4, color=theme.main, label="meta-trained")
+    axes.plot(steps, score, "o-", markersize=4, color=theme.main, label=run.subject)
     baseline = run.by_step(f"baseline_{run.score_name}_by_step")
     if len(baseline) == len(steps):
         axes.plot(steps, baseline, "s--", markersize=4, color=theme.other, label="untrained")
@@ -54,7 +54,7 @@ def episode_histogram(run: RunRecord, theme: Theme) -> Figure | None:
     else:
         edges = _accuracy_edges(both, run.shape.query_size)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.hist(score, edges.tolist(), color=theme.main, alpha=0.75, label="meta-trained")
+    axes.hist(score, edges.tolist(), color=theme.main, alpha=0.75, label=run.subject)
     if baseline is not None:
         axes.hist(
             baseline,

@@ -78,15 +78,21 @@ def figures(run: RunRecord) -> list[tuple[str, str]]:
         ("expected calibration error", _number(summary.get("ece"), ".4f")),
         ("negative log likelihood", _number(likelihood, ".4f")),
         ("test episodes", _number(summary.get("num_episodes"), ",")),
-        ("outer steps done", _number(summary.get("outer_steps"), ",")),
-        ("outer step tested", _number(summary.get("tested_step"), ",")),
-        ("training time", _duration(summary.get("wall_s"))),
-        ("tasks per second", _number(summary.get("tasks_per_s"), ".4g")),
+        *([] if run.is_of_encoder else _of_training(summary)),
         ("workers", _number(summary.get("workers"), "d")),
         ("parameters", _number(summary.get("num_parameters"), ",")),
         ("SHA-256 of the parameters", str(summary.get("params_sha256") or "")),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def _of_training(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("outer steps done", _number(summary.get("outer_steps"), ",")),
+        ("outer step tested", _number(summary.get("tested_step"), ",")),
+        ("training time", _duration(summary.get("wall_s"))),
+        ("tasks per second", _number(summary.get("tasks_per_s"), ".4g")),
+    ]
 
 
 def setting_text(value: Any) -> str:
@@ -106,10 +112,13 @@ def _start(run: RunRecord) -> str:
     init = run.summary.get("init")
     if init is None:
         return ""
-    return (
-        f"Meta-training started from the encoder of {init['run']} ({init['trained_by']}, step "
-        f"{init['step']})."
-    )
+    origin = f"{init['run']} ({init['trained_by']}, step {init['step']})"
+    if run.is_of_encoder:
+        return (
+            f"Nothing was meta-trained: this is the encoder as it was left by {origin}, which may "
+            "have seen these classes if it was trained on the same data."
+        )
+    return f"Meta-training started from the encoder of {origin}."
 
 
 def _what(run: RunRecord) -> str:
@@ -117,10 +126,8 @@ def _what(run: RunRecord) -> str:
     score = "Mean squared error" if run.is_regression else "Mean accuracy"
     unit = "tasks" if run.is_regression else "episodes"
     unseen = unit if run.is_regression else "episodes of classes"
-    return (
-        f"{score} over {count:,} test {unseen} that training never saw, with a 95 % confidence "
-        f"interval over the {unit}."
-    )
+    tested = unit if run.is_of_encoder else f"{unseen} that training never saw"
+    return f"{score} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
 
 
 def _episode(run: RunRecord) -> str:
@@ -150,7 +157,7 @@ def _norm(run: RunRecord) -> str:
 def _model(run: RunRecord) -> str:
     summary = run.summary
     tested, steps = summary.get("tested_step"), summary.get("outer_steps")
-    if tested is None:
+    if tested is None or run.is_of_encoder:
         return ""
     chosen = summary.get("checkpoint", run.config.evaluate.checkpoint)
     if chosen == "best" and run.has(f"val_{run.score_name}"):
@@ -164,6 +171,8 @@ def _inner(run: RunRecord) -> str:
     trained, tested = run.summary.get("inner_steps"), run.summary.get("eval_inner_steps")
     if trained is None or tested is None:
         return "The method adapts without gradient steps."
+    if run.is_of_encoder:
+        return f"It adapted by {tested} gradient step{_s(tested)}."
     return f"It adapted by {trained} gradient step{_s(trained)} in training, {tested} in the test."
 
 

@@ -38,8 +38,11 @@ class Assessment:
         return {f"val_{key}": float(value) for key, value in kept.items()}
 
     def before(self, state: State) -> dict[str, Any]:
-        """The test by nearest class means of features, for the state before training."""
-        return self._nearest_centroid(state)
+        """What the features before training are worth: as they are tested at the end by a linear
+        classifier, or for jobs that train one of their own by nearest class means."""
+        if self._classifies(state):
+            return self._nearest_centroid(state)
+        return self._probed(state, "linear_probe", self._blueprint.domains.tested, "test")
 
     def test(self, state: State) -> tuple[dict[str, Any], dict[str, Array]]:
         """Figures of the test part, and columns with a row for each of its pictures."""

@@ -18,7 +18,9 @@ def own_settings(config: TransferConfig) -> list[str]:
         tree["target"] = {"name": config.target.name}
     if config.job.needs_target and config.target is None:
         return []
-    return changed_keys(resolve_transfer(tree), config)
+    changed = changed_keys(resolve_transfer(tree), config)
+    # where steps are set, epochs have no effect
+    return [key for key in changed if key != "train.epochs" or config.train.steps is None]
 
 
 def train_command(config: TransferConfig, own: list[str]) -> list[str]:

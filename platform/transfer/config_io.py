@@ -41,7 +41,10 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     few_labels = few_labels and get(user, "train.epochs", None) is None
     trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
     norm_is_free = not trained and get(user, "model.name", None) != "mlp"
-    for path, value in transfer_defaults(job, data, few_labels, norm_is_free).items():
+    defaults = transfer_defaults(job, data, few_labels, norm_is_free)
+    if get(user, "train.steps", None) is not None:
+        defaults.pop("train.epochs", None)
+    for path, value in defaults.items():
         put(tree, path, value)
     tree = merged(tree, settings_of_start(user))
     return validate_as(TransferConfig, merged(tree, user))

@@ -16,6 +16,7 @@ from metaray.platform.report.style import Theme, legend_above, log_if_it_helps, 
 
 Array = NDArray[np.float64]
 _MOST_NAMED = 20  # classes whose names fit beside a matrix
+_FEWEST_POINTS = 3  # validations that make a course
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,29 @@ class Course:
 
 
 def curve(course: Course, key: str, theme: Theme) -> Figure | None:
-    """``loss`` or ``accuracy`` in training, and on validation where that is known."""
-    if not (course.has(key) or course.has(f"val_{key}")):
+    """A figure of each batch, and on validation where that is known.
+
+    None without any, or where a few validations are all that there is to see.
+    """
+    validations = int(np.isfinite(course.column(f"val_{key}")).sum())
+    if not course.has(key) and validations < _FEWEST_POINTS:
         return None
     figure = new_figure()
     axes = figure.subplots()
     step = course.column("step")
     if course.has(key):
         raw_and_smooth(axes, step, course.column(key), theme)
-    if course.has(f"val_{key}"):
+    if validations:
         values = course.column(f"val_{key}")
         at = np.isfinite(values)
         half = course.column("val_ci95")[at] if key == "accuracy" else None
         axes.errorbar(
-            step[at], values[at], yerr=half, fmt="o", markersize=4, linewidth=1.2,
-            color=theme.accent, label="validation",
+            step[at], values[at], yerr=half, fmt="o" if course.has(key) else "o-", markersize=4,
+            linewidth=1.2, color=theme.accent, label="validation",
         )  # fmt: skip
     axes.set(xlabel="step", ylabel=key)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-    if key == "accuracy":
+    if key != "loss":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylim(top=1.01)
     else:

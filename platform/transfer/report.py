@@ -24,7 +24,14 @@ from metaray.platform.transfer.config_io import read_transfer_config
 from metaray.platform.transfer.data_record import read_data
 from metaray.platform.transfer.figures import confusion
 from metaray.platform.transfer.plots import Course, confusion_matrix, curve, learning_rate
-from metaray.platform.transfer.words import compared, figure_rows, measured, percent, title
+from metaray.platform.transfer.words import (
+    compared,
+    figure_rows,
+    is_probed,
+    measured,
+    percent,
+    title,
+)
 
 Draw = Callable[[Theme], "Figure | None"]
 
@@ -44,7 +51,7 @@ def write_transfer_report(run: RunDirectory) -> None:
             "test": [*_confusion(run, summary)],
             "training": [
                 picture
-                for name, heading, caption, draw in _curves(course)
+                for name, heading, caption, draw in _curves(course, is_probed(summary))
                 for picture in _picture(run, name, heading, caption, draw)
             ],
         }
@@ -56,14 +63,27 @@ def write_transfer_report(run: RunDirectory) -> None:
         ) from error
 
 
-def _curves(course: Course) -> Iterator[tuple[str, str, str, Draw]]:
+def _curves(course: Course, probed: bool) -> Iterator[tuple[str, str, str, Draw]]:
     yield (
-        "loss", "Loss", "Of each batch, and on validation pictures.",
+        "loss", "Loss",
+        "Of each batch." if probed else "Of each batch, and on validation pictures.",
         partial(curve, course, "loss"),
     )  # fmt: skip
     yield (
-        "accuracy", "Accuracy", "Of each batch, and on validation pictures with its interval.",
+        "accuracy", "Accuracy",
+        "Of validation pictures by their nearest neighbours among training pictures, with its "
+        "interval." if probed else "Of each batch, and on validation pictures with its interval.",
         partial(curve, course, "accuracy"),
+    )  # fmt: skip
+    yield (
+        "matched", "Matched views",
+        "Of each batch, the share of views to which no other picture is nearer than their own.",
+        partial(curve, course, "matched"),
+    )  # fmt: skip
+    yield (
+        "agreement", "Agreement",
+        "Of each batch, the share of pictures that the student takes for the teacher's class.",
+        partial(curve, course, "agreement"),
     )  # fmt: skip
     yield "learning_rate", "Learning rate", "Of each step.", partial(learning_rate, course)
 

@@ -35,14 +35,15 @@ def percent(figures: Mapping[str, Any], digits: int = 2) -> str:
 
 def compared(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """What the result is to be compared with: a name, what it is, and its figures."""
+    probe = "linear classifier on the" if is_probed(summary) else "nearest class mean of the"
     rows: list[tuple[str, str, Mapping[str, Any]]] = [
-        (
-            "before",
-            "nearest class mean of the features before training",
-            summary["before"],
-        )
+        ("before", f"{probe} features before training", summary["before"])
     ]
-    rows += [(kind, _PROBES[kind], figures) for kind, figures in summary.get("probes", {}).items()]
+    rows += [
+        (kind, text, summary["probes"][kind])
+        for kind, text in _PROBES.items()
+        if kind in summary["probes"]
+    ]
     rows += [
         (name, f"{MEANINGS[name]}; {figures['training']}", figures)
         for name, figures in summary.get("references", {}).items()
@@ -50,10 +51,15 @@ def compared(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
     return rows
 
 
-_PROBES = {
+def is_probed(summary: Mapping[str, Any]) -> bool:
+    """Whether the job has no classifier of its own, so that a linear one on its features is the
+    result."""
+    return "linear_probe" in summary["probes"]
+
+
+_PROBES = {  # the linear one is the result itself
     "nearest_centroid": "nearest class mean of the features after training",
     "knn_probe": "k nearest neighbours of the features after training",
-    "linear_probe": "linear classifier on the features after training",
 }
 
 
@@ -72,13 +78,13 @@ def measured(summary: Mapping[str, Any]) -> list[str]:
     """What was measured and how, a sentence each."""
     pictures = summary["pictures"]
     count = f"{summary['num_examples']:,}"
-    how = "by a linear classifier on its features" if "linear_probe" in summary["probes"] else ""
+    how = "by a linear classifier on its features" if is_probed(summary) else ""
     sentences = [
         f"Accuracy over {count} test pictures that training never saw"
         + (f", {how}" if how else "")
         + ", with Wilson's 95 % interval over the pictures.",
         f"There were {pictures['train']:,} pictures of {summary['num_classes']} classes to train "
-        f"on, and {pictures['val']:,} to choose by.",
+        f"on, and {pictures['val']:,} for validation.",
     ]
     if summary["target"] is not None:
         sentences.append(

@@ -324,6 +324,26 @@ def test_the_command_tests_as_the_last_test_did() -> None:
     ]
 
 
+def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "run", steps=0, validated=False, method={"name": "baseline"},
+        train={"outer_steps": 0},
+    )  # fmt: skip
+    origin = {"run": "runs/simclr", "trained_by": "simclr", "step": 700}
+    write_json(run.summary, json.loads(run.summary.read_text()) | {"init": origin})
+    write_report(run, None)
+    text = page_of(run).text
+    assert "Nothing was meta-trained: this is the encoder as it was left by runs/simclr" in text
+    assert "meta-trained " not in text.replace("Nothing was meta-trained:", "")
+    for other in (
+        "validation had no say",
+        "training never saw",
+        "outer step tested",
+        "in training,",
+    ):
+        assert other not in text
+
+
 def test_a_test_of_another_shape_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=3)
     write_json(run.summary, json.loads(run.summary.read_text()) | {"shots": 5, "ways": 4})

@@ -6,6 +6,7 @@ from math import exp
 
 import numpy as np
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
@@ -36,6 +37,19 @@ def test_the_nearest_vote_by_similarity(k: int) -> None:
     predicted = [knn_by_hand(train_x, train_y, x, k, 0.5) for x in test_x]
     expected = np.mean(np.array(predicted) == test_y)
     assert knn_probe(train_x, train_y, test_x, test_y, k, 0.5).value == expected
+
+
+@pytest.mark.parametrize("k", [5, 200])
+def test_the_vote_is_that_of_scikit_learn(k: int) -> None:
+    (train_x, train_y), (test_x, test_y) = clusters(300, 2.5, 0), clusters(200, 2.5, 1)
+
+    def weights(distance: np.ndarray) -> np.ndarray:
+        return np.exp((1 - distance) / 0.07)
+
+    theirs = KNeighborsClassifier(k, metric="cosine", weights=weights).fit(train_x, train_y)
+    accuracy = theirs.score(test_x, test_y)
+    assert 0.3 < accuracy < 0.95
+    assert knn_probe(train_x, train_y, test_x, test_y, k).value == accuracy
 
 
 def test_fewer_training_pictures_than_neighbours_all_vote() -> None:

@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.examples import Part
 from metaray.platform import session as meta_session
 from metaray.platform.config_io import load_config
 from metaray.platform.errors import Stopped
 from metaray.platform.monitor import TerminalMonitor, TrainingWatch
 from metaray.platform.transfer import session
+from metaray.platform.transfer.begin import buffers_of
 from metaray.platform.transfer.config_io import load_transfer_config
 from metaray.platform.transfer.figures import accuracy_figures, wilson_interval
 
@@ -94,13 +101,46 @@ def test_what_shaped_the_weights_cannot_change_on_resume(
 
 
 def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path) -> None:
-    sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=2"]
+    sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=4"]
     summary = session.train(
         load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
     )
     assert summary["probes"].keys() == {"nearest_centroid", "knn_probe", "linear_probe"}
     assert summary["accuracy"] == summary["probes"]["linear_probe"]["accuracy"]
-    assert "linear classifier" in (tmp_path / "run" / "report.html").read_text()
+    assert summary["before"]["num_examples"] == summary["num_examples"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "linear classifier on the features before training" in page
+    assert "linear classifier on the features after training" not in page  # it is the result
+    pngs = {path.name for path in (tmp_path / "run" / "plots").iterdir()}
+    assert pngs == {"loss.png", "matched.png", "learning_rate.png"}  # of one validation no course
+
+
+def test_validations_and_the_start_are_probes_of_the_encoder(
+    squares: list[str], tmp_path: Path
+) -> None:
+    """Both figures again, by scikit-learn, on features that the checkpoints hold."""
+    sets = ["job.name=moco", "job.queue_size=16", "train.validate_every=2", "train.steps=2"]
+    config = load_transfer_config(None, [*squares, *sets])
+    job = session.start(config, tmp_path / "run", "local", QUIET)
+
+    def features(part: Part) -> tuple[np.ndarray, np.ndarray]:
+        examples, checkpoint = job.blueprint.domains.source, session.newest(job.run)
+        state = State(
+            job.plan.param_layout.unflatten(checkpoint.tensors["params"]), buffers_of(checkpoint)
+        )
+        x = examples.pictures(part, np.arange(examples.count(part))).double()
+        return job.blueprint.objective.features(state, x).numpy(), examples.labels(part)
+
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    before = linear.fit(*features("train")).score(*features("test"))
+    summary = session.resume(tmp_path / "run", [], "local", QUIET)
+    assert summary["before"]["accuracy"] == before
+    assert summary["accuracy"] == linear.fit(*features("train")).score(*features("test"))
+    nearest = KNeighborsClassifier(
+        len(features("train")[0]), metric="cosine", weights=lambda d: np.exp((1 - d) / 0.07)
+    )
+    validated = nearest.fit(*features("train")).score(*features("val"))
+    assert summary["val_accuracy"] == validated
 
 
 @pytest.mark.parametrize(
