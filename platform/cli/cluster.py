@@ -23,8 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-app.command()(monitoring)
-app.command(epilog=manifest.EPILOG)(manifest.manifest)
 
 
 @app.command(
@@ -118,6 +116,10 @@ def _stop_jobs(cluster: LocalCluster) -> None:
             client.wait(job_id, max(0.0, deadline - monotonic()))
     except ClusterError as error:
         console.print(f"its jobs could not be stopped: {error}", markup=False)
+
+
+app.command(epilog=manifest.EPILOG)(manifest.manifest)
+app.command()(monitoring)
 
 
 def _show(cluster: LocalCluster) -> None:

@@ -12,6 +12,8 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer, watch
 from metaray.platform.cli.options import Address, Out, Overrides, Resume
 
+_JOBS = "Clusters and their jobs"
+
 app = typer.Typer(
     help="Few-shot and meta-learning, the same on a laptop and on a Ray cluster.\n\n"
     "`metaray train` with nothing else meta-trains MAML on built-in characters in a few minutes.",
@@ -22,7 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(transfer.app, name="transfer")
-app.add_typer(cluster.app, name="cluster")
+app.add_typer(cluster.app, name="cluster", rich_help_panel=_JOBS)
 
 
 @app.command(
@@ -107,10 +109,11 @@ def evaluate(
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 app.command(epilog=watch.EPILOG)(watch.watch)
-app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
+app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
     _lines = (f"  {line}" for line in jobs.EPILOGS[_command.__name__])
-    app.command(epilog="\n\n".join(["Examples:", *_lines]))(_command)
+    _epilog = "\n\n".join(["Examples:", *_lines])
+    app.command(epilog=_epilog, rich_help_panel=_JOBS)(_command)
 
 
 @app.command()
