@@ -49,6 +49,7 @@ SETTINGS = [
     "train.checkpoint_every=1000000",
     "train.outer_steps=1000000",
     "workers.count=1",
+    "workers.start_timeout_s=600",
 ]
 
 

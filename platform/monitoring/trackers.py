@@ -5,6 +5,7 @@ Both write into the run directory, and tell no server, unless their own variable
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -46,6 +47,7 @@ class MLflow:
     def __init__(self, folder: Path, identity: Identity, config: Tree) -> None:
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # the terminal is the run's
         place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute()}/mlflow.db"
         self._client: Any = MlflowClient(tracking_uri=place)
         found = self._client.get_experiment_by_name(PROJECT)

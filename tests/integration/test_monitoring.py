@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
+from sweeps import SPACE
 
 from metaray.cluster.monitoring.files import DISCOVERY, write_monitoring
 from metaray.cluster.monitoring.panels import BOARDS
@@ -33,6 +34,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus on the PATH"),
 ]
 WAIT_S = 540.0
+PATIENT = "workers.start_timeout_s=600"
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def transfer_sets(folder: Path) -> list[str]:
         "data.name=arrays", f"data.root={folder}", f"data.cache={folder / 'cache'}",
         "data.image_size=16", "model.width=4", "train.steps=100000", "train.batch_size=24",
         "train.validate_every=10", "train.checkpoint_every=1000", "workers.count=1",
-        "workers.cpus=0.5",
+        "workers.cpus=0.5", PATIENT,
     ]  # fmt: skip
 
 
@@ -156,9 +158,11 @@ def test_every_panel_has_data_and_a_lost_worker_is_seen(
     address, environment, _ = head
     trained = tmp_path / "trained"
     long = ["train.outer_steps=100000", "train.validate_every=20", "train.checkpoint_every=1000"]
-    training = [*tiny, *long, "workers.count=2", "workers.cpus=0.5"]
+    training = [*tiny, *long, "workers.count=2", "workers.cpus=0.5", PATIENT]
     short = ["train.outer_steps=60", "train.validate_every=10", "workers.cpus=0.5"]
-    sweep_options = ["--num-trials", "500", "--parallel", "1", "--scheduler", "none"]
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE)
+    sweep_options = ["--num-trials=500", "--parallel=1", "--scheduler=none", f"--space={space}"]
     commands = {
         "train": ["train", *arguments(training)],
         "sweep": ["sweep", *sweep_options, *arguments([*tiny, *short])],
