@@ -185,7 +185,8 @@ def _sentence(error: Exception, dashboard: Dashboard, job_id: str | None) -> Clu
     said, name = str(error), type(error).__name__
     if name == "AuthenticationError":
         return refused(dashboard, 401 if "401" in said or "required" in said else 403, said)
-    if isinstance(error, OSError) or name.startswith(("Client", "ServerDisconnected", "WSServer")):
+    lost_names = ("Client", "ServerDisconnected", "WSServer")  # of aiohttp's errors
+    if isinstance(error, OSError) or name.startswith(lost_names) or "WebSocket" in said:
         going_on = f"; job {job_id} goes on there without this terminal" if job_id else ""
         lost = unreachable(dashboard.url, type(error).__name__)
         return ClusterError(f"{lost}{going_on}")

@@ -87,13 +87,12 @@ def _start_head(shape: ClusterShape) -> LocalCluster:
 
 def _complete(cluster: LocalCluster) -> LocalCluster:
     """Wait for the head, start the worker nodes that are missing and wait for them."""
-    _wait(cluster, lambda: _answers(cluster.address), "the head")
+    web = cluster.dashboard_url.removeprefix("http://")
+    _wait(cluster, lambda: _answers(cluster.address) and _answers(web), "the head")
     cluster = replace(cluster, nodes=tuple(node for node in cluster.nodes if node.is_up))
     for index in range(1, 1 + cluster.shape.workers):
         if all(node.index != index for node in cluster.nodes):
             cluster = _start_node(cluster, index, f"--address={cluster.address}")
-    web = cluster.dashboard_url.removeprefix("http://")
-    _wait(cluster, lambda: _answers(web), "the dashboard")
     _wait(cluster, lambda: len(cluster.dashboard.nodes()) >= len(cluster.nodes), "its nodes")
     return cluster
 
@@ -130,6 +129,10 @@ def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
     """That of this process, with Ray's settings exchanged for ours."""
     shown = ("RAY_GRAFANA", "RAY_PROMETHEUS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(shown)}
+    if "PYTHONPATH" in kept:  # nodes run in another folder
+        kept["PYTHONPATH"] = os.pathsep.join(
+            os.path.abspath(part) for part in kept["PYTHONPATH"].split(os.pathsep) if part
+        )
     if shape.gpus and index:
         kept["CUDA_VISIBLE_DEVICES"] = shape.gpus_of(index - 1)
     return kept | {
@@ -139,6 +142,7 @@ def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback, in all that it starts
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_JOB_START_TIMEOUT_SECONDS": str(_JOB_START_S),
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(int(_START_S)),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # an actor without GPUs sees none
         "AUTOSCALER_METRIC_PORT": str(free_port(44217)),
         "DASHBOARD_METRIC_PORT": str(free_port(44227)),
@@ -196,10 +200,8 @@ def _not_started(cluster: LocalCluster, why: str) -> str:
     said = [
         line.strip()
         for node in cluster.nodes
-        for line in cluster.log(node.index)
-        .read_text(encoding="utf-8", errors="replace")
-        .splitlines()
-        if "Error" in line
+        for line in cluster.log(node.index).read_text(errors="replace").splitlines()
+        if any(word in line for word in ("Error", "Exception", "ailed"))
     ]
     last = f": {said[-1]}" if said else ""
     return f"the cluster did not start ({why}{last}): look for lack of memory, then try again"

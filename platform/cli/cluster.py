@@ -16,8 +16,8 @@ _STOP_S = 120.0
 
 app = typer.Typer(
     help="A Ray cluster in the background of this machine, for jobs that outlive the terminal.\n\n"
-    "All of it listens on loopback alone and asks for a token. `metaray submit` and "
-    "`--address auto` find it by themselves.",
+    "All of it listens on loopback alone and, but for its metrics, asks for a token. "
+    "`metaray submit` and `--address auto` find it by themselves.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -56,7 +56,7 @@ def up(
     _show(cluster)
 
 
-@app.command()
+@app.command(epilog="Example:\n\n  metaray cluster down")
 def down() -> None:
     """Stop its jobs, which save a checkpoint, and end the processes that `up` started.
 
@@ -79,7 +79,7 @@ def down() -> None:
     )
 
 
-@app.command()
+@app.command(epilog="Example:\n\n  metaray cluster status")
 def status() -> None:
     """Show nodes, what they offer, jobs, addresses, and how to log in to the dashboard."""
     from metaray.cluster.errors import ClusterError

@@ -27,6 +27,14 @@ SUBMIT_EPILOG = (
 _START_S = 30.0
 _STOP_S = 900.0
 
+EPILOGS = {
+    "jobs": ("metaray jobs", "metaray jobs --address http://10.0.0.5:8265"),
+    "status": ("metaray status omniglot",),
+    "logs": ("metaray logs omniglot", "metaray logs omniglot --follow"),
+    "stop": ("metaray stop omniglot", "metaray submit -- train --resume omniglot"),
+    "fetch": ("metaray fetch omniglot runs/omniglot",),
+}
+
 Dashboard = Annotated[
     str | None,
     typer.Option(
@@ -39,7 +47,7 @@ JobId = Annotated[str, typer.Argument(help="Id of a job, as `metaray jobs` lists
 def submit(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="-- COMMAND ...", help="train, sweep, compare, transfer, evaluate."),
+        typer.Argument(metavar="COMMAND", help="train, sweep, compare, transfer or evaluate ..."),
     ],
     address: Dashboard = None,
     name: Annotated[str | None, typer.Option(help="Id of the job [COMMAND-TIME].")] = None,

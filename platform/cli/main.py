@@ -108,7 +108,8 @@ app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 app.command(epilog=jobs.SUBMIT_EPILOG)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
-    app.command()(_command)
+    _lines = (f"  {line}" for line in jobs.EPILOGS[_command.__name__])
+    app.command(epilog="\n\n".join(["Examples:", *_lines]))(_command)
 
 
 @app.command()

@@ -154,8 +154,8 @@ def test_what_is_wrong_is_said_in_a_sentence(
 def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str]
 ) -> None:
-    sets = [*tiny, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=2000"]
-    sets = [item for item in sets if not item.startswith("train.validate_every")]
+    changed = ["workers.count=1", "workers.cpus=0.5", "train.outer_steps=2000"]
+    sets = [*tiny, *changed, "train.validate_every=0"]
     sent = runner("submit", "--name", "long", "--", "train", *arguments(sets))
     assert sent.returncode == 0, sent.stderr
     twice = runner("submit", "--name", "long", "--", "train", *arguments([*sets, "seed=1"]))
@@ -173,6 +173,10 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     resumed = runner("submit", "--name", "longer", "--wait", *more)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert summary_of(run)["tested_step"] >= steps
+
+    joined = runner("evaluate", run, "--address", "auto")
+    assert joined.returncode == 0, joined.stderr
+    assert "the Ray cluster at auto" in joined.stdout
 
     running = runner("submit", "--name", "last", "--", "train", *arguments(sets))
     assert running.returncode == 0, running.stderr
