@@ -1,6 +1,7 @@
 """One outer step on many workers that only sleep: where does the learner become the bottleneck?
 
-    python benchmarks/large_cluster.py
+    python benchmarks/large_cluster.py --alone     # the learner without Ray, in CPU time
+    python benchmarks/large_cluster.py             # whole steps
 
 Pool, dispatch, roster and learner are metaray's own. A simulated worker sleeps for the time that
 its shard would take and returns a gradient of real size; all simulated workers are threads of a few
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from math import ceil, sqrt
 from statistics import median
 from threading import Semaphore
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from metaray.cluster.connect import connected
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.config import RunConfig
 from metaray.platform.config_io import load_config
+from metaray.platform.learner import MetaLearner
 from metaray.platform.loop import train_orders
 from metaray.platform.messages import FlatState, ShardReport, TrainOrder
 from metaray.platform.session import open_data
@@ -118,13 +120,8 @@ def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainOrder]) -> Any
     return answer
 
 
-def measure(name: str, workers: int, steps: int) -> list[Row]:
-    import ray
-
-    from metaray.platform import roster
-    from metaray.platform.ray_pool import RayPool
-
-    config = load_config(
+def settings(name: str, workers: int) -> RunConfig:
+    return load_config(
         None,
         [
             f"model.name={SIZES[name][0]}",
@@ -136,6 +133,37 @@ def measure(name: str, workers: int, steps: int) -> list[Row]:
             "train.validate_every=0",
         ],
     )
+
+
+def alone(name: str, shards: int, steps: int) -> Row:
+    """What an update costs the learner's own thread, whatever else the machine does."""
+    config = settings(name, shards)
+    learner = MetaLearner(config)
+    result = ShardReport(
+        num_tasks=TASKS, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
+    )
+    sums = [np.full(learner.state().size, 1e-6, np.float32) for _ in range(shards)]
+    seconds = []
+    for step in range(steps + 1):
+        orders = train_orders(step, config.train)
+        started = process_time()
+        learner.update(orders, *sums, *[result] * shards)
+        seconds.append(process_time() - started)
+    return {
+        "numbers": len(sums[0]),
+        "shards": shards,
+        "CPU ms of an update": 1000 * median(seconds[1:]),
+        "received MB": sum(one.nbytes for one in sums) / 1e6,
+    }
+
+
+def measure(name: str, workers: int, steps: int) -> list[Row]:
+    import ray
+
+    from metaray.platform import roster
+    from metaray.platform.ray_pool import RayPool
+
+    config = settings(name, workers)
     blueprint = Blueprint(config, open_data(config))
     size = sum(layout.size for layout in blueprint.layouts)
     roster.start_worker, hosts = simulate(size, workers)
@@ -180,7 +208,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="outer steps per figure")
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--most", type=int, default=256, help="workers")
+    parser.add_argument("--alone", action="store_true", help="only the learner, without Ray")
     arguments = parser.parse_args()
+    if arguments.alone:
+        alone_rows = [
+            alone(name, shards, arguments.steps)
+            for name in arguments.sizes
+            for shards in SIZES[name][1]
+        ]
+        report("learner_alone", alone_rows, steps=arguments.steps)
+        return
     with connected("local", metaray):
         rows = [
             row

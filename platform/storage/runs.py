@@ -74,8 +74,11 @@ def existing_run(run: str, notify: Notify) -> Iterator[Kept]:
         return
     place, local = Place.open(run), _local_copy(run)
     found = place.files()
-    ahead = (local / "config.json").exists() and _newest(_names(local)) > _newest(found)
-    if not ahead and "config.json" not in found:
+    is_there = "config.json" in found
+    ahead = (local / "config.json").exists() and (
+        not is_there or _newest(_names(local)) > _newest(found)
+    )
+    if not ahead and not is_there:
         raise InputError(
             f"{run} is not a run directory ({'no config.json' if found else 'nothing is there'}): "
             "give the --out of a run"

@@ -61,11 +61,13 @@ def test_a_run_over_two_nodes_is_warned_and_saves(
         shell = subprocess.Popen(["bash", script], env=job, stdout=log, stderr=log)
         metrics = tmp_path / "run" / "metrics.jsonl"
         started = []
-        while shell.poll() is None and not (metrics.exists() and metrics.stat().st_size):
-            started = psutil.Process(shell.pid).children(recursive=True)
-            time.sleep(0.5)
-        shell.send_signal(signal.SIGTERM)
-        code = shell.wait(timeout=120)
+        try:
+            while shell.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+                started = psutil.Process(shell.pid).children(recursive=True)
+                time.sleep(0.5)
+        finally:
+            shell.send_signal(signal.SIGTERM)
+            code = shell.wait(timeout=120)
     told = (tmp_path / "log").read_text()
     assert code == 130, told[-3000:]
     assert "with a checkpoint: continue with" in told

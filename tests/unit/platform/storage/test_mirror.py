@@ -82,8 +82,15 @@ def test_a_copy_that_was_never_sent_is_taken_up(tmp_path: Path, notes: list[str]
     put(folder, config="{}", checkpoint_1="one", checkpoint_2="two")  # as left by a power cut
     with existing_run(uri, notes.append) as kept:
         assert (kept.folder / checkpoint(2)).exists()
-    assert checkpoint(2) in Place.open(uri).files()
+    place = Place.open(uri)
+    assert checkpoint(2) in place.files()
     assert "ahead" in notes[0]
+    for name in place.files():
+        place.delete(name)
+    put(folder, config="{}")  # as left by one that had no checkpoint yet
+    with existing_run(uri, notes.append):
+        pass
+    assert set(place.files()) == {"config.json"}
 
 
 def test_a_taken_place_is_refused(root: str, notes: list[str]) -> None:
