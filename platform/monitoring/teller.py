@@ -91,7 +91,7 @@ class Teller:
             yield
         except BaseException as error:
             failed = isinstance(error, Exception) and not isinstance(error, Stopped)
-            if str(error):
+            if isinstance(error, Exception):
                 self.note(str(error))
             self._finish("failed" if failed else "stopped")
             raise
