@@ -132,6 +132,7 @@ def main() -> None:
         *(f"data.{key}={value}" for key, value in DATA.items()),
         f"data.split_ratio={list(SHARES)}",
         "model.width=32",
+        "data.channels=3",
         "task.ways=4",
         "task.shots=5",
         "train.validate_every=0",
