@@ -30,11 +30,10 @@ ALONE = "alone"
 TERMS = {
     "response": ["job.soft_weight=0.9", "job.label_weight=0.1"],
     "hints": ["job.soft_weight=0", "job.label_weight=1", "job.hint_weight=1"],
-    "attention": ["job.soft_weight=0", "job.label_weight=1", "job.attention_weight=1000"],
-    "response and attention": [
-        "job.soft_weight=0.9",
-        "job.label_weight=0.1",
-        "job.attention_weight=1000",
+    "attention, weight 100": [
+        "job.soft_weight=0",
+        "job.label_weight=1",
+        "job.attention_weight=100",
     ],
 }
 FEW = 20

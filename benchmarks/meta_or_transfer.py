@@ -3,7 +3,7 @@
     python benchmarks/meta_or_transfer.py --out runs/meta_or_transfer
 
 The ten classes of the CIFAR-10 pictures are divided into five to train on, one that nothing is
-chosen by, and four for the test (``random`` split, seed 0). ProtoNet and MAML are meta-trained on
+chosen by, and four for the test (``random`` split, seed 0). ProtoNet is meta-trained on
 episodes of the five; MoCo and a supervised network learn from the same pictures as mini-batches,
 and their encoders are then tested without meta-training. All networks have four blocks of 32
 channels, pictures have 16 pixels, and every test is on the same 4-way episodes.
@@ -30,6 +30,7 @@ ARCHIVE = SHARED_DATA / "cifar10_images.zip"
 DATA = {"name": "folder", "root": str(ARCHIVE), "image_size": 16}
 SHARES = (0.5, 0.1, 0.4)
 SHOTS = (1, 5, 10, 20, 50)
+META = ("protonet",)
 ENTRIES = {
     "moco_centroid": ("moco", "protonet"),
     "moco_linear": ("moco", "baseline"),
@@ -131,6 +132,7 @@ def main() -> None:
         *(f"data.{key}={value}" for key, value in DATA.items()),
         f"data.split_ratio={list(SHARES)}",
         "model.width=32",
+        "data.channels=3",
         "task.ways=4",
         "task.shots=5",
         "train.validate_every=0",
@@ -140,12 +142,12 @@ def main() -> None:
     shutil.rmtree(out / "compare", ignore_errors=True)
     command = "from metaray.platform.cli.main import run; run()"
     words = [sys.executable, "-W", "ignore", "-c", command, "compare", *entry_files(out, cells)]
-    words += ["--methods", "protonet,maml", "--steps", str(arguments.steps)]
+    words += ["--methods", ",".join(META), "--steps", str(arguments.steps)]
     words += ["--seeds", str(arguments.seeds), "--shots", ",".join(map(str, SHOTS))]
     words += ["--ways", "4", "--curve-episodes", str(arguments.episodes)]
     words += ["--out", str(out / "compare"), "--parallel", "2"]
     subprocess.run([*words, *(p for item in common for p in ("--set", item))], check=True)
-    names = [*ENTRIES, "protonet", "maml"]
+    names = [*ENTRIES, *META]
     rows = [row_of(name, out / "compare" / "runs" / name) for name in names]
     minutes = {name: round(cell.core_minutes, 2) for name, cell in cells.items()}
     report(

@@ -55,7 +55,7 @@ def make_plan(
     unique_names([name for name, _ in configs])
     if reference is not None and reference not in dict(configs):
         raise InputError(_unknown("--reference", reference, dict(configs)))
-    notes, alike = _made_alike(configs)
+    notes, alike = _made_alike(_in_channels_of_starts(configs))
     entries = tuple(
         Entry(name=name, config=_on_its_device(name, budget.applied(config)))
         for name, config in alike
@@ -95,6 +95,15 @@ def _unknown(option: str, found: str, known: Iterable[str]) -> str:
     near = get_close_matches(found, list(known), n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"{option} {found!r} is not one of {', '.join(known)}{hint}"
+
+
+def _in_channels_of_starts(configs: list[tuple[str, RunConfig]]) -> list[tuple[str, RunConfig]]:
+    """Entries that leave the channels of pictures to the data see those of an encoder's entry."""
+    said = {config.data.channels for _, config in configs} - {None}
+    if len(said) != 1:
+        return configs
+    (channels,) = said
+    return [(name, override(config, [f"data.channels={channels}"])) for name, config in configs]
 
 
 def _made_alike(

@@ -52,6 +52,16 @@ def test_all_is_what_can_learn_the_data() -> None:
         make_plan([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
 
 
+def test_all_see_pictures_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:
+    """An entry with init.checkpoint says them, as its network has them; others leave them open."""
+    encoder = written(tmp_path / "encoder.toml", "[data]\nchannels = 1\n")
+    plan = make_plan([encoder], "protonet", small, budget=STEPS)
+    assert [entry.config.data.channels for entry in plan.entries] == [1, 1]
+    colour = written(tmp_path / "colour.toml", "[data]\nchannels = 3\n")
+    with pytest.raises(InputError, match="data.channels is 1 in one and 3 in the other"):
+        make_plan([encoder, colour], None, small, budget=STEPS)
+
+
 def test_what_a_user_sets_is_not_changed_behind_his_back(small: list[str], tmp_path: Path) -> None:
     mine = written(tmp_path / "mine.toml", "[data]\nrotations = 'all'\n")
     with pytest.raises(InputError, match=r"cannot be compared: data.rotations is all .* train"):
