@@ -127,13 +127,16 @@ def row_of(source: str, method: str, folders: list[Path]) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pictures", choices=["all", "sampled"], default="all")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--source", nargs="*", default=["usps", "mnist"], choices=["usps", "mnist"])
     parser.add_argument("--set", action="append", default=[], help="a setting of all cells")
     parser.add_argument("--name", default="domains", help="of the file of results")
+    parser.add_argument(
+        "--finished", action="store_true", help="report what is there, train nothing"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/domains"))
     arguments = parser.parse_args()
     common = [*SETTINGS, f"train.steps={arguments.steps}", *arguments.set]
@@ -143,12 +146,13 @@ def main() -> None:
         if not digits.exists():
             write_digits(digits, arguments.pictures, seed)
         folder = folder_of(arguments.out, source, method, seed)
-        if not (folder / "summary.json").exists():
+        if not (arguments.finished or (folder / "summary.json").exists()):
             train(folder, [*settings(method, source, seed, digits), *common])
-    rows = [
-        row_of(source, method, [folder_of(arguments.out, source, method, s) for s in seeds])
-        for source, method in product(arguments.source, arguments.methods)
-    ]
+    rows = []
+    for source, method in product(arguments.source, arguments.methods):
+        folders = [folder_of(arguments.out, source, method, seed) for seed in seeds]
+        if done := [folder for folder in folders if (folder / "summary.json").exists()]:
+            rows.append(row_of(source, method, done))
     report(arguments.name, rows, pictures=arguments.pictures, settings=common)
 
 
