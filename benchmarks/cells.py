@@ -18,7 +18,6 @@ from rich.console import Console
 from scipy.stats import t
 
 from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.run_directory import RunDirectory
 
 _AT_ONCE = 2
 _CORE_SECONDS = "core_seconds"  # of all of the job, tests too
@@ -35,7 +34,7 @@ class Cell:
     @property
     def is_done(self) -> bool:
         """Whether it ran to its end."""
-        return (self.folder / _CORE_SECONDS).exists()
+        return (self.folder / ("summary.json" if self.tested else _CORE_SECONDS)).exists()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -95,20 +94,15 @@ def over_seeds(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _compute(cell: Cell) -> Cell:
-    """As ``metaray transfer``, but for the report."""
+    """In this process, with nobody looking on."""
     from metaray.platform.transfer import session, trial
-    from metaray.platform.transfer.compute import compute
     from metaray.platform.transfer.config_io import load_transfer_config
-    from metaray.platform.transfer.results import write_summary
 
     shutil.rmtree(cell.folder, ignore_errors=True)  # of a benchmark that was interrupted
     config = load_transfer_config(None, cell.sets)
     quiet, before = TerminalMonitor(Console(quiet=True)), process_time()
     if cell.tested:
-        job = session.start(config, cell.folder, "local", quiet)
-        compute(job.plan, job.blueprint, job.run, job.store, job.address, job.monitor)
-        last = session.newest(RunDirectory(cell.folder))
-        write_summary(job.run, job.plan, job.blueprint, last, {})
+        session.train(config, cell.folder, "local", quiet)
     else:
         trial.train_alone(config, cell.folder, quiet)
     (cell.folder / _CORE_SECONDS).write_text(str(process_time() - before))

@@ -2,36 +2,28 @@
 
     python benchmarks/domains.py --out runs/domains
 
-Each cell is ``metaray transfer dann`` in this process, on one thread. The settings are the
-defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS and a network of 32
-channels; nothing is chosen by labels of the target, and the weights tested are the last. Of MNIST
-there are the 10,000 pictures of its test part, of which 2,000 are tested; of USPS its published
+Each cell is ``metaray transfer dann`` in one process of one thread, two of them at once. The
+settings are the defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS and
+a network of 32 channels, and the weights tested are the last. Of MNIST there are the 10,000 pictures of its test part, of which 2,000 are tested; of USPS its published
 parts. A tenth of what is left of both is for validation, of the target in vain.
 
 ``--pictures sampled`` shows training 2,000 pictures of MNIST and 1,800 of USPS, drawn by the seed,
 as many as in the paper whose figures are compared with. A finished cell under ``--out`` is not
-computed again, so several processes can share the work (``--source usps`` and ``--source mnist``).
+computed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from cells import Cell, run
 from common import SHARED_DATA, Row, report
-from rich.console import Console
-
-from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.transfer import session
-from metaray.platform.transfer.compute import compute
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.results import write_summary
 
 METHODS = {
     "DANN": ["job.adaptation=dann"],
@@ -96,17 +88,6 @@ def settings(method: str, source: str, seed: int, digits: Path) -> list[str]:
     ]
 
 
-def train(folder: Path, sets: list[str]) -> None:
-    """One cell, without its report."""
-    shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was interrupted
-    monitor = TerminalMonitor(Console(), folder.name)
-    config = load_transfer_config(None, ["job.name=dann", *sets])
-    job = session.start(session.prepared(config, "local"), folder, "local", monitor)
-    if compute(job.plan, job.blueprint, job.run, job.store, monitor):
-        raise SystemExit("stopped")
-    write_summary(job.run, job.plan, job.blueprint, session.newest(job.run), {})
-
-
 def row_of(source: str, method: str, folders: list[Path]) -> Row:
     found: list[dict[str, Any]] = [
         json.loads((folder / "summary.json").read_text()) for folder in folders
@@ -141,13 +122,15 @@ def main() -> None:
     arguments = parser.parse_args()
     common = [*SETTINGS, f"train.steps={arguments.steps}", *arguments.set]
     seeds = range(arguments.seeds)
+    cells = []
     for method, seed, source in product(arguments.methods, seeds, arguments.source):
         digits = (arguments.out / f"digits-{seed}").absolute()
         if not digits.exists():
             write_digits(digits, arguments.pictures, seed)
-        folder = folder_of(arguments.out, source, method, seed)
-        if not (arguments.finished or (folder / "summary.json").exists()):
-            train(folder, [*settings(method, source, seed, digits), *common])
+        sets = ("job.name=dann", *settings(method, source, seed, digits), *common)
+        cells.append(Cell(folder_of(arguments.out, source, method, seed), sets))
+    if not arguments.finished:
+        run(cells)
     rows = []
     for source, method in product(arguments.source, arguments.methods):
         folders = [folder_of(arguments.out, source, method, seed) for seed in seeds]

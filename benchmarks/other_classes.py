@@ -15,27 +15,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from cells import Cell, run
 from common import SHARED_DATA, Row, report
-from rich.console import Console
 
 from metaray.platform.blueprint import Blueprint
 from metaray.platform.config_io import load_config
 from metaray.platform.evaluation import evaluate
-from metaray.platform.monitor import TerminalMonitor
 from metaray.platform.pool import LocalPool
 from metaray.platform.session import flat_state, open_data
 from metaray.platform.start_from_run import start_from_run
-from metaray.platform.transfer import session
-from metaray.platform.transfer.compute import compute
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.results import write_summary
 
 START, ALONE = "source only", "source only, continued"
 METHODS = {START: "none", ALONE: "none", "DANN": "dann", "CORAL": "coral", "MMD": "mmd"}
@@ -57,20 +51,14 @@ def folder_of(out: Path, method: str, seed: int) -> Path:
 
 
 def adapt(folder: Path, method: str, seed: int, sets: list[str]) -> None:
-    """Train a cell, without its report."""
-    shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was interrupted
-    monitor = TerminalMonitor(Console(), folder.name)
+    """Train a cell, unless it is there."""
     glyphs = ["data.name=glyphs"]
     omniglot = ["target.name=omniglot", f"target.root={_OMNIGLOT}", "target.split=alphabet"]
     job_is = ["job.name=dann", f"job.adaptation={METHODS[method]}", "job.target_classes=other"]
     settings = [*job_is, *glyphs, *omniglot, f"seed={seed}", "workers.count=0", *sets]
     if method != START:
         settings.append(f"init.checkpoint={folder_of(folder.parent, START, seed)}")
-    config = load_transfer_config(None, settings)
-    job = session.start(session.prepared(config, "local"), folder, "local", monitor)
-    if compute(job.plan, job.blueprint, job.run, job.store, monitor):
-        raise SystemExit("stopped")
-    write_summary(job.run, job.plan, job.blueprint, session.newest(job.run), {})
+    run([Cell(folder, tuple(settings))])
 
 
 def few_shot(encoder: Path, episodes: int) -> dict[str, Scores]:
@@ -137,8 +125,7 @@ def main() -> None:
     for seed, method in product(range(arguments.seeds), (START, ALONE, *arguments.methods)):
         folder = folder_of(arguments.out, method, seed)
         cells.setdefault(method, []).append(folder)
-        if not (folder / "summary.json").exists():
-            adapt(folder, method, seed, common)
+        adapt(folder, method, seed, common)
         if not (folder / FEW_SHOT).exists():
             found = few_shot(folder, arguments.episodes)
             (folder / FEW_SHOT).write_text(json.dumps(found))

@@ -121,7 +121,7 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
     """Both figures again, by scikit-learn, on features that the checkpoints hold."""
     sets = ["job.name=moco", "job.queue_size=16", "train.validate_every=2", "train.steps=2"]
     config = load_transfer_config(None, [*squares, *sets])
-    job = session.start(config, tmp_path / "run", "local", QUIET)
+    job = session.start(session.prepared(config, "local"), tmp_path / "run", "local", QUIET)
 
     def features(part: Part) -> tuple[np.ndarray, np.ndarray]:
         examples, checkpoint = job.blueprint.domains.source, session.newest(job.run)
