@@ -3,9 +3,10 @@
     python benchmarks/domains.py --out runs/domains
 
 Each cell is ``metaray transfer dann`` in one process of one thread, two of them at once. The
-settings are the defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS and
-a network of 32 channels, and the weights tested are the last. Of MNIST there are the 10,000 pictures of its test part, of which 2,000 are tested; of USPS its published
-parts. A tenth of what is left of both is for validation, of the target in vain.
+settings are the defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS
+and a network of 32 channels; the weights tested are the last. Of MNIST there are the 10,000
+pictures of its test part, of which 2,000 are tested; of USPS its published parts. A tenth of what
+is left of both is for validation, of the target in vain.
 
 ``--pictures sampled`` shows training 2,000 pictures of MNIST and 1,800 of USPS, drawn by the seed,
 as many as in the paper whose figures are compared with. A finished cell under ``--out`` is not
