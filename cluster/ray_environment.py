@@ -24,15 +24,15 @@ def started_here() -> str:
     """The address of the cluster that ``ray start`` began on this machine.
 
     Ray's own search would also find a Ray that is embedded in another program, and waits minutes
-    for an answer from it.
+    for an answer from it; and its note of a cluster outlives the cluster.
 
     Raises:
-        ClusterError: none was.
+        ClusterError: none was, or it has ended.
     """
     from ray._private.services import find_bootstrap_address
 
     address = find_bootstrap_address(None)
-    if not address:
+    if not address or _why_closed(address):
         raise ClusterError(
             "no Ray cluster was started on this machine: start one with metaray cluster up, name "
             "one with --address HOST:PORT, or leave out --address to run on this machine"
@@ -52,18 +52,26 @@ def given_token() -> str | None:
 
 def check_reachable(address: str) -> None:
     """Raise a ClusterError where a port is closed; Ray itself would try for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    _, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         raise ClusterError(
             f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
         )
+    if reason := _why_closed(address):
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({reason}): check that it runs, or leave out "
+            "--address to run on this machine"
+        )
+
+
+def _why_closed(address: str) -> str | None:
+    """The system's reason; None if something listens there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         knock(host.strip("[]"), int(port))
     except OSError as error:
-        raise ClusterError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}): check that it runs, "
-            "or leave out --address to run on this machine"
-        ) from error
+        return error.strerror or str(error)
+    return None
 
 
 def knock(host: str, port: int) -> None:
