@@ -86,15 +86,23 @@ def _start_head(shape: ClusterShape) -> LocalCluster:
 
 
 def _complete(cluster: LocalCluster) -> LocalCluster:
-    """Wait for the head, start the worker nodes that are missing and wait for them."""
+    """Wait for the head, then start the worker nodes that are missing.
+
+    One after the other: Ray gives a node 30 s to start, which many at once would not meet.
+    """
     web = cluster.dashboard_url.removeprefix("http://")
     _wait(cluster, lambda: _answers(cluster.address) and _answers(web), "the head")
     cluster = replace(cluster, nodes=tuple(node for node in cluster.nodes if node.is_up))
     for index in range(1, 1 + cluster.shape.workers):
         if all(node.index != index for node in cluster.nodes):
             cluster = _start_node(cluster, index, f"--address={cluster.address}")
-    _wait(cluster, lambda: len(cluster.dashboard.nodes()) >= len(cluster.nodes), "its nodes")
+            _wait_for_nodes(cluster)
+    _wait_for_nodes(cluster)
     return cluster
+
+
+def _wait_for_nodes(cluster: LocalCluster) -> None:
+    _wait(cluster, lambda: len(cluster.dashboard.nodes()) >= len(cluster.nodes), "its nodes")
 
 
 def _start_node(cluster: LocalCluster, index: int, *arguments: str) -> LocalCluster:
