@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,7 +23,7 @@ class Nodes:
         self.environment = environment | {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # nodes with one address
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_timeout_ms": "1000",
         }
@@ -32,7 +31,8 @@ class Nodes:
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp"))
-        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
+        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}",
+                f"--ray-client-server-port={free_port()}"]  # fmt: skip
         self._start(*head)
         wait_for_port(port)
 
@@ -49,8 +49,8 @@ class Nodes:
         return added
 
     def _start(self, *arguments: str) -> Process:
-        ray = str(Path(COMMAND[0]).with_name("ray"))
-        command = [ray, "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1"]
+        node_of = [COMMAND[0], "-m", "metaray.cluster.loopback_node", "start", "--block"]
+        command = [*node_of, "--num-cpus=1", "--node-ip-address=127.0.0.1"]
         quiet = subprocess.DEVNULL
         node = subprocess.Popen(
             [*command, *arguments], env=self.environment, stdout=quiet, stderr=quiet

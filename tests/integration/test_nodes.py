@@ -11,7 +11,7 @@ from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[att
 from nodes import cluster, end, parts_of
 from runs import output_of, training, wait_for_step
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = ["train.outer_steps=300", "train.validate_every=150", "train.checkpoint_every=20"]
 
 
