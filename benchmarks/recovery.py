@@ -24,7 +24,7 @@ from common import METARAY, Row, newest_checkpoint, options, report
 
 from metaray.platform.monitoring.status import Status
 
-STEPS, SHARD = 400, 8
+STEPS, SHARD = 160, 8
 SETTINGS = [
     "train.schedule=constant", "train.validate_every=0", "train.checkpoint_every=25",
     f"train.outer_steps={STEPS}", f"train.shard_size={SHARD}", "evaluate.num_episodes=2",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from time import perf_counter
+from itertools import count
+from time import perf_counter, sleep
 from typing import Any
 
 from metaray.platform.blueprint import Blueprint
@@ -162,14 +163,22 @@ class TrainingLoop:
             self._save()  # so that even the first interval can be resumed
 
     def _replace_learner(self, error: LearnerLostError) -> None:
-        self._learners_lost += 1
+        """Go on with another one; where its node was lost, Ray may place that one there too."""
         limit = self._blueprint.config.workers.max_restarts
-        if self._learners_lost > limit:
-            raise WorkersLostError(
-                f"lost the learner {self._learners_lost} times (workers.max_restarts = {limit}; "
-                f"the last: {error}): look for lack of memory, then continue with --resume"
-            ) from error
-        self._rewind()
+        for attempt in count(1):
+            self._learners_lost += 1
+            if self._learners_lost > limit:
+                raise WorkersLostError(
+                    f"lost the learner {self._learners_lost} times (workers.max_restarts = {limit};"
+                    f" the last: {error}): look for lack of memory, then continue with --resume"
+                ) from error
+            try:
+                self._rewind()
+            except LearnerLostError as again:
+                error = again
+                sleep(attempt)
+            else:
+                break
         self._hooks.notify(f"the learner was lost and continues from step {self._step}")
 
     def _wall_s(self) -> float:
