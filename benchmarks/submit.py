@@ -17,11 +17,12 @@ import subprocess
 import sys
 from time import sleep, time
 
+from common import METARAY, options
+
 from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient
 from metaray.cluster.local_cluster import running_cluster
 
-COMMAND = [sys.executable, "-c", "from metaray.platform.cli.main import run; run()"]
 SETTINGS = [
     "data.num_classes=200", "data.image_size=16", "model.width=8", "train.outer_steps=2",
     "train.meta_batch_size=4", "train.validate_every=0", "evaluate.num_episodes=4",
@@ -33,9 +34,8 @@ def once(client: JobClient) -> tuple[float, float, float]:
     """Accepted, settings written, first step: seconds since the command was given."""
     name = f"time-{secrets.token_hex(4)}"
     log = home() / "runs" / name / "metrics.jsonl"
-    sets = [word for setting in SETTINGS for word in ("--set", setting)]
     begun = time()
-    command = [*COMMAND, "submit", "--name", name, "--", "train", *sets]
+    command = [*METARAY, "submit", "--name", name, "--", "train", *options(SETTINGS)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not log.exists() or not log.stat().st_size:
             sleep(0.02)

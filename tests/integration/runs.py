@@ -31,9 +31,9 @@ def output_of(folder: Path) -> str:
     return folder.with_suffix(".log").read_text()
 
 
-def wait_for_step(folder: Path, step: int) -> None:
+def wait_for_step(folder: Path, step: int, within_s: float = 120.0) -> None:
     log = folder / "metrics.jsonl"
-    deadline = monotonic() + 120
+    deadline = monotonic() + within_s
     while not log.exists() or log.read_text().count("\n") < step:
         assert monotonic() < deadline, "the run did not come that far"
         sleep(0.02)

@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic, sleep
 
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
+from runs import wait_for_step
 
 pytestmark = [pytest.mark.ray]
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -63,14 +63,6 @@ def cluster(runner: Runner, home: Path) -> Iterator[dict[str, object]]:
 def processes_of(cluster: dict[str, object]) -> list[psutil.Process]:
     leaders = [psutil.Process(node["mark"]["pid"]) for node in cluster["nodes"]]  # type: ignore[attr-defined]
     return [part for one in leaders for part in (one, *one.children(recursive=True))]
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    deadline = monotonic() + LONG_S
-    log = folder / "metrics.jsonl"
-    while not log.exists() or log.read_text().count("\n") < step:
-        assert monotonic() < deadline, "the job does not train"
-        sleep(0.2)
 
 
 @pytest.mark.timeout(600)
@@ -161,7 +153,7 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     twice = runner("submit", "--name", "long", "--", "train", *arguments([*sets, "seed=1"]))
     assert twice.returncode == 2
     run = home / "runs" / "long"
-    wait_for_step(run, 3)
+    wait_for_step(run, 3, LONG_S)
     stopped = runner("stop", "long")
     assert "stopped" in stopped.stdout, stopped.stderr
     steps = (run / "metrics.jsonl").read_text().count("\n")
@@ -180,7 +172,7 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
 
     running = runner("submit", "--name", "last", "--", "train", *arguments(sets))
     assert running.returncode == 0, running.stderr
-    wait_for_step(home / "runs" / "last", 3)
+    wait_for_step(home / "runs" / "last", 3, LONG_S)
     parts = processes_of(cluster)
     down = runner("cluster", "down")
     assert "stopping job last" in down.stdout
