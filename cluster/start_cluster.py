@@ -90,9 +90,9 @@ def _complete(cluster: LocalCluster) -> LocalCluster:
 
     One after the other: Ray gives a node 30 s to start, which many at once would not meet.
     """
+    cluster = replace(cluster, nodes=tuple(node for node in cluster.nodes if node.is_up))
     web = cluster.dashboard_url.removeprefix("http://")
     _wait(cluster, lambda: _answers(cluster.address) and _answers(web), "the head")
-    cluster = replace(cluster, nodes=tuple(node for node in cluster.nodes if node.is_up))
     for index in range(1, 1 + cluster.shape.workers):
         if all(node.index != index for node in cluster.nodes):
             cluster = _start_node(cluster, index, f"--address={cluster.address}")

@@ -13,4 +13,4 @@ def cause_of(error: RayTaskError) -> Exception:
 
 def first_line(error: Exception) -> str:
     """The gist of Ray's long messages."""
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

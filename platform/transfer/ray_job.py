@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from metaray.algorithms.errors import InputError
@@ -22,7 +21,7 @@ from metaray.platform.transfer.blueprint import Plan
 from metaray.platform.transfer.config import TransferWorkersConfig
 
 _POLL_S = 0.2
-_SETTINGS = {
+_SETTINGS = {  # which Ray Train reads from the environment
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a lost worker is noticed
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
@@ -31,7 +30,7 @@ _SETTINGS = {
 
 @contextmanager
 def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None]:
-    """Ray for the time of the block, with what Ray Train reads from the environment.
+    """Ray for the time of the block.
 
     Raises:
         InputError: the cluster has no room for the workers.
@@ -40,7 +39,7 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
     import metaray
     from metaray.cluster.connect import connected
 
-    with connected(address, metaray), _environment(workers):
+    with connected(address, metaray):
         check_room(workers)
         yield
 
@@ -53,52 +52,61 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
     """
     import ray
 
-    from metaray.platform.transfer.ray_keeper import start_keeper
+    from metaray.platform.transfer.ray_keeper import on_this_node, start_keeper
 
     keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
-    fit = _Fit(plan, keeper)
-    fit.start()
+    fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
+    outcome = fit.remote(plan, keeper)
     asked_to_stop = False
     workers: list[WorkerState] = []
     with observer.among(lambda: [*workers]):
-        while fit.is_alive():
-            fit.join(_POLL_S)
+        while not ray.wait([outcome], timeout=_POLL_S)[0]:
             workers[:] = _tell(keeper, watch)
             if watch.stop_requested() and not asked_to_stop:
                 asked_to_stop = True
                 ray.get(keeper.stop.remote())
         _tell(keeper, watch)
     ray.get(keeper.close.remote())
-    return fit.stopped()
+    return _result(outcome)
 
 
-class _Fit(Thread):
-    """``TorchTrainer.fit`` in a thread: in the main one it would take Ctrl-C for itself."""
+def _fit(plan: Plan, keeper: Any) -> bool:
+    """``TorchTrainer.fit`` as a task, which ends with the driver's connection to Ray.
 
-    def __init__(self, plan: Plan, keeper: Any) -> None:
-        super().__init__(daemon=True)
-        self._plan = plan
-        self._keeper = keeper
-        self._result: Any = None
-        self._error: Exception | None = None
+    In the driver it would take Ctrl-C for itself, and in a thread there it would still talk to Ray
+    while the driver leaves, which ends the process without a word.
+    """
+    from metaray.platform.ray_errors import first_line
 
-    def run(self) -> None:
-        """Until the workers are done or lost too often."""
-        with tempfile.TemporaryDirectory(prefix="metaray-") as storage:
-            try:
-                self._result = _trainer(self._plan, self._keeper, Path(storage)).fit()
-            except Exception as error:
-                self._error = error
+    start_timeout_s = plan.config.workers.start_timeout_s
+    os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
+    with tempfile.TemporaryDirectory(prefix="metaray-") as storage:
+        try:
+            return bool(_trainer(plan, keeper, Path(storage)).fit().return_value)
+        except Exception as error:
+            raise WorkersLostError(
+                f"Ray Train gave up ({first_line(error)}; workers.max_restarts = "
+                f"{plan.config.workers.max_restarts}): look for lack of memory or room, then "
+                "continue with --resume"
+            ) from None
 
-    def stopped(self) -> bool:
-        """Whether training ended since it was asked to."""
-        if self._error is None:
-            return bool(self._result.return_value)
-        limit = self._plan.config.workers.max_restarts
+
+def _result(outcome: Any) -> bool:
+    """Of the task."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    from metaray.platform.ray_errors import cause_of, first_line
+
+    try:
+        return bool(ray.get(outcome))
+    except RayTaskError as error:
+        raise cause_of(error) from None
+    except RayError as error:
         raise WorkersLostError(
-            f"Ray Train gave up ({_gist(self._error)}; workers.max_restarts = {limit}): look for "
-            "lack of memory or room, then continue with --resume"
-        ) from self._error
+            f"the process that leads Ray Train died ({first_line(error)}): look for lack of "
+            "memory, then continue with --resume"
+        ) from error
 
 
 def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
@@ -162,22 +170,6 @@ def _needs(workers: ComputeConfig) -> dict[str, float]:
     return {kind: need for kind, need in needs.items() if need}
 
 
-@contextmanager
-def _environment(workers: ComputeConfig) -> Iterator[None]:
-    """What Ray Train reads from the environment, which is put back."""
-    values = _SETTINGS | {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(workers.start_timeout_s)}
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-
-
 def _tell(keeper: Any, watch: TrainingWatch) -> list[WorkerState]:
     """Show what is new; raise what the job failed of. The workers, as they are now."""
     import ray
@@ -192,7 +184,3 @@ def _tell(keeper: Any, watch: TrainingWatch) -> list[WorkerState]:
     if news.failure is not None:
         raise news.failure
     return news.workers
-
-
-def _gist(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -121,6 +121,11 @@ class RemoteKeeper:
 
 def start_keeper(run: RunDirectory, shapes: str, keep: int) -> Any:
     """A handle of the actor. It takes no CPU: it works while workers compute."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(KeeperActor).options(num_cpus=0, max_restarts=0, scheduling_strategy=here)
+    place = on_this_node()
+    actor = ray.remote(KeeperActor).options(num_cpus=0, max_restarts=0, scheduling_strategy=place)
     return actor.remote(run.path, shapes, keep)
+
+
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Where the driver is."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -54,15 +55,21 @@ def cluster(runner: Runner, home: Path) -> Iterator[dict[str, object]]:
     up = runner("cluster", "up", "--workers", 1, "--cpus", 2)
     assert up.returncode == 0, up.stderr
     try:
-        yield json.loads((home / "cluster" / "cluster.json").read_text())
+        yield noted(home)
     finally:
         down = runner("cluster", "down")
         assert down.returncode == 0, down.stderr
 
 
-def processes_of(cluster: dict[str, object]) -> list[psutil.Process]:
-    leaders = [psutil.Process(node["mark"]["pid"]) for node in cluster["nodes"]]  # type: ignore[attr-defined]
-    return [part for one in leaders for part in (one, *one.children(recursive=True))]
+def noted(home: Path) -> dict[str, object]:
+    note: dict[str, object] = json.loads((home / "cluster" / "cluster.json").read_text())
+    return note
+
+
+def nodes_of(home: Path) -> list[list[psutil.Process]]:
+    """The processes of each node."""
+    leaders = [psutil.Process(node["mark"]["pid"]) for node in noted(home)["nodes"]]  # type: ignore[attr-defined]
+    return [[one, *one.children(recursive=True)] for one in leaders]
 
 
 @pytest.mark.timeout(600)
@@ -72,7 +79,7 @@ def test_a_job_goes_the_whole_way(
     """Up, submit, look, fetch from the same machine and from another, and nothing listens out."""
     again = runner("cluster", "up")
     assert again.returncode == 0
-    assert json.loads((home / "cluster" / "cluster.json").read_text()) == cluster
+    assert noted(home) == cluster
     assert "another shape is up" in runner("cluster", "up", "--workers", 2).stderr
 
     sets = [*tiny, "workers.count=1", "workers.cpus=0.5"]
@@ -108,7 +115,7 @@ def test_a_job_goes_the_whole_way(
     assert "is not empty" in refused.stderr
 
     addresses = set()
-    for process in processes_of(cluster):
+    for process in chain.from_iterable(nodes_of(home)):
         connections = process.net_connections(kind="tcp")
         addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
     assert addresses - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
@@ -118,6 +125,24 @@ def test_a_job_goes_the_whole_way(
     holding = [path for path in files if token.encode() in path.read_bytes()]
     assert holding == [home / "cluster" / "token"]
     assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.timeout(300)
+def test_up_starts_a_lost_node_again(
+    runner: Runner, cluster: dict[str, object], home: Path
+) -> None:
+    head, lost = nodes_of(home)
+    for part in lost:
+        part.kill()
+    psutil.wait_procs(lost)
+    assert "1 of its nodes ended" in runner("cluster", "status").stdout
+    again = runner("cluster", "up")
+    assert again.returncode == 0, again.stderr
+    before, now = (note["nodes"] for note in (cluster, noted(home)))
+    assert now[0] == before[0]  # type: ignore[index]
+    assert len(now) == len(before) == 2  # type: ignore[arg-type]
+    assert "nodes ended" not in runner("cluster", "status").stdout
+    assert all(part.is_running() for part in head)
 
 
 @pytest.mark.timeout(300)
@@ -173,7 +198,7 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     running = runner("submit", "--name", "last", "--", "train", *arguments(sets))
     assert running.returncode == 0, running.stderr
     wait_for_step(home / "runs" / "last", 3, LONG_S)
-    parts = processes_of(cluster)
+    parts = list(chain.from_iterable(nodes_of(home)))
     down = runner("cluster", "down")
     assert "stopping job last" in down.stdout
     assert [part for part in parts if part.is_running()] == []
