@@ -54,25 +54,22 @@ def train(
     from metaray.platform.run_directory import fresh_place
     from metaray.platform.storage.runs import existing_run, new_run
 
-    if resume is not None:
-        if config is not None or out is not None:
-            raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-        from metaray.platform import session
-        from metaray.platform.monitor import TerminalMonitor
-
-        monitor = TerminalMonitor(console)
-        with existing_run(resume, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides or [], address, monitor)
-        print_result(summary, resume)
-        return
-    settings = load_config(config, overrides or [])
-    place = out or fresh_place(f"{settings.method.name}-{settings.data.name}")
+    if resume is None:
+        settings = load_config(config, overrides or [])
+    elif config is not None or out is not None:
+        raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
     from metaray.platform import session  # after the settings: it takes seconds to import
     from metaray.platform.monitor import TerminalMonitor
 
     monitor = TerminalMonitor(console)
-    with new_run(place, monitor.message) as kept:
-        summary = session.train(settings, kept.folder, address, monitor)
+    if resume is not None:
+        place = resume
+        with existing_run(place, monitor.message) as kept:
+            summary = session.resume(kept.folder, overrides or [], address, monitor)
+    else:
+        place = out or fresh_place(f"{settings.method.name}-{settings.data.name}")
+        with new_run(place, monitor.message) as kept:
+            summary = session.train(settings, kept.folder, address, monitor)
     print_result(summary, place)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -87,39 +87,26 @@ def _run(
     from metaray.platform.storage.runs import existing_run, new_run
     from metaray.platform.transfer.config_io import load_transfer_config
 
-    if resume is not None:
-        if config is not None or out is not None:
-            raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-        from metaray.platform.transfer import session
-
-        monitor = _monitor(job)
-        with existing_run(resume, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides, address, monitor)
-        _show(summary, resume)
-        return
-    settings = load_transfer_config(config, [f"job.name={job}", *overrides])
-    if settings.job.name != job:
-        raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
-    place = out or fresh_place(f"{job}-{settings.data.name}")
-    from metaray.platform.transfer import session  # after the settings: it takes seconds to import
-
-    monitor = _monitor(job)
-    with new_run(place, monitor.message) as kept:
-        summary = session.train(settings, kept.folder, address, monitor)
-    _show(summary, place)
-
-
-def _monitor(job: str) -> Any:
+    if resume is None:
+        settings = load_transfer_config(config, [f"job.name={job}", *overrides])
+        if settings.job.name != job:
+            raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
+    elif config is not None or out is not None:
+        raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
     from metaray.platform.cli.output import console
     from metaray.platform.monitor import TerminalMonitor
-
-    return TerminalMonitor(console, job)
-
-
-def _show(summary: dict[str, Any], place: str) -> None:
-    from metaray.platform.cli.output import console
+    from metaray.platform.transfer import session  # after the settings: it takes seconds to import
     from metaray.platform.transfer.words import result_lines
 
+    monitor = TerminalMonitor(console, job)
+    if resume is not None:
+        place = resume
+        with existing_run(place, monitor.message) as kept:
+            summary = session.resume(kept.folder, overrides, address, monitor)
+    else:
+        place = out or fresh_place(f"{job}-{settings.data.name}")
+        with new_run(place, monitor.message) as kept:
+            summary = session.train(settings, kept.folder, address, monitor)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")

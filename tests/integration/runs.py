@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
 
 
 @contextmanager
-def training(
-    environment: dict[str, str], folder: Path, sets: list[str], *options: str
+def running(
+    environment: dict[str, str], command: str, folder: Path, sets: list[str], *options: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``metaray train`` in the background; what it prints goes to ``output_of(folder)``."""
-    command = [*COMMAND, "train", "--out", str(folder), *options, *arguments(sets)]
+    """``metaray COMMAND`` until the block ends; what it prints goes to ``output_of(folder)``."""
+    words = [*command.split(), "--out", str(folder), *options, *arguments(sets)]
     with (
         folder.with_suffix(".log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+        subprocess.Popen([*COMMAND, *words], env=environment, stdout=log, stderr=log) as process,
     ):
         try:
             yield process
@@ -31,9 +33,19 @@ def output_of(folder: Path) -> str:
     return folder.with_suffix(".log").read_text()
 
 
-def wait_for_step(folder: Path, step: int, within_s: float = 120.0) -> None:
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """The log of a run that has ended."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_of(folder: Path) -> int:
+    """Lines of its log so far."""
     log = folder / "metrics.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def wait_for_step(folder: Path, step: int, within_s: float = 120.0) -> None:
     deadline = monotonic() + within_s
-    while not log.exists() or log.read_text().count("\n") < step:
-        assert monotonic() < deadline, "the run did not come that far"
+    while (steps := steps_of(folder)) < step:
+        assert monotonic() < deadline, f"step {step} did not come, {steps} did"
         sleep(0.02)

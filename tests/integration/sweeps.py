@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from conftest import COMMAND  # type: ignore[attr-defined]
+from runs import steps_of
 
 SPACE = """
 [method.inner_lr]
@@ -59,9 +60,9 @@ def essence(folder: Path) -> list[dict[str, Any]]:
 
 
 def _wait_for(process: subprocess.Popen[bytes], folder: Path, trials: Sequence[int]) -> None:
-    logs = [folder / "trials" / f"{number:04d}" / "metrics.jsonl" for number in trials]
+    folders = [folder / "trials" / f"{number:04d}" for number in trials]
     deadline = monotonic() + 120
-    while not all(log.exists() and log.stat().st_size for log in logs):
+    while not all(map(steps_of, folders)):
         assert monotonic() < deadline, "the sweep did not come that far"
         assert process.poll() is None, said(folder)
         sleep(0.02)

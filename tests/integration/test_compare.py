@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from runs import rows_of, steps_of
 
 pytestmark = pytest.mark.ray
 
@@ -59,8 +59,7 @@ def test_stopped_and_resumed(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         deadline = monotonic() + 120
-        log = second / "metrics.jsonl"
-        while not log.exists() or log.read_text().count("\n") < 3:
+        while steps_of(second) < 3:
             assert monotonic() < deadline
             assert process.poll() is None, process.communicate()[0]
             sleep(0.02)
@@ -69,14 +68,14 @@ def test_stopped_and_resumed(
     assert process.returncode == 130, output
     assert f"metaray compare --resume {out}" in output
     assert "Traceback" not in output
-    steps = len((second / "metrics.jsonl").read_text().splitlines())
+    steps = steps_of(second)
     assert 3 <= steps < 60
     assert (second / "checkpoints" / f"step-{steps:08d}.safetensors").exists()
     kept = (first / "measures.json").stat().st_mtime_ns
     result = metaray("compare", "--resume", out)
     assert result.returncode == 0, result.stderr
     assert (first / "measures.json").stat().st_mtime_ns == kept
-    rows = [json.loads(line) for line in (second / "metrics.jsonl").read_text().splitlines()]
+    rows = rows_of(second)
     assert [row["step"] for row in rows] == list(range(1, 61))
     assert len(summary_of(out)["entries"]) == 2
 

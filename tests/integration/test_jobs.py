@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
-from runs import wait_for_step
+from runs import steps_of, wait_for_step
 
 pytestmark = [pytest.mark.ray]
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -181,7 +181,7 @@ def test_a_job_that_is_stopped_is_resumed_and_down_ends_all(
     wait_for_step(run, 3, LONG_S)
     stopped = runner("stop", "long")
     assert "stopped" in stopped.stdout, stopped.stderr
-    steps = (run / "metrics.jsonl").read_text().count("\n")
+    steps = steps_of(run)
     assert (run / "checkpoints" / f"step-{steps:08d}.safetensors").exists()
 
     more = ["--", "train", "--resume", "long", "--set", "train.time_budget_s=0.001"]

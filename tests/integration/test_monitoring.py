@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
-import numpy as np
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
+from pictures import write_pictures
 from ports import free_port, wait_for_port
 from sweeps import SPACE
 
@@ -125,13 +125,8 @@ def prometheus(head: tuple[str, dict[str, str], Path], tmp_path: Path) -> Iterat
 
 
 def transfer_sets(folder: Path) -> list[str]:
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 60), ("test", 30)):
-        images = rng.integers(0, 255, (count, 16, 16), dtype=np.uint8)
-        np.savez(folder / f"{part}.npz", images=images, labels=np.arange(count) % 3)
     return [
-        "data.name=arrays", f"data.root={folder}", f"data.cache={folder / 'cache'}",
-        "data.image_size=16", "model.width=4", "train.steps=100000", "train.batch_size=24",
+        *write_pictures(folder), "model.width=4", "train.steps=100000", "train.batch_size=24",
         "train.validate_every=10", "train.checkpoint_every=1000", "workers.count=1",
         "workers.cpus=0.5", PATIENT,
     ]  # fmt: skip

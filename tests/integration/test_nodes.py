@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 from nodes import cluster, end, parts_of
-from runs import output_of, training, wait_for_step
+from runs import output_of, running, wait_for_step
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = ["train.outer_steps=300", "train.validate_every=150", "train.checkpoint_every=20"]
@@ -25,7 +25,9 @@ def test_nodes_come_and_go_and_the_driver_too(
     folder, sets = tmp_path / "run", [*tiny, *LONG, "workers.count=2"]
     with cluster(environment) as nodes:
         second = nodes.add(total=2)
-        with training(nodes.environment, folder, sets, "--address", nodes.address) as driver:
+        with running(
+            nodes.environment, "train", folder, sets, "--address", nodes.address
+        ) as driver:
             wait_for_step(folder, 40)
             assert any("ray::" in " ".join(part.cmdline()) for part in parts_of(second))
             end(second)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
-from runs import output_of, training, wait_for_step
+from runs import output_of, rows_of, running, steps_of, wait_for_step
 
 pytestmark = pytest.mark.ray
 
@@ -47,7 +47,7 @@ def test_a_run_directory_holds_what_it_promises(undisturbed: Path) -> None:
     config = json.loads((undisturbed / "config.json").read_text())
     assert config["train"]["outer_steps"] == summary["outer_steps"] == 40
     assert {"python", "metaray", "torch", "ray"} <= config["versions"].keys()
-    rows = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    rows = rows_of(undisturbed)
     assert [row["step"] for row in rows] == list(range(1, 41))
     table = pq.read_table(undisturbed / "episodes.parquet")
     assert table.num_rows == summary["num_episodes"] == 10
@@ -64,7 +64,7 @@ def test_killed_and_resumed_gives_the_same_parameters_and_result(
     """SIGKILL at no chosen moment; it goes on with another number of workers."""
     folder = tmp_path / "run"
     sets = [*tiny, *LONG, f"workers.count={workers}", "workers.cpus=0.5"]
-    with training(environment, folder, sets) as process:
+    with running(environment, "train", folder, sets) as process:
         wait_for_step(folder, 17)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -74,7 +74,7 @@ def test_killed_and_resumed_gives_the_same_parameters_and_result(
     expected, resumed = summary_of(undisturbed), summary_of(folder)
     for key in ("params_sha256", "accuracy", "baseline_accuracy", "tested_step", "val_accuracy"):
         assert resumed[key] == expected[key], key
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = rows_of(folder)
     assert [row["step"] for row in rows] == list(range(1, 41))
 
 
@@ -84,13 +84,13 @@ def test_a_signal_stops_cleanly_with_a_checkpoint(
     tmp_path: Path, number: signal.Signals,
 ) -> None:  # fmt: skip
     folder = tmp_path / "run"
-    with training(environment, folder, [*tiny, *LONG]) as process:
+    with running(environment, "train", folder, [*tiny, *LONG]) as process:
         wait_for_step(folder, 12)
         process.send_signal(number)
         assert process.wait(timeout=60) == 130, output_of(folder)
     assert "continue with metaray train --resume" in output_of(folder)
     assert "Traceback" not in output_of(folder)
-    steps = (folder / "metrics.jsonl").read_text().count("\n")
+    steps = steps_of(folder)
     assert (folder / "checkpoints" / f"step-{steps:08d}.safetensors").exists()
     assert metaray("train", "--resume", folder).returncode == 0
     assert summary_of(folder)["params_sha256"] == summary_of(undisturbed)["params_sha256"]
@@ -131,12 +131,12 @@ def test_a_job_joins_a_running_cluster_and_is_scaled(
     address, environment = cluster
     folder = tmp_path / "run"
     sets = [*tiny, *LONG, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=200"]
-    with training(environment, folder, sets, "--address", address) as process:
+    with running(environment, "train", folder, sets, "--address", address) as process:
         wait_for_step(folder, 3)
         assert metaray("scale", folder, 2).returncode == 0
         assert process.wait(timeout=200) == 0, output_of(folder)
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = rows_of(folder)
     assert {row["workers"] for row in rows} == {1, 2}
     assert "worker 1 joined" in output_of(folder)
-    expected = json.loads((undisturbed / "metrics.jsonl").read_text().splitlines()[39])
+    expected = rows_of(undisturbed)[39]
     assert rows[39]["grad_norm"] == expected["grad_norm"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
+from runs import steps_of
 
 from metaray.cluster.manifests.config import ClusterConfig
 from metaray.cluster.manifests.make import KINDS
@@ -63,10 +64,9 @@ def test_a_run_over_two_nodes_is_warned_and_saves(
     }
     with (tmp_path / "log").open("w") as log:
         shell = subprocess.Popen(["bash", script], env=job, stdout=log, stderr=log)
-        metrics = tmp_path / "run" / "metrics.jsonl"
         started = []
         try:
-            while shell.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+            while shell.poll() is None and not steps_of(tmp_path / "run"):
                 started = psutil.Process(shell.pid).children(recursive=True)
                 time.sleep(0.5)
         finally:

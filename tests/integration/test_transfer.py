@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from pictures import write_pictures
+from runs import rows_of, running, steps_of, wait_for_step
+from transfers import WAIT_S, train_workers
 
 pytestmark = pytest.mark.ray
 
-WAIT_S = 200.0
+FINETUNE = "transfer finetune"
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A job with dropout and batch norm over shards."""
     folder: Path = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 60), ("test", 30)):
-        labels = np.arange(count) % 3
-        images = rng.integers(0, 150, (count, 16, 16), dtype=np.uint8)
-        images += (40 * labels).astype(np.uint8)[:, None, None]
-        np.savez(folder / f"{part}.npz", images=images, labels=labels)
     return [
-        "data.name=arrays",
-        f"data.root={folder}",
-        f"data.cache={folder / 'cache'}",
-        "data.image_size=16",
+        *write_pictures(folder),
         "model.width=4",
         "job.dropout=0.3",
         "train.steps=20",
@@ -67,7 +57,7 @@ def test_two_workers_give_the_result_of_one_process(
 ) -> None:
     """And nobody can reach the process group from another machine."""
     out, addresses = tmp_path / "run", set[str]()
-    with driver(environment, out, [*sets, "workers.count=2"]) as process:
+    with running(environment, FINETUNE, out, [*sets, "workers.count=2"]) as process:
         while process.poll() is None:
             addresses |= listening_addresses(process.pid)
             sleep(0.1)
@@ -137,44 +127,19 @@ def test_a_killed_worker_and_a_killed_driver_change_nothing(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = metaray("transfer", "finetune", "--out", whole, *arguments([*longer, "workers.count=0"]))
     assert done.returncode == 0, done.stderr
-    with driver(environment, killed, [*longer, "workers.count=2"]) as process:
-        wait_for_step(killed, 30)
+    with running(environment, FINETUNE, killed, [*longer, "workers.count=2"]) as process:
+        wait_for_step(killed, 30, WAIT_S)
         workers = train_workers(process.pid)
         assert len(workers) == 2
         workers[0].kill()
-        reached = steps(killed)
-        wait_for_step(killed, reached + 30)
+        reached = steps_of(killed)
+        wait_for_step(killed, reached + 30, WAIT_S)
         process.kill()
     resumed = metaray("transfer", "finetune", "--resume", killed, *arguments(["workers.count=1"]))
     assert resumed.returncode == 0, resumed.stderr
     np.testing.assert_allclose(weights(killed), weights(whole), rtol=0, atol=1e-9)
     rows = rows_of(killed)
     assert [row["step"] for row in rows] == list(range(1, 401))
-
-
-@contextmanager
-def driver(
-    environment: dict[str, str], out: Path, sets: list[str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A job in a process of its own, which ends with the block."""
-    with subprocess.Popen(
-        [*COMMAND, "transfer", "finetune", "--out", str(out), *arguments(sets)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def train_workers(driver: int) -> list[psutil.Process]:
-    """The workers of Ray Train below the process ``driver``."""
-    with suppress(psutil.NoSuchProcess):
-        below = psutil.Process(driver).children(recursive=True)
-        return [process for process in below if "RayTrainWorker" in process.name()]
-    return []
 
 
 def listening_addresses(driver: int) -> set[str]:
@@ -185,19 +150,3 @@ def listening_addresses(driver: int) -> set[str]:
             connections = process.net_connections(kind="tcp")
             addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
     return addresses
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def steps(folder: Path) -> int:
-    path = folder / "metrics.jsonl"
-    return len(path.read_bytes().splitlines()) if path.exists() else 0
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    deadline = monotonic() + WAIT_S
-    while steps(folder) < step:
-        assert monotonic() < deadline, f"step {step} did not come, {steps(folder)} did"
-        sleep(0.2)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
-from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
-from test_transfer import rows_of, wait_for_step
-
-from metaray.platform.checkpoint import read_checkpoint
+from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from pictures import write_pictures
+from runs import rows_of, running, wait_for_step
+from transfers import WAIT_S, assert_same_state, train_workers
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,17 +23,8 @@ OF_JOB = {
 def colours(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Coloured noise in float64, so that only the order of sums is left to differ."""
     folder: Path = tmp_path_factory.mktemp("colours")
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 60), ("test", 30)):
-        labels = np.arange(count) % 3
-        images = rng.integers(0, 150, (count, 16, 16, 3), dtype=np.uint8)
-        images[np.arange(count), :, :, labels] += 80
-        np.savez(folder / f"{part}.npz", images=images, labels=labels)
     return [
-        "data.name=arrays",
-        f"data.root={folder}",
-        f"data.cache={folder / 'cache'}",
-        "data.image_size=16",
+        *write_pictures(folder, colour=True),
         "train.batch_size=24",
         "train.shard_size=7",
         "train.validate_every=0",
@@ -55,19 +43,6 @@ def teacher(
     done = metaray("transfer", "finetune", "--out", folder, *arguments(sets))
     assert done.returncode == 0, done.stderr
     return [f"job.teacher={folder}", "model.name=conv4_map"]
-
-
-def state(folder: Path) -> dict[str, np.ndarray]:
-    """Weights, statistics, key encoder and queue at the end."""
-    newest = max((folder / "checkpoints").iterdir())
-    return {name: value.numpy() for name, value in read_checkpoint(newest).tensors.items()}
-
-
-def assert_same_state(found: Path, expected: Path) -> None:
-    one, other = state(found), state(expected)
-    assert one.keys() == other.keys()
-    for name, value in other.items():
-        np.testing.assert_allclose(one[name], value, rtol=0, atol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("job", list(OF_JOB))
@@ -92,24 +67,11 @@ def test_moco_goes_on_with_its_queue_after_a_worker_was_killed(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = metaray("transfer", "moco", "--out", whole, *arguments([*sets, "workers.count=0"]))
     assert done.returncode == 0, done.stderr
-    command = [*COMMAND, "transfer", "moco", "--out", str(killed)]
-    with subprocess.Popen(
-        [*command, *arguments([*sets, "workers.count=2"])],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as driver:
-        try:
-            wait_for_step(killed, 30)
-            workers = [
-                child
-                for child in psutil.Process(driver.pid).children(recursive=True)
-                if "RayTrainWorker" in child.name()
-            ]
-            assert len(workers) == 2
-            workers[0].kill()
-            assert driver.wait(timeout=400) == 0
-        finally:
-            driver.kill()
+    with running(environment, "transfer moco", killed, [*sets, "workers.count=2"]) as driver:
+        wait_for_step(killed, 30, WAIT_S)
+        workers = train_workers(driver.pid)
+        assert len(workers) == 2
+        workers[0].kill()
+        assert driver.wait(timeout=400) == 0
     assert_same_state(killed, whole)
     assert [row["step"] for row in rows_of(killed)] == list(range(1, 301))

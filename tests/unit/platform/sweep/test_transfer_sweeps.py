@@ -6,8 +6,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from pictures import write_pictures
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -39,16 +39,8 @@ def plan_of(job: str, *sets: str, **options: Any) -> SweepPlan:
 @pytest.fixture
 def sweep(tmp_path: Path, bench_of: Any) -> Any:
     """Three short trials of fine-tuning."""
-    rng, labels = np.random.default_rng(0), np.arange(60) % 3
-    for part in ("train", "test"):
-        images = rng.integers(0, 150, (60, 16, 16)).astype(np.uint8)
-        images += (40 * labels).astype(np.uint8)[:, None, None]
-        np.savez(tmp_path / f"{part}.npz", images=images, labels=labels)
     sets = [
-        "data.name=arrays",
-        f"data.root={tmp_path}/*.npz",
-        f"data.cache={tmp_path / 'cache'}",
-        "data.image_size=16",
+        *write_pictures(tmp_path),
         "model.width=4",
         "train.steps=4",
         "train.validate_every=2",
