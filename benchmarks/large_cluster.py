@@ -66,8 +66,8 @@ class SimulatedWorkers:
             compute_s=SHARD_S,
         )
 
-    def process_id(self) -> int:
-        return 0
+    def place(self) -> tuple[str, int]:
+        return "simulated", 0
 
 
 class Adder:
@@ -86,7 +86,7 @@ def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[
     each = ceil(workers / processes)
     actor = ray.remote(SimulatedWorkers).options(num_cpus=0, max_concurrency=2 * each + 1)
     hosts = [actor.remote(size, each) for _ in range(processes)]
-    ray.get([host.process_id.remote() for host in hosts])
+    ray.get([host.place.remote() for host in hosts])
     started = iter(range(workers))
     return lambda config: hosts[next(started) % processes], hosts
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config import ComputeConfig
@@ -19,6 +19,9 @@ from metaray.platform.run_directory import RunDirectory
 from metaray.platform.transfer.begin import fingerprint
 from metaray.platform.transfer.blueprint import Plan
 from metaray.platform.transfer.config import TransferWorkersConfig
+
+if TYPE_CHECKING:
+    from metaray.platform.transfer.ray_keeper import News
 
 _POLL_S = 0.2
 _SETTINGS = {  # which Ray Train reads from the environment
@@ -47,6 +50,10 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
 def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: Observer) -> bool:
     """Train and test on the workers of ``plan``; whether the job was asked to stop.
 
+    ``TorchTrainer.fit`` is a task of Ray: in this process it would take Ctrl-C for itself, and in
+    a thread of it go on talking to Ray while the process leaves. It is not waited for, since Ray
+    Train takes ten seconds to end what has no more to do.
+
     Raises:
         TrainingError: the job failed, or lost workers too often.
     """
@@ -55,58 +62,61 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
     from metaray.platform.transfer.ray_keeper import on_this_node, start_keeper
 
     keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
-    fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
-    outcome = fit.remote(plan, keeper)
+    task = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
     asked_to_stop = False
     workers: list[WorkerState] = []
-    with observer.among(lambda: [*workers]):
-        while not ray.wait([outcome], timeout=_POLL_S)[0]:
-            workers[:] = _tell(keeper, watch)
-            if watch.stop_requested() and not asked_to_stop:
-                asked_to_stop = True
-                ray.get(keeper.stop.remote())
-        _tell(keeper, watch)
+    with (
+        tempfile.TemporaryDirectory(prefix="metaray-", ignore_cleanup_errors=True) as storage,
+        observer.among(lambda: [*workers]),
+    ):
+        fit = task.remote(plan, keeper, Path(storage))
+        try:
+            while (news := _news(keeper, watch)).stopped is None:
+                workers[:] = news.workers
+                if watch.stop_requested() and not asked_to_stop:
+                    asked_to_stop = True
+                    ray.get(keeper.stop.remote())
+                if ray.wait([fit], timeout=_POLL_S)[0] and _news(keeper, watch).stopped is None:
+                    _raise_why(fit)
+        finally:
+            ray.cancel(fit, force=True)
     ray.get(keeper.close.remote())
-    return _result(outcome)
+    return news.stopped
 
 
-def _fit(plan: Plan, keeper: Any) -> bool:
-    """``TorchTrainer.fit`` as a task, which ends with the driver's connection to Ray.
-
-    In the driver it would take Ctrl-C for itself, and in a thread there it would still talk to Ray
-    while the driver leaves, which ends the process without a word.
-    """
+def _fit(plan: Plan, keeper: Any, storage: Path) -> None:
     from metaray.platform.ray_errors import first_line
 
     start_timeout_s = plan.config.workers.start_timeout_s
     os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
-    with tempfile.TemporaryDirectory(prefix="metaray-") as storage:
-        try:
-            return bool(_trainer(plan, keeper, Path(storage)).fit().return_value)
-        except Exception as error:
-            raise WorkersLostError(
-                f"Ray Train gave up ({first_line(error)}; workers.max_restarts = "
-                f"{plan.config.workers.max_restarts}): look for lack of memory or room, then "
-                "continue with --resume"
-            ) from None
+    try:
+        _trainer(plan, keeper, storage).fit()
+    except Exception as error:
+        raise WorkersLostError(
+            f"Ray Train gave up ({first_line(error)}; workers.max_restarts = "
+            f"{plan.config.workers.max_restarts}): look for lack of memory or room, then continue "
+            "with --resume"
+        ) from None
 
 
-def _result(outcome: Any) -> bool:
-    """Of the task."""
+def _raise_why(fit: Any) -> None:
+    """What ended the task before the job."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     from metaray.platform.ray_errors import cause_of, first_line
 
+    why = "it returned"
     try:
-        return bool(ray.get(outcome))
+        ray.get(fit)
     except RayTaskError as error:
         raise cause_of(error) from None
     except RayError as error:
-        raise WorkersLostError(
-            f"the process that leads Ray Train died ({first_line(error)}): look for lack of "
-            "memory, then continue with --resume"
-        ) from error
+        why = first_line(error)
+    raise WorkersLostError(
+        f"the process that leads Ray Train ended ({why}): look for lack of memory, then continue "
+        "with --resume"
+    )
 
 
 def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
@@ -120,9 +130,8 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     most = workers.count
     count: Any = most if workers.min_count is None else (workers.min_count, most)
     limits: Any = {"max_failures": workers.max_restarts, "controller_failure_limit": 2}
-    train: Any = work  # Ray's types know no result of it
     return TorchTrainer(
-        train,
+        work,
         train_loop_config={"plan": plan, "keeper": keeper},
         torch_config=BoundTorchConfig(backend="nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(
@@ -170,11 +179,9 @@ def _needs(workers: ComputeConfig) -> dict[str, float]:
     return {kind: need for kind, need in needs.items() if need}
 
 
-def _tell(keeper: Any, watch: TrainingWatch) -> list[WorkerState]:
-    """Show what is new; raise what the job failed of. The workers, as they are now."""
+def _news(keeper: Any, watch: TrainingWatch) -> News:
+    """What is new, which is shown; raise what the job failed of."""
     import ray
-
-    from metaray.platform.transfer.ray_keeper import News
 
     news: News = ray.get(keeper.news.remote())
     for row in news.rows:
@@ -183,4 +190,4 @@ def _tell(keeper: Any, watch: TrainingWatch) -> list[WorkerState]:
         watch.notify(message)
     if news.failure is not None:
         raise news.failure
-    return news.workers
+    return news

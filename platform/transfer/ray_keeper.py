@@ -26,6 +26,8 @@ class News(NamedTuple):
     """why the job cannot go on"""
     workers: list[WorkerState]
     """all that there were, as they are now"""
+    stopped: bool | None
+    """of a job that has ended: whether it was asked to"""
 
 
 class KeeperActor(RunKeeper):
@@ -39,6 +41,7 @@ class KeeperActor(RunKeeper):
         self._messages: list[str] = []
         self._failure: Exception | None = None
         self._stop = False
+        self._stopped: bool | None = None
         self._starts = 0
         self._workers: list[WorkerState] = []
 
@@ -63,13 +66,17 @@ class KeeperActor(RunKeeper):
 
     def news(self) -> News:
         """Since the last call."""
-        news = News(self._rows, self._messages, self._failure, self._workers)
+        news = News(self._rows, self._messages, self._failure, self._workers, self._stopped)
         self._rows, self._messages = [], []
         return news
 
     def stop(self) -> None:
         """Training shall stop after the step that comes."""
         self._stop = True
+
+    def end(self, stopped: bool) -> None:
+        """The job is done, or has stopped since it was asked to: its results are kept."""
+        self._stopped = stopped
 
     def fail(self, error: Exception) -> None:
         """The job cannot go on: starting workers again would do no better."""

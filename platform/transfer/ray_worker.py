@@ -19,21 +19,24 @@ from metaray.platform.transfer.world import Group, PeerLost
 from metaray.platform.worker import choose_device
 
 
-def work(job: dict[str, Any]) -> bool:
-    """Train and test from the keeper's newest checkpoint; whether it was asked to stop.
+def work(job: dict[str, Any]) -> None:
+    """Train and test from the keeper's newest checkpoint, and tell it that this is done.
 
     An error that another try would meet again is told to the keeper, which ends the job; what is
     raised here, Ray Train takes for a lost worker.
     """
     plan, keeper = job["plan"], job["keeper"]
     if ray.get(keeper.failed.remote()):
-        return False
+        return
     try:
         ray.get(keeper.join.remote(_myself()))
         prepare_process(plan.config.workers)
         blueprint = TransferBlueprint(plan, Domains.open(plan.config))
         device = _device(plan.config.workers)
-        return Trainer(blueprint, Group(), device, RemoteKeeper(keeper)).run()
+        group = Group()
+        stopped = Trainer(blueprint, group, device, RemoteKeeper(keeper)).run()
+        if group.rank == 0:
+            ray.get(keeper.end.remote(stopped))
     except PeerLost:
         raise
     except Exception as error:
