@@ -25,7 +25,7 @@ train: $(READY)  ## meta-train; no ARGS: the built-in tasks. ARGS="config.toml -
 	@$(BIN)/metaray train $(ARGS)
 
 test: $(READY)  ## run the tests, on up to 4 cores; ARGS="-k reptile" runs some
-	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -71,6 +71,7 @@ def test_two_workers_give_the_result_of_one_process(
     assert {row["workers"] for row in rows} == {2}
 
 
+@pytest.mark.slow
 def test_one_worker_starts_where_there_is_no_room_for_two(
     metaray: Command, sets: list[str], in_process: Path, tmp_path: Path
 ) -> None:
