@@ -19,6 +19,7 @@ from metaray.cluster.access import enter_local_cluster
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.ray_environment import (
     LOOPBACK_NODE,
+    NO_TASK_HISTORY,
     check_reachable,
     prepare,
     started_here,
@@ -72,6 +73,7 @@ def _start_local() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update([LOOPBACK_NODE])  # so that nothing listens elsewhere
+    os.environ.setdefault(*NO_TASK_HISTORY)
     import ray
     from ray._private import ray_constants
 

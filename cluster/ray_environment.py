@@ -12,6 +12,9 @@ from metaray.cluster.errors import ClusterError
 _REACH_S = 5.0
 # The one way to let Ray use the loopback address of a node, as its own or of one that it joins
 LOOPBACK_NODE = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# Ray's head remembers every task for its dashboard: 200 MB, until it forgets those before 100,000
+NO_TASK_HISTORY = ("RAY_task_events_report_interval_ms", "0")
+SHORT_TASK_HISTORY = ("RAY_task_events_max_num_task_in_gcs", "10000")
 
 
 def prepare() -> None:

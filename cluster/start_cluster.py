@@ -22,6 +22,7 @@ from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import ensure_token
 from metaray.cluster.local_cluster import LocalCluster, NodeProcess, changing, noted_cluster
 from metaray.cluster.processes import ProcessMark
+from metaray.cluster.ray_environment import LOOPBACK_NODE, SHORT_TASK_HISTORY
 from metaray.cluster.shape import ClusterShape, default_shape
 
 _HOST = "127.0.0.1"
@@ -147,7 +148,7 @@ def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(ensure_token()),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback, in all that it starts
+        **dict([LOOPBACK_NODE, SHORT_TASK_HISTORY]),
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_JOB_START_TIMEOUT_SECONDS": str(_JOB_START_S),
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(int(_START_S)),
