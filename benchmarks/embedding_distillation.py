@@ -92,6 +92,7 @@ def student(out: Path, name: str, teacher: Path, seed: int, steps: int) -> Cell:
         _SMALL,
         f"seed={seed}",
         f"train.steps={steps}",
+        *("train.optimizer=adam", "train.lr=2e-3"),  # as the student that learns alone
         "train.validate_every=0",
         "train.checkpoint_every=5000",
         "workers.count=0",
