@@ -51,6 +51,20 @@ def options(settings: Iterable[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
+def has_begun(run: Path) -> bool:
+    """Whether a run has logged a step."""
+    log = run / "metrics.jsonl"
+    return log.exists() and log.stat().st_size > 0
+
+
+def rows_of(run: Path) -> list[Row]:
+    """Its log so far, without a line that is only half there."""
+    if not has_begun(run):
+        return []
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 def newest_checkpoint(run: Path) -> bytes:
     """The tensors of a run's last step, byte by byte."""
     tensors = load_file(max((run / "checkpoints").glob("*.safetensors")))

@@ -10,7 +10,7 @@ the parameters are compared with those of an undisturbed run in one process.
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
 import subprocess
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import psutil
-from common import METARAY, Row, newest_checkpoint, options, report
+from common import METARAY, Row, newest_checkpoint, options, report, rows_of
 
 from metaray.platform.monitoring.status import Status
 
@@ -46,15 +46,10 @@ class Training:
         self.process.wait()
         self._start(["train", "--resume", str(self.folder), "--address", "auto"])
 
-    def rows(self) -> list[Row]:
-        log = self.folder / "metrics.jsonl"
-        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
     def until(self, reached: Callable[[Row], bool]) -> float:
         """Seconds until the last row of the log is as wanted."""
         began = monotonic()
-        while not ((rows := self.rows()) and reached(rows[-1])):
+        while not ((rows := rows_of(self.folder)) and reached(rows[-1])):
             if monotonic() - began > _LONGEST_S or self.process.poll() not in (None, 0):
                 raise SystemExit(f"the run in {self.folder} did not come that far")
             sleep(0.02)
@@ -83,7 +78,7 @@ def lose_node(run: Training) -> None:
 
 def measure(what: str, folder: Path, lose: Callable[[Training], None] | None) -> Row:
     run = Training(folder)
-    before = run.rows()
+    before = rows_of(folder)
     step, usual = before[-1]["step"], median(row["step_s"] for row in before[5:])
     began = monotonic()
     if lose is None:
@@ -91,7 +86,7 @@ def measure(what: str, folder: Path, lose: Callable[[Training], None] | None) ->
         run.resume()
         run.until(lambda row: row["step"] < step)  # the steps since the checkpoint come again
         run.until(lambda row: row["step"] > step)
-        again = step % 25 * run.rows()[-1]["tasks"]
+        again = step % 25 * rows_of(folder)[-1]["tasks"]
     else:
         lose(run)
         run.until(lambda row: row["workers_lost"] >= 1)
@@ -103,7 +98,7 @@ def measure(what: str, folder: Path, lose: Callable[[Training], None] | None) ->
     if run.process.wait():
         raise SystemExit(f"the run in {folder} failed")
     if lose is not None:
-        again = SHARD * sum(row["shards_recomputed"] for row in run.rows())
+        again = SHARD * sum(row["shards_recomputed"] for row in rows_of(folder))
     return {
         "lost": what,
         "goes on after s": goes_on_s,
@@ -114,6 +109,7 @@ def measure(what: str, folder: Path, lose: Callable[[Training], None] | None) ->
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with TemporaryDirectory(prefix="mr-") as scratch:
         os.environ["METARAY_HOME"] = str(Path(scratch) / "home")
         quiet = subprocess.DEVNULL

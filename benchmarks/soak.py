@@ -10,7 +10,6 @@ single process, undisturbed, then does as many steps, and the checkpoints are co
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 from collections import defaultdict
@@ -21,7 +20,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import psutil
-from common import METARAY, Row, newest_checkpoint, options, report
+from common import METARAY, Row, has_begun, newest_checkpoint, options, report, rows_of
 
 from metaray.platform.monitoring.status import Status
 
@@ -42,7 +41,7 @@ def start(folder: Path, *settings: str) -> subprocess.Popen[bytes]:
 def disturb(run: subprocess.Popen[bytes], folder: Path, seconds: float, every: float) -> Samples:
     """Kill a worker every so often; memory of each process as time goes by."""
     samples, chance = Samples(), Random(0)
-    while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").stat().st_size:
+    while not has_begun(folder):
         sleep(0.1)
     began = kill_at = monotonic()
     while (now := monotonic()) - began < seconds:
@@ -105,7 +104,7 @@ def main() -> None:
         finally:
             run.send_signal(signal.SIGINT)
             run.wait()
-        rows = [json.loads(line) for line in (killed / "metrics.jsonl").open()]
+        rows = rows_of(killed)
         steps = rows[-1]["step"]
         start(undisturbed, "workers.count=0", f"train.outer_steps={steps}").wait()
         same = newest_checkpoint(killed) == newest_checkpoint(undisturbed)

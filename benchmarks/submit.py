@@ -17,7 +17,7 @@ import subprocess
 import sys
 from time import sleep, time
 
-from common import METARAY, options
+from common import METARAY, has_begun, options
 
 from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient
@@ -33,18 +33,18 @@ SETTINGS = [
 def once(client: JobClient) -> tuple[float, float, float]:
     """Accepted, settings written, first step: seconds since the command was given."""
     name = f"time-{secrets.token_hex(4)}"
-    log = home() / "runs" / name / "metrics.jsonl"
+    run = home() / "runs" / name
     begun = time()
     command = [*METARAY, "submit", "--name", name, "--", "train", *options(SETTINGS)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not log.exists() or not log.stat().st_size:
+        while not has_begun(run):
             sleep(0.02)
         first_step = time()
         process.wait()
     job = client.wait(name)
     accepted = job.begun
     assert accepted is not None
-    configured = (log.parent / "config.json").stat().st_mtime
+    configured = (run / "config.json").stat().st_mtime
     return accepted - begun, configured - begun, first_step - begun
 
 

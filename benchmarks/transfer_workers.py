@@ -10,14 +10,13 @@ that other load on the machine meets all alike.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-from common import METARAY, SHARED_DATA, Row, options, report
+from common import METARAY, SHARED_DATA, Row, has_begun, options, report, rows_of
 
 STEPS, BATCH = 120, 128
 SETTINGS = [
@@ -30,15 +29,15 @@ _WARM = 20  # steps
 
 def once(folder: Path, workers: int) -> Row:
     words = ["transfer", "finetune", "--out", str(folder)]
-    log, began = folder / "metrics.jsonl", monotonic()
+    began = monotonic()
     command = [*METARAY, *words, *options([*SETTINGS, f"workers.count={workers}"])]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (log.exists() and log.stat().st_size):
+        while process.poll() is None and not has_begun(folder):
             sleep(0.02)
         first = monotonic() - began
     if process.returncode:
         raise SystemExit(f"the job in {folder} failed")
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = rows_of(folder)
     return {
         "first": first,
         "rate": BATCH / median(row["step_s"] for row in rows[_WARM:]),
