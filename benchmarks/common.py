@@ -18,7 +18,7 @@ from metaray.platform.versions import versions
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
 
-METARAY = [sys.executable, "-W", "ignore", "-c", "from metaray.platform.cli.main import run; run()"]
+METARAY = [sys.executable, "-W", "ignore", "-m", "metaray"]
 """the command line, of the package that is imported here"""
 
 Row = dict[str, Any]

@@ -15,12 +15,11 @@ import argparse
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from cells import Cell, run
-from common import SHARED_DATA, Row, report
+from common import METARAY, SHARED_DATA, Row, report
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.tasks.catalog import DATASETS, open_store
@@ -140,8 +139,7 @@ def main() -> None:
         "evaluate.batch_norm=inductive",
     ]
     shutil.rmtree(out / "compare", ignore_errors=True)
-    command = "from metaray.platform.cli.main import run; run()"
-    words = [sys.executable, "-W", "ignore", "-c", command, "compare", *entry_files(out, cells)]
+    words = [*METARAY, "compare", *entry_files(out, cells)]
     words += ["--methods", ",".join(META), "--steps", str(arguments.steps)]
     words += ["--seeds", str(arguments.seeds), "--shots", ",".join(map(str, SHOTS))]
     words += ["--ways", "4", "--curve-episodes", str(arguments.episodes)]

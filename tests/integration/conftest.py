@@ -15,7 +15,7 @@ import pytest
 from metaray.platform.cli.main import run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMAND = [sys.executable, "-c", "from metaray.platform.cli.main import run; run()"]
+COMMAND = [sys.executable, "-m", "metaray"]
 
 
 def arguments(sets: list[str]) -> list[str]:

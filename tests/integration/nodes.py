@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psutil
-from conftest import COMMAND  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
 
 Process = subprocess.Popen[bytes]
@@ -44,12 +44,12 @@ class Nodes:
             f"import ray, time; ray.init({self.address!r}, log_to_driver=False)\n"
             f"while {count} < {total}: time.sleep(0.1)"
         )
-        command: list[Any] = [COMMAND[0], "-c", script]
+        command: list[Any] = [sys.executable, "-c", script]
         subprocess.run(command, env=self.environment, timeout=60, check=True)
         return added
 
     def _start(self, *arguments: str) -> Process:
-        node_of = [COMMAND[0], "-m", "metaray.cluster.loopback_node", "start", "--block"]
+        node_of = [sys.executable, "-m", "metaray.cluster.loopback_node", "start", "--block"]
         command = [*node_of, "--num-cpus=1", "--node-ip-address=127.0.0.1"]
         quiet = subprocess.DEVNULL
         node = subprocess.Popen(

@@ -45,7 +45,7 @@ def test_a_run_over_two_nodes_is_warned_and_saves(
     )
     program(programs / "scontrol", SCONTROL)
     program(programs / "srun", SRUN.format(folder=tmp_path, python=sys.executable))
-    program(programs / "metaray", f"exec {COMMAND[0]} -c '{COMMAND[2]}' \"$@\"")
+    program(programs / "metaray", f'exec {" ".join(COMMAND)} "$@"')
     sets = [*tiny, "train.outer_steps=100000", "train.validate_every=0", "workers.count=2"]
     config = ClusterConfig.model_validate(
         {

@@ -129,6 +129,7 @@ def test_the_package_links_to_the_folder(folder: str) -> None:
 def test_the_package_holds_nothing_but_links() -> None:
     assert {path.name for path in PACKAGE.iterdir()} - {"__pycache__"} == {
         "__init__.py",
+        "__main__.py",
         "py.typed",
         *FOLDERS,
     }
@@ -209,11 +210,7 @@ def test_the_standard_platform_module_wins_in_the_repository_root() -> None:
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     """``metaray --help`` is to answer at once."""
-    code = (
-        "import sys; sys.argv = ['metaray', '--help'];"
-        "from metaray.platform.cli.main import run; run()"
-    )
-    done = run_python("-X", "importtime", "-c", code, cwd=tmp_path)
+    done = run_python("-X", "importtime", "-m", "metaray", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "train" in done.stdout
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
