@@ -25,6 +25,11 @@ class MethodSection(Section):
     drops_features: ClassVar[bool] = False
     """gives the network the key that DropBlock needs"""
 
+    @property
+    def anneals(self) -> bool:
+        """Whether its loss or gradient changes with the share of the outer steps that are done."""
+        return False
+
 
 class _GradientBased(MethodSection):
     inner_steps: int = Field(1, ge=0)
@@ -120,6 +125,11 @@ class MAMLPlusPlusConfig(MethodSection):
     def eval_inner_steps(self) -> int:
         """As many as in training."""
         return self.inner_steps
+
+    @property
+    def anneals(self) -> bool:
+        """With the paper's settings twice: the losses that count, and the order of derivatives."""
+        return self.multi_step_share > 0 or self.first_order_share > 0
 
 
 class MetaSGDConfig(MethodSection):

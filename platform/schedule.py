@@ -7,6 +7,11 @@ from math import cos, pi
 from metaray.platform.config import TrainConfig
 
 
+def looks_ahead(train: TrainConfig) -> bool:
+    """Whether each step size follows from the number of outer steps that are planned."""
+    return train.schedule in ("linear", "cosine")
+
+
 def meta_lr_at(step: int, train: TrainConfig) -> float:
     """The step size of outer step ``step`` (0-based) of ``train.outer_steps``."""
     if train.schedule == "constant":

@@ -35,6 +35,7 @@ from metaray.platform.report.page import write_report
 from metaray.platform.results import summarize, write_config, write_results
 from metaray.platform.run_directory import RunDirectory
 from metaray.platform.scaling import WorkerRequests
+from metaray.platform.schedule import looks_ahead
 from metaray.platform.start_from_run import start_from_run
 from metaray.platform.tracking import MetricsLog
 from metaray.platform.transfer.start import Origin
@@ -121,16 +122,23 @@ def meta_train(
 def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
     """Continue the run in ``folder`` from its last checkpoint; the summary.
 
+    With more ``train.outer_steps`` it ends with the parameters of a run that was planned so.
+
     Raises:
-        InputError: no run there, a checkpoint that does not fit, or an override of something that
-            has shaped the parameters already.
+        InputError: no run there, a checkpoint that does not fit, an override of something that
+            has shaped the parameters already, or fewer outer steps than are done.
     """
     run = RunDirectory.open(folder)
     before = read_run_config(run.config)
     config = override(before, overrides)
-    _check_allowed(before, config, _RESUMABLE, "resumed")
+    _check_allowed(before, config, _resumable(before), "resumed")
     session = _reopen(run, config, address, monitor)
-    session.checkpoints.latest()  # a bad one is known before workers start
+    latest = session.checkpoints.latest()  # a bad one is known before workers start
+    if latest is not None and latest.step > config.train.outer_steps:
+        raise InputError(
+            f"train.outer_steps = {config.train.outer_steps}, but the run in {folder} has made "
+            f"{latest.step} already: give at least as many"
+        )
     write_config(session.run.config, session.config)
     return _train_and_test(session, address)
 
@@ -252,6 +260,13 @@ def tested(folder: Path, monitor: Monitor) -> tuple[Session, FlatState]:
 def flat_state(checkpoint: Checkpoint) -> FlatState:
     """Parameters and buffers of ``checkpoint`` as they travel."""
     return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
+
+
+def _resumable(config: RunConfig) -> tuple[str, ...]:
+    """With ``train.outer_steps`` where no step depends on how many there will be."""
+    if looks_ahead(config.train) or config.method.anneals:
+        return _RESUMABLE
+    return (*_RESUMABLE, "train.outer_steps")
 
 
 def _check_allowed(

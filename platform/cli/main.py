@@ -33,6 +33,7 @@ app.add_typer(cluster.app, name="cluster", rich_help_panel=_JOBS)
     "  metaray train --set method.name=protonet --out runs/protonet\n\n"
     "  metaray train omniglot.toml --set workers.count=4 --out runs/omniglot\n\n"
     "  metaray train --resume runs/omniglot\n\n"
+    "  metaray train --resume runs/omniglot --set train.outer_steps=60000\n\n"
     "Settings are listed by `metaray settings`, methods by `metaray methods`."
 )
 def train(
