@@ -5,7 +5,8 @@
 Each cell is ``metaray train`` in one process of one thread, as many cells at once as there are
 cores. A few steps are timed first, and the run gets as many as fit into the time: so schedules and
 whatever a method anneals come to their ends. Time is that of the processor, so what else runs on
-the machine takes none of it away. A finished cell under ``--out`` is not computed again.
+the machine takes none of it away. A finished cell under ``--out`` is not computed again, one that
+was interrupted is resumed.
 The settings below replace those of the papers where a paper counts on days of training: larger
 outer steps, fewer inner ones, and more queries, from which one task says more. All runs under
 ``--out`` go into ``results/accuracy.json``.
@@ -17,13 +18,14 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
-from time import process_time
+from time import process_time, sleep
 from typing import Any
 
+import psutil
 import torch
 from common import METARAY, RESULTS, omniglot_settings, options, report
 
@@ -31,9 +33,11 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.config_io import load_config
 from metaray.platform.loop import train_orders
 from metaray.platform.pool import LocalPool
+from metaray.platform.run_directory import RunDirectory
 
 TASKS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1)}
 _TIMED_S = 4.0
+_SAMPLE_S = 1.0
 CORE_SECONDS = "core_seconds"  # of the whole run, tests before and after training too
 
 _SHORT = ["task.train_queries=5", "train.schedule=cosine"]
@@ -106,15 +110,28 @@ def steps_in(core_minutes: float, sets: list[str]) -> int:
     return max(4, round(60 * core_minutes * steps / (process_time() - started)))
 
 
-def train(folder: Path, sets: list[str], steps: int) -> None:
+def start(folder: Path, core_minutes: float, sets: list[str]) -> list[str]:
+    """The command that begins the run in ``folder``, or goes on with it."""
+    if RunDirectory(folder).config.exists():
+        return [*METARAY, "train", "--resume", str(folder)]
+    steps = steps_in(core_minutes, sets)
     sets = [*sets, f"train.outer_steps={steps}", f"train.validate_every={-(-steps // 3)}"]
-    shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was interrupted
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was interrupted at its start
     folder.parent.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen([*METARAY, "train", "--out", str(folder), *options(sets)])
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
+    return [*METARAY, "train", "--out", str(folder), *options(sets)]
+
+
+def train(folder: Path, command: list[str]) -> None:
+    run, spent = RunDirectory(folder), folder / CORE_SECONDS
+    before = float(spent.read_text()) if spent.exists() else 0.0
+    process = psutil.Popen(command)
+    while process.poll() is None:
+        if run.config.exists():
+            with suppress(psutil.Error):  # it has just ended
+                spent.write_text(str(before + sum(process.cpu_times()[:2])))
+        sleep(_SAMPLE_S)
+    if process.returncode:
         raise SystemExit(f"the run in {folder} failed")
-    (folder / CORE_SECONDS).write_text(str(used.ru_utime + used.ru_stime))
 
 
 def row_of(folder: Path) -> dict[str, Any]:
@@ -151,13 +168,13 @@ def main() -> None:
     waiting = []
     for task, method in product(arguments.tasks, arguments.methods):
         folder = arguments.out / f"{method}-{arguments.split}-{task}"
-        if not (folder / CORE_SECONDS).exists():
+        if not RunDirectory(folder).summary.exists():
             sets = settings(method, task, arguments.split, arguments.episodes)
-            waiting.append((folder, sets, steps_in(arguments.core_minutes, sets)))
+            waiting.append((folder, start(folder, arguments.core_minutes, sets)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in [pool.submit(train, *cell) for cell in waiting]:
             done.result()
-    rows = [row_of(path.parent) for path in sorted(arguments.out.glob(f"*/{CORE_SECONDS}"))]
+    rows = [row_of(path.parent) for path in sorted(arguments.out.glob("*/summary.json"))]
     report("accuracy", rows)
     print(f"figures of all runs in {arguments.out}: {RESULTS / 'accuracy.json'}")
 
