@@ -82,11 +82,17 @@ GLYPHS: dict[str, Recipe] = {
         "train.outer_steps": 400,
     },
     "mann": _QUICK
-    | {"train.meta_batch_size": 16, "train.meta_lr": 2e-3, "train.outer_steps": 3000},
+    | {
+        "model.norm": "batch",
+        "train.meta_batch_size": 16,
+        "train.meta_lr": 2e-3,
+        "train.outer_steps": 3000,
+    },
     "snail": _QUICK
     | {
         "method.width": 32,
         "model.name": "conv4_strided",
+        "model.norm": "batch",
         "train.meta_batch_size": 16,
         "train.meta_lr": 1e-3,
         "train.outer_steps": 2000,

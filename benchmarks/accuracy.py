@@ -46,7 +46,7 @@ SHORT_OF_TIME: dict[str, list[str]] = {
     "maml": [*_SHORT, "train.meta_lr=5e-3", "method.inner_lr=1.0"],
     "fomaml": [*_SHORT, "train.meta_lr=3e-3", "method.inner_lr=0.4"],
     "anil": [*_SHORT, "train.meta_lr=3e-3"],
-    "reptile": [],
+    "reptile": ["method.inner_lr=4e-3"],
     "protonet": ["task.train_ways=20", "train.meta_lr=2e-3", "train.meta_batch_size=2"],
     "mamlpp": [*_SHORT, *_STRIDED, "train.meta_lr=5e-3", "method.inner_lr=0.4"],
     "metasgd": [*_SHORT, "train.meta_lr=5e-3", "method.inner_lr_high=0.5"],
