@@ -21,6 +21,7 @@ from torch.func import vjp
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
+from metaray.algorithms.frozen_body import FrozenBody
 from metaray.algorithms.gradient_based import FastWeights, GradientBased, second_order_form
 from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
@@ -30,7 +31,7 @@ from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
 
 
-class ANIL(GradientBased):
+class ANIL(FrozenBody, GradientBased):
     """The inner loop on the features of a body that it leaves alone."""
 
     def __init__(
@@ -59,6 +60,10 @@ class ANIL(GradientBased):
         )
         stats = None if batch_norm == "transductive" else seen
         return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
+
+    def head_outputs(self, adapted: FastWeights, features: Tensor) -> Tensor:
+        """Outputs of the adapted head."""
+        return apply_head(adapted.params, features)
 
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0

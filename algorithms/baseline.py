@@ -32,10 +32,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad
 
-from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
+from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.embedding_based import running_statistics
 from metaray.algorithms.episode import Episode
+from metaray.algorithms.frozen_body import FrozenBody
 from metaray.algorithms.losses import Kind, figures_of
 from metaray.algorithms.method_configs import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.models.backbone import Backbone
@@ -57,7 +58,7 @@ class FittedHead(NamedTuple):
     """statistics to normalise by; None: those of the batch that is predicted"""
 
 
-class _PreTrained(Algorithm):
+class _PreTrained(FrozenBody):
     """Ordinary training of a backbone, and a new head for each task."""
 
     def __init__(
@@ -124,9 +125,8 @@ class _PreTrained(Algorithm):
         heads = self.fit(features, support_y, ways)
         return [FittedHead(state.params, heads[step], stats) for step in self.reported_steps]
 
-    def predict(self, adapted: FittedHead, x: Tensor) -> Tensor:
+    def head_outputs(self, adapted: FittedHead, features: Tensor) -> Tensor:
         """Logits ``[B, ways]``."""
-        features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
         return self.task_logits(adapted.head, features)
 
     def fit(self, features: Tensor, y: Tensor, ways: int) -> list[Tensors]:

@@ -101,6 +101,19 @@ def test_batched_predictions_equal_one_by_one(name: str, mode: BatchNormMode) ->
         )
 
 
+@ALL
+@pytest.mark.parametrize("mode", MODES)
+def test_predictions_by_step_are_those_of_what_each_step_adapted(
+    name: str, mode: BatchNormMode
+) -> None:
+    algorithm, state = build(name)
+    task = episode()
+    together = algorithm.predict_by_step(state, task, WAYS, mode)
+    adapted = algorithm.adapt(state, task.support_x, task.support_y, WAYS, mode)
+    for at_once, one in zip(together, adapted, strict=True):
+        assert torch.equal(at_once, algorithm.predict(one, task.query_x))
+
+
 @pytest.mark.parametrize("name", sorted(set(METHODS) - INEXACT))
 def test_gradient_equals_finite_differences_along_random_directions(name: str) -> None:
     algorithm, state = build(name)
