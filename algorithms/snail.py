@@ -12,8 +12,9 @@ over the support set (``models/causal``).
 
 Deviations: dilations are 1, 2, 4, ...; the paper's listing begins at 2, which would leave out every
 second step. Queries and keys of attention start with the same weights, which about halves the steps
-before anything is learned. The backbone has no fully connected layer on top. In training the paper
-predicts one query of each episode, here all queries are predicted, each in a sequence of its own.
+before anything is learned. The backbone has no fully connected layer on top, and by default group
+norm where the paper has batch norm over all episodes of a step. In training the paper predicts one
+query of each episode, here all queries are predicted, each in a sequence of its own.
 """
 
 from __future__ import annotations
