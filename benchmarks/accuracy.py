@@ -30,10 +30,10 @@ import torch
 from common import METARAY, RESULTS, omniglot_settings, options, report
 
 from metaray.algorithms.registry import METHODS
-from metaray.platform.config_io import load_config
-from metaray.platform.loop import train_orders
-from metaray.platform.pool import LocalPool
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.config.loading import load_config
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.training.loop import train_orders
+from metaray.platform.training.meta.pool import LocalPool
 
 TASKS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1)}
 _TIMED_S = 4.0

@@ -17,7 +17,7 @@ from common import SHARED_DATA
 from rich.console import Console
 from scipy.stats import t
 
-from metaray.platform.monitor import TerminalMonitor
+from metaray.platform.callbacks.monitor import TerminalMonitor
 
 _AT_ONCE = 2
 _CORE_SECONDS = "core_seconds"  # of all of the job, tests too
@@ -95,8 +95,9 @@ def over_seeds(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _compute(cell: Cell) -> Cell:
     """In this process, with nobody looking on."""
-    from metaray.platform.transfer import session, trial
-    from metaray.platform.transfer.config_io import load_transfer_config
+    from metaray.platform.config.transfer_loading import load_transfer_config
+    from metaray.platform.experiment import transfer as session
+    from metaray.platform.experiment import transfer_trial as trial
 
     shutil.rmtree(cell.folder, ignore_errors=True)  # of a benchmark that was interrupted
     config = load_transfer_config(None, cell.sets)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import load_file
 
-from metaray.platform.versions import versions
+from metaray.platform.common.versions import versions
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"

@@ -22,11 +22,11 @@ from common import Row, omniglot_settings, report
 from rich.console import Console
 
 from metaray.algorithms.tasks.catalog import build_source
-from metaray.platform.config_io import load_config
-from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import train
-from metaray.platform.transfer.results import read_summary
+from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import train
+from metaray.platform.experiment.transfer_results import read_summary
+from metaray.platform.run.directory import RunDirectory
 
 SHOTS = (1, 5)
 TERMS = {

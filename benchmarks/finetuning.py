@@ -74,8 +74,8 @@ def best_rates(out: Path, encoder: Path) -> dict[str, float]:
 
 
 def validated(found: Cell) -> float:
-    from metaray.platform.run_directory import RunDirectory
-    from metaray.platform.tracking import MetricsLog
+    from metaray.platform.run.directory import RunDirectory
+    from metaray.platform.run.metrics_log import MetricsLog
 
     return float(MetricsLog.read(RunDirectory(found.folder).metrics)[-1]["val_accuracy"])
 

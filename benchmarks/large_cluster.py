@@ -31,13 +31,13 @@ from common import Row, report
 
 import metaray
 from metaray.cluster.connect import connected
-from metaray.platform.blueprint import Blueprint
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import load_config
-from metaray.platform.learner import MetaLearner
-from metaray.platform.loop import train_orders
-from metaray.platform.messages import FlatState, ShardReport, TrainOrder
-from metaray.platform.session import open_data
+from metaray.platform.config.loading import load_config
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import open_data
+from metaray.platform.training.loop import train_orders
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.learner import MetaLearner
+from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainOrder
 
 SHARD_S = 0.5
 TASKS = 4
@@ -160,8 +160,8 @@ def alone(name: str, shards: int, steps: int) -> Row:
 def measure(name: str, workers: int, steps: int) -> list[Row]:
     import ray
 
-    from metaray.platform import roster
-    from metaray.platform.ray_pool import RayPool
+    from metaray.platform.distributed import worker_group as roster
+    from metaray.platform.distributed.ray_pool import RayPool
 
     config = settings(name, workers)
     blueprint = Blueprint(config, open_data(config))

@@ -24,16 +24,16 @@ from rich.console import Console
 import metaray
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.cluster.connect import connected
-from metaray.platform.blueprint import Blueprint
-from metaray.platform.checkpoint import CheckpointStore
-from metaray.platform.config_io import load_config
-from metaray.platform.loop import LoopHooks, TrainingLoop
-from metaray.platform.metrics import mean_and_ci95
-from metaray.platform.monitor import TerminalMonitor, TrainingWatch
-from metaray.platform.monitoring.observer import Observer, observed
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.session import fingerprint
-from metaray.platform.tracking import MetricsLog
+from metaray.platform.callbacks.monitor import TerminalMonitor, TrainingWatch
+from metaray.platform.callbacks.observer import Observer, observed
+from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import fingerprint
+from metaray.platform.run.checkpoint import CheckpointStore
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.training.loop import LoopHooks, TrainingLoop
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.metrics import mean_and_ci95
 
 TURN_S = 5.0
 SETTINGS = [
@@ -101,7 +101,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config(None, SETTINGS)
     with tempfile.TemporaryDirectory() as name, connected("local", metaray):
-        from metaray.platform.ray_pool import RayPool
+        from metaray.platform.distributed.ray_pool import RayPool
 
         run = RunDirectory.create(Path(name) / "run")
         blueprint = Blueprint(config, build_source(config.data))

@@ -24,12 +24,12 @@ import numpy as np
 from cells import Cell, run
 from common import SHARED_DATA, Row, report
 
-from metaray.platform.blueprint import Blueprint
-from metaray.platform.config_io import load_config
-from metaray.platform.evaluation import evaluate
-from metaray.platform.pool import LocalPool
-from metaray.platform.session import flat_state, open_data
-from metaray.platform.start_from_run import start_from_run
+from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.initialization import start_from_run
+from metaray.platform.experiment.meta import flat_state, open_data
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.pool import LocalPool
 
 START, ALONE = "source only", "source only, continued"
 METHODS = {START: "none", ALONE: "none", "DANN": "dann", "CORAL": "coral", "MMD": "mmd"}

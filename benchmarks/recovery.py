@@ -22,7 +22,7 @@ from time import monotonic, sleep
 import psutil
 from common import METARAY, Row, newest_checkpoint, options, report, rows_of
 
-from metaray.platform.monitoring.status import Status
+from metaray.platform.run.status import Status
 
 STEPS, SHARD = 160, 8
 SETTINGS = [

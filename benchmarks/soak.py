@@ -22,7 +22,7 @@ from time import monotonic, sleep
 import psutil
 from common import METARAY, Row, has_begun, newest_checkpoint, options, report, rows_of
 
-from metaray.platform.monitoring.status import Status
+from metaray.platform.run.status import Status
 
 SETTINGS = [
     "data.name=sinusoid", "train.schedule=constant", "train.validate_every=0",

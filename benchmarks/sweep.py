@@ -24,7 +24,7 @@ from common import Row, report
 from rich.console import Console
 from typing_extensions import Self
 
-from metaray.platform.config_io import with_overrides
+from metaray.platform.config.loading import with_overrides
 from metaray.platform.sweep import sweep as story
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import make_plan

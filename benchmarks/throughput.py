@@ -23,12 +23,12 @@ from common import report
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.registry import METHODS, config_classes
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import load_config
-from metaray.platform.loop import train_orders
-from metaray.platform.open_pool import open_pool
-from metaray.platform.pool import LocalPool, Pool, StepResult
-from metaray.platform.worker import TaskWorker
+from metaray.platform.config.loading import load_config
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.open_pool import open_pool
+from metaray.platform.training.loop import train_orders
+from metaray.platform.training.meta.pool import LocalPool, Pool, StepResult
+from metaray.platform.training.meta.worker import TaskWorker
 
 SETUPS = {"5 steps, 15 queries": (5, 15), "1 step, 1 query": (1, 1)}
 

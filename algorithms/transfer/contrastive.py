@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metaray.algorithms.embedding_based import unit_length
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.methods.embedding_based import unit_length
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -34,9 +34,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.embedding_based import unit_length
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.losses import figures_of
+from metaray.algorithms.methods.embedding_based import unit_length
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.norm import is_norm

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.embedding_based import unit_length
+from metaray.algorithms.methods.embedding_based import unit_length
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.augment import moco_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached

@@ -76,8 +76,8 @@ def compare(
     A budget in seconds stops each training, but leaves `train.outer_steps` and with it the course
     of the learning rate: set it to what you expect to be done in that time.
     """
-    from metaray.platform.run_directory import fresh_place
-    from metaray.platform.storage.runs import shared_folder
+    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.run.storage.working_copy import shared_folder
 
     new = (
         configs, methods, overrides, steps, tasks, time, seeds, shots, ways, curve_episodes,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.decoding import decoder, default_workers
-from metaray.platform.preparing import preparing
+from metaray.platform.callbacks.preparing import preparing
+from metaray.platform.distributed.parallel_map import decoder, default_workers
 
 if TYPE_CHECKING:
     from metaray.algorithms.configs import DataConfig
@@ -136,7 +136,7 @@ def show(
     """Draw one episode as a contact sheet: a row per class, support left, query right."""
     from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
     from metaray.algorithms.tasks.catalog import build_source
-    from metaray.platform.contact_sheet import draw_episode
+    from metaray.platform.report.contact_sheet import draw_episode
 
     if split_name not in get_args(Split):
         raise InputError(f"no split is called {split_name!r}: use train, val or test")
@@ -155,7 +155,7 @@ def show(
 
 
 def _config(overrides: list[str], **values: Any) -> DataConfig:
-    from metaray.platform.config_io import validate, with_overrides
+    from metaray.platform.config.loading import validate, with_overrides
 
     for item in overrides:
         if not item.startswith("data."):

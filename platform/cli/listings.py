@@ -10,8 +10,8 @@ from rich.table import Table
 from metaray.algorithms.registry import METHODS
 from metaray.algorithms.transfer.registry import JOBS, job_classes
 from metaray.platform.cli.output import console
-from metaray.platform.config_io import resolve
-from metaray.platform.transfer.config_io import resolve_transfer
+from metaray.platform.config.loading import resolve
+from metaray.platform.config.transfer_loading import resolve_transfer
 
 
 def print_methods() -> None:

@@ -51,16 +51,16 @@ def train(
     episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
     """
     from metaray.platform.cli.output import console, print_result
-    from metaray.platform.config_io import load_config
-    from metaray.platform.run_directory import fresh_place
-    from metaray.platform.storage.runs import existing_run, new_run
+    from metaray.platform.config.loading import load_config
+    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if resume is None:
         settings = load_config(config, overrides or [])
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-    from metaray.platform import session  # after the settings: it takes seconds to import
-    from metaray.platform.monitor import TerminalMonitor
+    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.experiment import meta as session
 
     monitor = TerminalMonitor(console)
     if resume is not None:
@@ -93,10 +93,10 @@ def evaluate(
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
-    from metaray.platform import session
+    from metaray.platform.callbacks.monitor import TerminalMonitor
     from metaray.platform.cli.output import console, print_result
-    from metaray.platform.monitor import TerminalMonitor
-    from metaray.platform.storage.runs import existing_run
+    from metaray.platform.experiment import meta as session
+    from metaray.platform.run.storage.working_copy import existing_run
 
     monitor = TerminalMonitor(console)
     with existing_run(run_dir, monitor.message) as kept:
@@ -141,8 +141,8 @@ def scale(
     count: Annotated[int, typer.Argument(help="Workers that it shall have.")],
 ) -> None:
     """Let workers join or leave a running job. Its result does not change."""
-    from metaray.platform.run_directory import RunDirectory
-    from metaray.platform.scaling import request_workers
+    from metaray.platform.run.directory import RunDirectory
+    from metaray.platform.run.worker_requests import request_workers
 
     request_workers(RunDirectory.open(run_dir), count)
     typer.echo(f"{run_dir} is asked to go on with {count} workers from its next step")
@@ -176,8 +176,8 @@ def _known_failure(error: Exception) -> int | None:
     kinds = {(type_.__module__, type_.__name__) for type_ in type(error).__mro__}
     for module, name, code in (
         ("metaray.cluster.errors", "ClusterError", 2),
-        ("metaray.platform.errors", "TrainingError", 1),
-        ("metaray.platform.errors", "Stopped", 130),
+        ("metaray.platform.common.errors", "TrainingError", 1),
+        ("metaray.platform.common.errors", "Stopped", 130),
     ):
         if (module, name) in kinds:
             return code

@@ -39,8 +39,8 @@ def manifest(
     """
     from metaray.cluster.manifests.config import ClusterConfig
     from metaray.cluster.manifests.make import KINDS
-    from metaray.platform.atomic import write_text
-    from metaray.platform.config_io import read_toml, validate_as
+    from metaray.platform.common.atomic import write_text
+    from metaray.platform.config.loading import read_toml, validate_as
 
     settings = validate_as(ClusterConfig, read_toml(config) if config else {})
     text = KINDS[kind](settings)

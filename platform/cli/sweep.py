@@ -141,10 +141,10 @@ def planned(
     storage: str | None,
 ) -> tuple[SweepPlan, Path]:
     """The sweep that the options ask for, and its folder; InputError if they are no good."""
-    from metaray.platform.config_io import read_toml, with_overrides
-    from metaray.platform.run_directory import fresh_place
-    from metaray.platform.storage.runs import shared_folder
-    from metaray.platform.sweep.kinds import kind_of
+    from metaray.platform.config.loading import read_toml, with_overrides
+    from metaray.platform.experiment.registry import kind_of
+    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.run.storage.working_copy import shared_folder
     from metaray.platform.sweep.plan import make_plan
     from metaray.platform.sweep.storage import shown
 

@@ -83,9 +83,9 @@ def _run(
     resume: str | None,
     address: str,
 ) -> None:
-    from metaray.platform.run_directory import fresh_place
-    from metaray.platform.storage.runs import existing_run, new_run
-    from metaray.platform.transfer.config_io import load_transfer_config
+    from metaray.platform.config.transfer_loading import load_transfer_config
+    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if resume is None:
         settings = load_transfer_config(config, [f"job.name={job}", *overrides])
@@ -93,10 +93,10 @@ def _run(
             raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
+    from metaray.platform.callbacks.monitor import TerminalMonitor
     from metaray.platform.cli.output import console
-    from metaray.platform.monitor import TerminalMonitor
-    from metaray.platform.transfer import session  # after the settings: it takes seconds to import
-    from metaray.platform.transfer.words import result_lines
+    from metaray.platform.experiment import transfer as session
+    from metaray.platform.report.transfer_words import result_lines
 
     monitor = TerminalMonitor(console, job)
     if resume is not None:

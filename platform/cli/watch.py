@@ -11,7 +11,7 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.cli.jobs import Dashboard
 
 if TYPE_CHECKING:
-    from metaray.platform.monitoring.watch.reader import RunReader, SweepReader
+    from metaray.platform.watch.reader import RunReader, SweepReader
 
 EPILOG = (
     "Examples:\n\n"
@@ -48,11 +48,11 @@ def watch(
     if once and web:
         raise InputError("--once prints and --web serves a page: leave one out")
     from metaray.platform.cli.output import console
-    from metaray.platform.monitoring.watch.reader import reader_of
+    from metaray.platform.watch.reader import reader_of
 
     folder = Path(run)
     if not folder.exists():
-        from metaray.platform.monitoring.watch.job import RemoteJob, find_job
+        from metaray.platform.watch.job import RemoteJob, find_job
 
         found = find_job(run, address, console)
         if isinstance(found, RemoteJob):
@@ -70,7 +70,7 @@ def watch(
     if web:
         _serve(reader, port or 0)
     else:
-        from metaray.platform.monitoring.watch.terminal import watch as show
+        from metaray.platform.watch.terminal import watch as show
 
         show(reader, console, once)
 
@@ -79,7 +79,7 @@ def _serve(reader: RunReader | SweepReader, port: int) -> None:
     from threading import Event
 
     from metaray.platform.cli.output import console
-    from metaray.platform.monitoring.watch.server import serving
+    from metaray.platform.watch.server import serving
 
     with serving(reader, port) as address:
         console.print(f"{address}\nwhoever has this address can look on; Ctrl-C ends it")

@@ -9,14 +9,14 @@ from rich.console import Console
 import metaray
 from metaray.algorithms.errors import InputError
 from metaray.cluster.connect import connected
+from metaray.platform.common.errors import Stopped
+from metaray.platform.common.shutdown import StopRequest
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
-from metaray.platform.errors import Stopped
-from metaray.platform.interrupt import StopRequest
 
 
 def compare(plan: Plan, out: Path, address: str, parallel: int | None, console: Console) -> Results:

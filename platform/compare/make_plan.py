@@ -11,12 +11,12 @@ from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.blueprint import Blueprint
 from metaray.platform.compare.plan import Budget, Curves, Entry, Plan, unique_names
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import flat, load_config, override
-from metaray.platform.report.commands import own_settings
-from metaray.platform.session import open_data
+from metaray.platform.config.commands import own_settings
+from metaray.platform.config.loading import flat, load_config, override
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import open_data
+from metaray.platform.training.meta.blueprint import Blueprint
 
 _SHOTS, _WAYS = (1, 2, 5, 10, 15, 20), (2, 5, 10, 20)
 _FEWEST_QUERIES = 5

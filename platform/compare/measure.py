@@ -14,14 +14,14 @@ import torch
 
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
-from metaray.platform.blueprint import Blueprint
 from metaray.platform.compare.plan import Curves
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import override
-from metaray.platform.evaluation import evaluate
-from metaray.platform.messages import FlatState
-from metaray.platform.pool import LocalPool
-from metaray.platform.session import Session, fingerprint
+from metaray.platform.config.loading import override
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import Session, fingerprint
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.messages import FlatState
+from metaray.platform.training.meta.pool import LocalPool
 
 _HASHED_EPISODES = 100
 _TIMED_EPISODES, _WARM_UP = 20, 3

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 
-from metaray.platform import session
-from metaray.platform.atomic import write_json
+from metaray.platform.callbacks.monitor import Monitor
+from metaray.platform.common.atomic import write_json
 from metaray.platform.compare import measure
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Curves
-from metaray.platform.config import RunConfig
-from metaray.platform.monitor import Monitor
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment import meta as session
+from metaray.platform.run.directory import RunDirectory
 
 
 def perform(

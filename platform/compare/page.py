@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import atomic_path, write_json, write_text
+from metaray.platform.common.atomic import atomic_path, write_json, write_text
 from metaray.platform.compare import plots, words
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.table import COST_COLUMNS, cells, score_columns
-from metaray.platform.config_io import flat
+from metaray.platform.config.loading import flat
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 

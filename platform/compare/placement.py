@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.compare.plan import Plan
-from metaray.platform.config import RunConfig
+from metaray.platform.config.schema import RunConfig
 
 Bundle = dict[str, float]
 _LEAST_CPU = 0.01  # Ray reserves nothing for an empty bundle

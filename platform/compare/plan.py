@@ -13,10 +13,10 @@ from pydantic import Field, ValidationError
 from metaray.algorithms.configs import Section
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_json
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import override
-from metaray.platform.versions import versions
+from metaray.platform.common.atomic import write_json
+from metaray.platform.common.versions import versions
+from metaray.platform.config.loading import override
+from metaray.platform.config.schema import RunConfig
 
 
 class Budget(Section):

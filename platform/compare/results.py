@@ -15,7 +15,7 @@ from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.paired import Difference, Estimate, Scores, differences, estimate
 from metaray.platform.compare.plan import Plan
 from metaray.platform.report.record import Array, RunRecord
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,15 +11,15 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_text
+from metaray.platform.common.atomic import write_text
+from metaray.platform.common.errors import Stopped, TrainingError
+from metaray.platform.common.ray_errors import first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform
 from metaray.platform.compare.placement import bundles
 from metaray.platform.compare.plan import Curves
 from metaray.platform.compare.status import Status, StatusMonitor
-from metaray.platform.config import RunConfig
-from metaray.platform.errors import Stopped, TrainingError
-from metaray.platform.ray_errors import first_line
+from metaray.platform.config.schema import RunConfig
 
 
 class RunActor:

@@ -9,8 +9,8 @@ from threading import Event
 from time import monotonic
 from typing import Any, Literal
 
-from metaray.platform.errors import Stopped
-from metaray.platform.monitor import TrainingWatch
+from metaray.platform.callbacks.monitor import TrainingWatch
+from metaray.platform.common.errors import Stopped
 
 State = Literal["waiting", "starting", "training", "testing", "done", "failed", "stopped"]
 

@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config import ComputeConfig
-from metaray.platform.config_io import Tree, get, load_config, merged, read_toml, with_overrides
+from metaray.platform.config.loading import (
+    Tree,
+    get,
+    load_config,
+    merged,
+    read_toml,
+    with_overrides,
+)
+from metaray.platform.config.schema import ComputeConfig
+from metaray.platform.distributed.resources import room_for
 from metaray.platform.jobs.command import Command
-from metaray.platform.sweep.capacity import room_for
 
 _DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
 _PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
@@ -76,7 +83,7 @@ def _check_train(command: Command, nodes: Nodes) -> Iterator[str]:
 
 
 def _check_transfer(command: Command, nodes: Nodes) -> Iterator[str]:
-    from metaray.platform.transfer.config_io import load_transfer_config
+    from metaray.platform.config.transfer_loading import load_transfer_config
 
     overrides = [f"job.name={command.names[1]}", *(command.values.get("overrides") or [])]
     config = load_transfer_config(command.values.get("config"), overrides)
@@ -87,7 +94,7 @@ def _check_transfer(command: Command, nodes: Nodes) -> Iterator[str]:
 
 def _check_sweep(command: Command, nodes: Nodes) -> Iterator[str]:
     from metaray.platform.cli.sweep import planned
-    from metaray.platform.sweep.capacity import trials_at_once
+    from metaray.platform.distributed.resources import trials_at_once
 
     names = (
         "config", "overrides", "space", "num_trials", "metric", "sampler", "scheduler", "grace",

@@ -26,7 +26,7 @@ from metaray.cluster.jobs import JobClient
 from metaray.platform.jobs.order import JobOrder
 from metaray.platform.jobs.send import DATA, ERROR, SUM, plain_files
 from metaray.platform.jobs.submission import own, package_folder
-from metaray.platform.storage.place import is_uri
+from metaray.platform.run.storage.remote_directory import is_uri
 
 
 def fetch(job_id: str, target: Path, access: Access, client: JobClient) -> int:

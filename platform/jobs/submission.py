@@ -23,7 +23,7 @@ from metaray.cluster.jobs import JobClient, JobRecord
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import Command, files_of
 from metaray.platform.jobs.order import FILES, FOLDER, JobOrder
-from metaray.platform.storage.place import is_uri
+from metaray.platform.run.storage.remote_directory import is_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OLDEST_RAY, _PYTHONS = (2, 52), ((3, 10), (3, 12))

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_text
+from metaray.platform.common.atomic import write_text
+from metaray.platform.config.commands import evaluate_command, own_settings, train_command
 from metaray.platform.report import curves, results, words
-from metaray.platform.report.commands import evaluate_command, own_settings, train_command
 from metaray.platform.report.episode_picture import class_letter, episode_picture, picture_is_cut
 from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.record import RunRecord
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory
 
 Plot = Callable[[RunRecord, Theme], "Figure | None"]
 

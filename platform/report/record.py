@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import read_run_config
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.tracking import MetricsLog
+from metaray.platform.config.loading import read_run_config
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
-from metaray.platform.session import Session
+from metaray.platform.experiment.meta import Session
 
 _TIMED_EPISODES = 20
 

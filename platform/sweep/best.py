@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_text
-from metaray.platform.config_io import changed_keys, flat, read_toml
-from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.kind import Kind
-from metaray.platform.sweep.kinds import SweptConfig
+from metaray.platform.common.atomic import write_text
+from metaray.platform.config.loading import changed_keys, flat, read_toml
+from metaray.platform.experiment.base import Kind
+from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.population import Rates
 
 

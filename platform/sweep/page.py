@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_text
-from metaray.platform.config_io import flat
+from metaray.platform.common.atomic import write_text
+from metaray.platform.config.loading import flat
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import plots, population_plots, setting_plots, words
-from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 

@@ -12,10 +12,10 @@ from typing_extensions import Self
 
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_json
-from metaray.platform.config_io import Tree, complaint, flat, known_keys, with_values
-from metaray.platform.sweep.kind import Kind
-from metaray.platform.sweep.kinds import SweptConfig, kind_of
+from metaray.platform.common.atomic import write_json
+from metaray.platform.config.loading import Tree, complaint, flat, known_keys, with_values
+from metaray.platform.experiment.base import Kind
+from metaray.platform.experiment.registry import SweptConfig, kind_of
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]

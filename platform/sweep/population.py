@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.method_configs import MethodConfig
-from metaray.platform.config import RunConfig
+from metaray.algorithms.methods.configs import MethodConfig
+from metaray.platform.config.schema import RunConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.tune_spaces.space import Float, Space
 

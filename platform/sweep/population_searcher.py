@@ -7,13 +7,13 @@ from typing import Any
 import optuna
 from ray.tune.search import Searcher
 
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.exploit import carry_out, last_saved_step
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.population import takeovers_at
 from metaray.platform.sweep.searcher import StudySearcher
-from metaray.platform.sweep.takeover import carry_out, last_saved_step
-from metaray.platform.tracking import MetricsLog
 
 
 class PopulationSearcher(StudySearcher):

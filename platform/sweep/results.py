@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import atomic_path, write_json
-from metaray.platform.config_io import read_config
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.common.atomic import atomic_path, write_json
+from metaray.platform.common.versions import versions
+from metaray.platform.config.loading import read_config
+from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
-from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.kinds import SweptConfig
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Rates, Takeover, course
-from metaray.platform.tracking import MetricsLog
-from metaray.platform.versions import versions
 
 _STATES = {
     TrialState.COMPLETE: "complete",

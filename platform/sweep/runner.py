@@ -14,11 +14,11 @@ import ray
 from ray import tune
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.interrupt import StopRequest
-from metaray.platform.sweep.audience import Audience
-from metaray.platform.sweep.capacity import bundles, trials_at_once
-from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.kinds import SweptConfig
+from metaray.platform.common.shutdown import StopRequest
+from metaray.platform.distributed.resources import bundles, trials_at_once
+from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.run.sweep_directory import SweepDirectory
+from metaray.platform.sweep.callback import Audience
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from metaray.platform.sweep.directory import trial_number
+from metaray.platform.run.sweep_directory import trial_number
 from metaray.platform.sweep.plan import SweepPlan
 
 _REDUCTION = 3  # a third of the trials pass each rung (Li et al. 2020, Massively parallel tuning)

@@ -18,11 +18,11 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config_io import flat
+from metaray.platform.config.loading import flat
+from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.audience import Audience
-from metaray.platform.sweep.directory import SweepDirectory
-from metaray.platform.sweep.kinds import SweptConfig
+from metaray.platform.sweep.callback import Audience
 from metaray.platform.sweep.outcome import Metrics, Outcome
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.sampling import draw, make_sampler

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config_io import Tree, read_toml
+from metaray.platform.config.loading import Tree, read_toml
 from metaray.tune_spaces.space import Choice, Dimension, Float, Int, Space, check_conditions
 
 _KINDS: dict[str, type[Dimension]] = {"float": Float, "int": Int, "choice": Choice}

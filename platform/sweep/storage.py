@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.run.sweep_directory import SweepDirectory
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

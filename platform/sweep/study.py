@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Rates, Takeover
 from metaray.platform.sweep.storage import open_storage, shown

@@ -14,12 +14,12 @@ import optuna
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.atomic import write_text
-from metaray.platform.errors import Stopped
-from metaray.platform.monitoring.sweep_observer import observed_sweep
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.common.atomic import write_text
+from metaray.platform.common.errors import Stopped
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.sweep.observer import observed_sweep
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
 from metaray.platform.sweep.population import check_population, method_of, rates_in

@@ -17,15 +17,15 @@ from typing import Any
 from ray import tune
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.allocator import return_freed_memory
-from metaray.platform.atomic import write_text
-from metaray.platform.config_io import validate_as
-from metaray.platform.errors import Stopped, TrainingError
-from metaray.platform.monitor import TrainingWatch
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.sweep.kinds import SweptConfig, kind_of
+from metaray.platform.callbacks.monitor import TrainingWatch
+from metaray.platform.common.atomic import write_text
+from metaray.platform.common.errors import Stopped, TrainingError
+from metaray.platform.common.malloc_tuning import return_freed_memory
+from metaray.platform.config.loading import validate_as
+from metaray.platform.experiment.registry import SweptConfig, kind_of
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep.outcome import Metrics, Outcome
-from metaray.platform.tracking import MetricsLog
 
 Report = Callable[[Metrics], None]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metaray.platform.config_io import flat
-from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.config.loading import flat
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.progress import figure
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 

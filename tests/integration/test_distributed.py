@@ -15,14 +15,14 @@ from conftest import Command, arguments  # type: ignore[attr-defined]
 
 from metaray.algorithms.registry import METHODS, config_classes
 from metaray.algorithms.tasks.catalog import build_source
-from metaray.platform.blueprint import Blueprint
-from metaray.platform.checkpoint import params_sha256
-from metaray.platform.config import RunConfig
-from metaray.platform.config_io import load_config
-from metaray.platform.errors import NonFiniteError, WorkersLostError
-from metaray.platform.evaluation import evaluate
-from metaray.platform.loop import train_orders
-from metaray.platform.pool import LocalPool, Pool
+from metaray.platform.common.errors import NonFiniteError, WorkersLostError
+from metaray.platform.config.loading import load_config
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.run.checkpoint import params_sha256
+from metaray.platform.training.loop import train_orders
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
@@ -41,7 +41,7 @@ def config_of(tiny: list[str], *more: str) -> RunConfig:
 
 
 def ray_pool(config: RunConfig, notes: list[str] | None = None) -> Any:
-    from metaray.platform.ray_pool import RayPool
+    from metaray.platform.distributed.ray_pool import RayPool
 
     return RayPool(config, (notes if notes is not None else []).append)
 
@@ -153,7 +153,7 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
     """Killed by its process id, as the kernel or Ray's memory monitor would."""
     import ray
 
-    from metaray.platform.errors import LearnerLostError
+    from metaray.platform.common.errors import LearnerLostError
 
     config = config_of(tiny, "workers.count=1")
     expected = digest_after(LocalPool(config), config, 4)

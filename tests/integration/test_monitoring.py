@@ -25,7 +25,7 @@ from sweeps import SPACE
 
 from metaray.cluster.monitoring.files import DISCOVERY, write_monitoring
 from metaray.cluster.monitoring.panels import BOARDS
-from metaray.platform.monitoring.status import Status
+from metaray.platform.run.status import Status
 
 pytestmark = [
     pytest.mark.ray,

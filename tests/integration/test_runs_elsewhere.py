@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import arguments, summary_of  # type: ignore[attr-defined]
 
-from metaray.platform.storage.place import Place
+from metaray.platform.run.storage.remote_directory import Place
 
 Command = Callable[..., Any]
 

@@ -46,7 +46,7 @@ def in_process(metaray: Command, sets: list[str], tmp_path_factory: pytest.TempP
 
 
 def weights(folder: Path) -> np.ndarray:
-    from metaray.platform.checkpoint import read_checkpoint
+    from metaray.platform.run.checkpoint import read_checkpoint
 
     newest = max((folder / "checkpoints").iterdir())
     return read_checkpoint(newest).tensors["params"].numpy()

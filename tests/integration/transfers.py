@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from metaray.platform.checkpoint import read_checkpoint
+from metaray.platform.run.checkpoint import read_checkpoint
 
 WAIT_S = 200.0
 """for workers to start, or to start again"""

@@ -167,7 +167,7 @@ def test_algorithms_know_no_cluster_and_no_terminal() -> None:
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks"])
 def test_our_modules_are_imported_by_their_full_name(folder: str) -> None:
-    """``algorithms.maml`` and ``metaray.algorithms.maml`` would be two module objects."""
+    """``algorithms.maml`` and ``metaray.algorithms.methods.maml`` would be two module objects."""
     of_platform = {".".join(name.split(".")[:2]) for name in modules("platform")}
     wrong = [
         f"{name} imports {target}"

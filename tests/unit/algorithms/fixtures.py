@@ -13,7 +13,7 @@ from metaray.algorithms.batching import batched_task_gradients
 from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.method_configs import (
+from metaray.algorithms.methods.configs import (
     ANILConfig,
     BaselineConfig,
     BaselinePPConfig,

@@ -12,8 +12,8 @@ from fixtures import WAYS, algorithm_for, episode, state_of
 from torch import Tensor, nn
 from torch.func import vmap
 
-from metaray.algorithms.baseline import Baseline, BaselinePP
-from metaray.algorithms.method_configs import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.baseline import Baseline, BaselinePP
+from metaray.algorithms.methods.configs import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.models.cosine_head import init_cosine_head
 
 CONFIGS = [BaselineConfig(eval_inner_steps=25), BaselinePPConfig(eval_inner_steps=25)]

@@ -26,7 +26,7 @@ from metaray.algorithms.batching import batched_predictions, batched_task_gradie
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.method_configs import BatchTrained, MethodSection
+from metaray.algorithms.methods.configs import BatchTrained, MethodSection
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.registry import METHODS, config_classes
 

@@ -12,16 +12,16 @@ from torch import Tensor
 from torch.func import grad
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.gradient_based import FastWeights
-from metaray.algorithms.mamlpp import MAMLPlusPlus, step_weights
-from metaray.algorithms.method_configs import (
+from metaray.algorithms.methods.configs import (
     MAMLConfig,
     MAMLPlusPlusConfig,
     MetaSGDConfig,
     ProtoMAMLConfig,
     SecondOrder,
 )
-from metaray.algorithms.protomaml import ProtoMAML
+from metaray.algorithms.methods.gradient_based import FastWeights
+from metaray.algorithms.methods.mamlpp import MAMLPlusPlus, step_weights
+from metaray.algorithms.methods.protomaml import ProtoMAML
 
 PLAIN = {
     "learned_rates": False,

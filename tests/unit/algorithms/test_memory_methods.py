@@ -10,8 +10,10 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.mann import MANN
-from metaray.algorithms.method_configs import MANNConfig
+from metaray.algorithms.methods.configs import MANNConfig
+from metaray.algorithms.methods.mann import MANN
+from metaray.algorithms.methods.sequence_based import SequenceBased
+from metaray.algorithms.methods.snail import SNAIL
 from metaray.algorithms.models.causal import (
     Branches,
     attention,
@@ -23,8 +25,6 @@ from metaray.algorithms.models.causal import (
 from metaray.algorithms.models.external_memory import Memory, access, least_used
 from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
-from metaray.algorithms.sequence_based import SequenceBased
-from metaray.algorithms.snail import SNAIL
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

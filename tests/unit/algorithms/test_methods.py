@@ -9,19 +9,19 @@ from fixtures import SMALL, WAYS, algorithm_for, assert_same, episode, state_of
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State, curve_steps
-from metaray.algorithms.anil import ANIL
-from metaray.algorithms.gradient_based import FastWeights
 from metaray.algorithms.inner_loop import InnerStep, meta_gradient
-from metaray.algorithms.maml import MAML
-from metaray.algorithms.method_configs import (
+from metaray.algorithms.methods.anil import ANIL
+from metaray.algorithms.methods.configs import (
     ANILConfig,
     MAMLConfig,
     ReptileConfig,
     SecondOrder,
 )
+from metaray.algorithms.methods.gradient_based import FastWeights
+from metaray.algorithms.methods.maml import MAML
+from metaray.algorithms.methods.protonet import squared_distances
+from metaray.algorithms.methods.reptile import Reptile
 from metaray.algorithms.models.head import HEAD
-from metaray.algorithms.protonet import squared_distances
-from metaray.algorithms.reptile import Reptile
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])

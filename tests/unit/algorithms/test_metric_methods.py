@@ -13,7 +13,8 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.configs import ModelConfig
-from metaray.algorithms.matching import (
+from metaray.algorithms.methods.configs import MatchingConfig, SiameseConfig
+from metaray.algorithms.methods.matching import (
     READ_STEPS,
     MatchingNetwork,
     log_attention,
@@ -21,12 +22,11 @@ from metaray.algorithms.matching import (
     read_queries,
     read_support,
 )
-from metaray.algorithms.method_configs import MatchingConfig, SiameseConfig
+from metaray.algorithms.methods.relation import RelationNetwork
+from metaray.algorithms.methods.siamese import contrastive_loss, distances, triplet_loss
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.registry import build_algorithm
-from metaray.algorithms.relation import RelationNetwork
-from metaray.algorithms.siamese import contrastive_loss, distances, triplet_loss
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 

@@ -16,7 +16,7 @@ from metaray.cluster.manifests.config import ClusterConfig
 from metaray.cluster.manifests.make import KINDS
 from metaray.platform.cli.main import run
 from metaray.platform.cli.manifest import Kind
-from metaray.platform.config_io import read_toml, validate_as
+from metaray.platform.config.loading import read_toml, validate_as
 
 GROUPS = [
     {"name": "cpu", "cpus": 8, "min": 1, "max": 3},

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from metaray.algorithms.method_configs import MethodConfig
+from metaray.algorithms.methods.configs import MethodConfig
 from metaray.algorithms.transfer.registry import JOBS
-from metaray.platform.config import RunConfig
+from metaray.platform.config.schema import RunConfig
 from metaray.tune_spaces.registry import JOB_SPACES, SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, check_conditions
 

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
-from metaray.platform import session
-from metaray.platform.blueprint import Blueprint
+from metaray.platform.callbacks.monitor import TerminalMonitor
 from metaray.platform.compare import plots
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
@@ -26,10 +25,11 @@ from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.status import Status, StatusMonitor
 from metaray.platform.compare.table import seconds_text, terminal_tables
-from metaray.platform.evaluation import evaluate
-from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.pool import LocalPool
+from metaray.platform.experiment import meta as session
 from metaray.platform.report.style import DARK
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.pool import LocalPool
 
 
 def measures_of(directory: CompareDirectory, entry: str, seed: int) -> Path:

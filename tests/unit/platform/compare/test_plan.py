@@ -11,7 +11,7 @@ from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
 from metaray.platform.compare.placement import bundles, check_fits
 from metaray.platform.compare.plan import Budget, Plan
-from metaray.platform.config_io import changed_keys, resolve
+from metaray.platform.config.loading import changed_keys, resolve
 
 STEPS = Budget(unit="steps", amount=5)
 NO_NORM = "evaluate.batch_norm=inductive"

@@ -12,9 +12,9 @@ import optuna
 import pytest
 from rich.console import Console
 
-from metaray.platform.config_io import with_overrides
+from metaray.platform.config.loading import with_overrides
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.tune_spaces.space import Choice, Float, Int, Space
@@ -96,7 +96,7 @@ class Bench:
         order: dict[str, Any], report: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | None:
         """What a trial does in its process."""
-        from metaray.platform.errors import Stopped
+        from metaray.platform.common.errors import Stopped
         from metaray.platform.sweep.trial import train_trial
 
         try:

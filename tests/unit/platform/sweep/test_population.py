@@ -13,12 +13,13 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.checkpoint import params_sha256, read_checkpoint
-from metaray.platform.config_io import load_config, read_run_config, resolve
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.schedule import meta_lr_at
+from metaray.platform.config.loading import load_config, read_run_config, resolve
+from metaray.platform.run.checkpoint import params_sha256, read_checkpoint
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
+from metaray.platform.sweep.exploit import read_lineage
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, make_plan
@@ -31,9 +32,8 @@ from metaray.platform.sweep.population import (
     takeovers_at,
 )
 from metaray.platform.sweep.results import write_results
-from metaray.platform.sweep.takeover import read_lineage
 from metaray.platform.sweep.words import print_result, rates_changed
-from metaray.platform.tracking import MetricsLog
+from metaray.platform.training.schedule import meta_lr_at
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, Space
 

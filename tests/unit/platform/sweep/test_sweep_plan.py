@@ -9,8 +9,8 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.cli.sweep import sweep
-from metaray.platform.config import WorkersConfig
-from metaray.platform.sweep.capacity import bundles, trials_at_once
+from metaray.platform.config.schema import WorkersConfig
+from metaray.platform.distributed.resources import bundles, trials_at_once
 from metaray.platform.sweep.plan import (
     SweepPlan,
     check_space,

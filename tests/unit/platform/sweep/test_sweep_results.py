@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from metaray.platform.config_io import load_config, resolve, validate
-from metaray.platform.results import write_config
+from metaray.platform.config.loading import load_config, resolve, validate
+from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.outcome import Outcome

@@ -10,12 +10,12 @@ import pytest
 from optuna.trial import TrialState
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config_io import read_run_config
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.config.loading import read_run_config
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.outcome import Outcome
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
-from metaray.platform.tracking import MetricsLog
 from metaray.tune_spaces.space import Choice, Float, Int, Space
 
 Make = Callable[..., Any]

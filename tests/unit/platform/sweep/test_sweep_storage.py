@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.sweep.directory import SweepDirectory
+from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.storage import check_not_shown, open_storage, shown
 
 SECRET = "s3cr3t"

@@ -11,19 +11,19 @@ from pictures import write_pictures
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config_io import changed_keys, with_overrides
-from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.run_directory import RunDirectory
+from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.config.loading import changed_keys, with_overrides
+from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment.meta_kind import MetaTraining
+from metaray.platform.experiment.registry import kind_of
+from metaray.platform.experiment.transfer_kind import TransferJob
+from metaray.platform.run.directory import RunDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.kinds import kind_of
-from metaray.platform.sweep.meta_kind import MetaTraining
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, make_plan, own_values
 from metaray.platform.sweep.population import check_population
 from metaray.platform.sweep.results import write_results
-from metaray.platform.sweep.transfer_kind import TransferJob
 from metaray.platform.sweep.words import print_result
-from metaray.platform.transfer.config_io import load_transfer_config
 from metaray.tune_spaces.registry import JOB_SPACES
 from metaray.tune_spaces.space import Float, Space
 
@@ -124,8 +124,8 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
     sweep: Any, tmp_path: Path
 ) -> None:
     """And one tested in two parts has the figures of a job that trains and tests at once."""
-    from metaray.platform.checkpoint import params_sha256
-    from metaray.platform.transfer import session
+    from metaray.platform.experiment import transfer as session
+    from metaray.platform.run.checkpoint import params_sha256
 
     order = sweep.searcher().suggest("t0")
     assert sweep.train({**order, "until": 2}, lambda metrics: None) is None

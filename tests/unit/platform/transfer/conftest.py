@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaray.platform.checkpoint import Checkpoint, CheckpointStore
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.transfer.begin import Beginning, begin, fingerprint
-from metaray.platform.transfer.blueprint import Domains, TransferBlueprint
-from metaray.platform.transfer.config import TransferConfig
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.keeper import RunKeeper
-from metaray.platform.transfer.trainer import Trainer
-from metaray.platform.transfer.world import Alone, PeerLost, World
+from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
+from metaray.platform.training.transfer.communicator import Alone, PeerLost, World
+from metaray.platform.training.transfer.initialization import Beginning, begin, fingerprint
+from metaray.platform.training.transfer.trainer import Trainer
+from metaray.platform.training.writer import RunKeeper
 
 TINY = [
     "model.width=4",

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from metaray.platform.transfer.commands import own_settings, train_command
-from metaray.platform.transfer.config_io import load_transfer_config
+from metaray.platform.config.transfer_commands import own_settings, train_command
+from metaray.platform.config.transfer_loading import load_transfer_config
 
 
 @pytest.mark.parametrize(

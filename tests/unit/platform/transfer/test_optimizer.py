@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.parameters import Layout
-from metaray.platform.transfer.config import TransferTrainConfig
-from metaray.platform.transfer.optimizer import FlatOptimizer
-from metaray.platform.transfer.schedule import lr_at
+from metaray.platform.config.transfer import TransferTrainConfig
+from metaray.platform.training.transfer.optimizer import FlatOptimizer
+from metaray.platform.training.transfer.schedule import lr_at
 
 LAYOUT = Layout((("w", (2, 2)), ("b", (2,))))
 

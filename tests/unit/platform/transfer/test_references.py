@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from metaray.platform.transfer.config import TransferConfig
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.references import MEANINGS, reference_config, training_text
+from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment.references import MEANINGS, reference_config, training_text
 
 TARGET = ["target.name=glyphs", "target.division_seed=1"]
 

@@ -18,14 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.examples import Part
-from metaray.platform import session as meta_session
-from metaray.platform.config_io import load_config
-from metaray.platform.errors import Stopped
-from metaray.platform.monitor import TerminalMonitor, TrainingWatch
-from metaray.platform.transfer import session
-from metaray.platform.transfer.begin import buffers_of
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.figures import accuracy_figures, wilson_interval
+from metaray.platform.callbacks.monitor import TerminalMonitor, TrainingWatch
+from metaray.platform.common.errors import Stopped
+from metaray.platform.config.loading import load_config
+from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment import meta as meta_session
+from metaray.platform.experiment import transfer as session
+from metaray.platform.training.transfer.initialization import buffers_of
+from metaray.platform.training.transfer.metrics import accuracy_figures, wilson_interval
 
 QUIET = TerminalMonitor(Console(quiet=True))
 OTHER = "job.target_classes=other"

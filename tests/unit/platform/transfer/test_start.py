@@ -12,17 +12,17 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.build import build_backbone
-from metaray.platform import session
-from metaray.platform.checkpoint import read_checkpoint
-from metaray.platform.config_io import load_config
-from metaray.platform.data_record import DataRecord
-from metaray.platform.monitor import TerminalMonitor
-from metaray.platform.run_directory import RunDirectory
-from metaray.platform.transfer import session as transfer
-from metaray.platform.transfer.begin import begin
-from metaray.platform.transfer.blueprint import Domains
-from metaray.platform.transfer.config_io import load_transfer_config
-from metaray.platform.transfer.start import TrainedNetwork
+from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.config.loading import load_config
+from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import transfer
+from metaray.platform.run.checkpoint import read_checkpoint
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.provenance import DataRecord
+from metaray.platform.training.pretrained import TrainedNetwork
+from metaray.platform.training.transfer.blueprint import Domains
+from metaray.platform.training.transfer.initialization import begin
 
 Make = Callable[..., Any]
 QUIET = TerminalMonitor(Console(quiet=True))

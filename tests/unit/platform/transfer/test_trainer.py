@@ -13,10 +13,10 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.transfer.batches import Stream
-from metaray.platform.checkpoint import Checkpoint, params_sha256
-from metaray.platform.errors import NonFiniteError
-from metaray.platform.tracking import MetricsLog
-from metaray.platform.transfer.world import Alone
+from metaray.platform.common.errors import NonFiniteError
+from metaray.platform.run.checkpoint import Checkpoint, params_sha256
+from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.training.transfer.communicator import Alone
 
 TARGET = ["target.name=arrays", "target.division=random", "target.root={root}/test.npz"]
 JOBS: dict[str, list[str]] = {

@@ -1,0 +1,1 @@
+"""The meta-learning methods, one file each."""

@@ -1,0 +1,98 @@
+"""ANIL: almost no inner loop.
+
+Raghu, Raghu, Bengio & Vinyals, "Rapid Learning or Feature Reuse? Towards Understanding the
+Effectiveness of MAML", ICLR 2020 (arXiv 1909.09157). MAML whose inner loop updates the head only;
+the body moves in the outer loop alone.
+
+The body does not change under adaptation, so its features are computed once: the inner loop runs
+on features, and the meta-gradient with respect to them is pulled back through the body. That is
+exactly MAML with an inner step size of zero in the body.
+
+Deviation: none from the equations; losses are means over the examples, as in ``maml``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.func import vjp
+
+from metaray.algorithms.algorithm import State, TaskGradient
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
+from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.methods.configs import ANILConfig
+from metaray.algorithms.methods.frozen_backbone import FrozenBody
+from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased, second_order_form
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.head import HEAD, apply_head
+from metaray.algorithms.parameters import Tensors
+
+
+class ANIL(FrozenBody, GradientBased):
+    """The inner loop on the features of a body that it leaves alone."""
+
+    def __init__(
+        self, backbone: Backbone, kind: Kind, num_outputs: int, config: ANILConfig
+    ) -> None:
+        super().__init__(backbone, kind, num_outputs, config)
+        self.config = config
+        self.form = second_order_form(config.second_order, config.inner_steps)
+        self._rates = dict.fromkeys(HEAD, config.inner_lr)
+
+    def adapt(
+        self,
+        state: State,
+        support_x: Tensor,
+        support_y: Tensor,
+        ways: int,
+        batch_norm: BatchNormMode,
+    ) -> list[Any]:
+        """The body with the head after each of ``reported_steps``."""
+        features, seen = self.backbone.apply(state.params, support_x, None)
+        trajectory = descend(
+            lambda head: loss_of(self.kind, apply_head(head, features), support_y),
+            {name: state.params[name] for name in HEAD},
+            self._rates,
+            self.config.eval_inner_steps,
+        )
+        stats = None if batch_norm == "transductive" else seen
+        return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
+
+    def head_outputs(self, adapted: FastWeights, features: Tensor) -> Tensor:
+        """Outputs of the adapted head."""
+        return apply_head(adapted.params, features)
+
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        """The exact meta-gradient: of the head through the inner loop, of the body through both."""
+
+        def embed(body: Tensors) -> Tensors:
+            support, seen = self.backbone.apply(body, episode.support_x, None)
+            stats = None if self.config.train_batch_norm == "transductive" else seen
+            query, _ = self.backbone.apply(body, episode.query_x, stats)
+            return {"support": support, "query": query}
+
+        def support_loss(params: Tensors) -> Tensor:
+            return loss_of(self.kind, apply_head(params, params["support"]), episode.support_y)
+
+        def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:
+            outputs = apply_head(params, params["query"])
+            figures = figures_of(self.kind, outputs, episode.query_y)
+            return figures["loss"], figures
+
+        body = {name: p for name, p in state.params.items() if name not in HEAD}
+        features, pull_back = vjp(embed, body)[:2]
+        start = features | {name: state.params[name] for name in HEAD}
+        num_steps = self.config.inner_steps
+        steps = [InnerStep(support_loss, self._rates)] * num_steps
+        gradient, figures, _ = meta_gradient(self.form, steps, {num_steps: query_loss}, start)
+        (body_gradient,) = pull_back({name: gradient[name] for name in features})
+        return TaskGradient(
+            {name: (gradient if name in HEAD else body_gradient)[name] for name in state.params},
+            state.buffers,
+            figures[num_steps],
+        )

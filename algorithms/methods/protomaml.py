@@ -1,0 +1,63 @@
+"""ProtoMAML.
+
+Triantafillou et al., "Meta-Dataset: A Dataset of Datasets for Learning to Learn from Few Examples",
+ICLR 2020 (arXiv 1903.03096), section 2. MAML whose linear head is not learned but starts, in every
+task, as the prototypical network (Snell et al. 2017, equation 8): class k with mean embedding c_k
+has weight and bias::
+
+    w_k = 2 c_k        b_k = - |c_k|^2
+
+Then all weights take gradient steps on the support set. The meta-gradient flows through the start
+of the head into the embedding, also in first order, which is the published form: there the inner
+gradients count as constants, the start does not. As the head is made for each task, training may
+have another number of classes than the test.
+
+Deviations: losses are means over the examples. As in ``maml``, scale and shift of batch norm are
+meta-learned but not adapted. The paper varies ways and shots from episode to episode and starts
+from a network that was trained as a classifier; neither is done here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metaray.algorithms.inner_loop import Rates
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.methods.configs import ProtoMAMLConfig
+from metaray.algorithms.methods.embedding_based import one_hot
+from metaray.algorithms.methods.gradient_based import DescentBased, second_order_form
+from metaray.algorithms.methods.protonet import class_means
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.head import HEAD
+from metaray.algorithms.models.norm import is_norm
+from metaray.algorithms.parameters import Tensors
+
+
+class ProtoMAML(DescentBased):
+    """MAML from a head of prototypes."""
+
+    def __init__(
+        self, backbone: Backbone, kind: Kind, num_outputs: int, config: ProtoMAMLConfig
+    ) -> None:
+        form = (
+            "first_order"
+            if config.second_order == "none"
+            else second_order_form(config.second_order, config.inner_steps)
+        )
+        super().__init__(backbone, kind, num_outputs, config, form)
+        self.config = config
+
+    def init_params(self, network: Tensors, generator: torch.Generator) -> Tensors:
+        """The backbone alone."""
+        return {name: p for name, p in network.items() if name not in HEAD}
+
+    def start(self, params: Tensors, x: Tensor, y: Tensor, ways: int) -> Tensors:
+        """The backbone, and the head ``[ways, feature_dim]`` of the support set's prototypes."""
+        features, _ = self.backbone.apply(params, x, None)
+        means = class_means(features, one_hot(y, ways, features.dtype))
+        return params | {HEAD[0]: 2 * means, HEAD[1]: -means.square().sum(-1)}
+
+    def rates(self, params: Tensors) -> Rates:
+        """``inner_lr`` for all but scale and shift of batch norm."""
+        return {name: self.config.inner_lr for name in params if not is_norm(name)}

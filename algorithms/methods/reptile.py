@@ -1,0 +1,115 @@
+"""Reptile.
+
+Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018 (arXiv 1803.02999).
+Algorithm 2 (batched): train on each task for k mini-batch steps, then move towards the mean of the
+results::
+
+    theta <- theta + e * mean_T( theta_T^k - theta )
+
+``theta - theta_T^k`` serves as the task's gradient; the outer optimizer is SGD whose rate e falls
+linearly to zero (appendix A). The inner optimizer is Adam with beta1 = 0.
+
+Deviations: the authors run the tasks of a meta-batch one after another and let Adam's second
+moment run through them. Here each task starts from the same moment and the mean over the tasks is
+carried on, so that the result does not depend on the order or place in which tasks are computed.
+Mini-batches cycle through the support set in the order in which it was sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from metaray.algorithms.algorithm import State, TaskGradient
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.methods.configs import ReptileConfig
+from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.parameters import Tensors
+
+_BETA2 = 0.999
+_EPSILON = 1e-8
+_MOMENT = "adam.second_moment."
+_COUNT = "adam.steps"
+
+
+class Reptile(GradientBased):
+    """Ordinary training on each task, and a step towards where it led."""
+
+    def __init__(
+        self, backbone: Backbone, kind: Kind, num_outputs: int, config: ReptileConfig
+    ) -> None:
+        super().__init__(backbone, kind, num_outputs, config)
+        self.config = config
+
+    def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
+        """Adam's second moment and step count, or nothing with plain SGD."""
+        if self.config.inner_optimizer == "sgd":
+            return {}
+        moments = {_MOMENT + name: torch.zeros_like(p) for name, p in params.items()}
+        return moments | {_COUNT: torch.zeros(1)}
+
+    def adapt(
+        self,
+        state: State,
+        support_x: Tensor,
+        support_y: Tensor,
+        ways: int,
+        batch_norm: BatchNormMode,
+    ) -> list[Any]:
+        """Fast weights after each of ``reported_steps``."""
+        config = self.config
+        path = self._train(
+            state, support_x, support_y, config.eval_inner_steps, config.eval_inner_batch
+        )
+        reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
+        return [self.fast_weights(params, support_x, batch_norm) for params in reported]
+
+    def task_gradient(
+        self, state: State, episode: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        """``theta - theta_T^k``. The query set only serves the figures."""
+        config = self.config
+        *_, last = self._train(
+            state, episode.support_x, episode.support_y, config.inner_steps, config.inner_batch
+        )
+        outputs = self.predict(FastWeights(last.params, None), episode.query_x)
+        gradient = {name: start - last.params[name] for name, start in state.params.items()}
+        figures = figures_of(self.kind, outputs, episode.query_y)
+        return TaskGradient(gradient, last.buffers, figures)
+
+    def _train(
+        self, state: State, x: Tensor, y: Tensor, num_steps: int, batch_size: int
+    ) -> Iterator[State]:
+        """The state before training, and after each mini-batch step."""
+
+        def loss(params: Tensors, rows: Tensor) -> Tensor:
+            return loss_of(self.kind, self.predict(FastWeights(params, None), x[rows]), y[rows])
+
+        yield state
+        size = x.shape[0]
+        for step in range(num_steps):
+            rows = torch.arange(step * batch_size, (step + 1) * batch_size, device=x.device)
+            rows = rows[:size] % size  # a batch never holds an example twice
+            state = self._step(state, grad(loss)(state.params, rows))
+            yield state
+
+    def _step(self, state: State, gradient: Tensors) -> State:
+        lr = self.config.inner_lr
+        if self.config.inner_optimizer == "sgd":
+            return state._replace(params={n: p - lr * gradient[n] for n, p in state.params.items()})
+        count = state.buffers[_COUNT] + 1
+        correction = 1 - _BETA2**count
+        params, buffers = {}, {_COUNT: count}
+        for name, p in state.params.items():
+            g = gradient[name]
+            moment = _BETA2 * state.buffers[_MOMENT + name] + (1 - _BETA2) * g.square()
+            params[name] = p - lr * g / ((moment / correction).sqrt() + _EPSILON)
+            buffers[_MOMENT + name] = moment
+        return State(params, {name: buffers[name] for name in state.buffers})

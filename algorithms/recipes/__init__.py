@@ -1,0 +1,1 @@
+"""Published settings, by family of data."""

@@ -1,0 +1,1 @@
+"""What every room may use: errors, whole files, seeds, versions. Imports no other room."""

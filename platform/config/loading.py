@@ -1,0 +1,275 @@
+"""From a TOML file and ``--set`` to a resolved config, and to JSON and back.
+
+Later layers win: class defaults, the recipe of the paper, the file, ``--set``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.recipes.lookup import paper_defaults
+from metaray.algorithms.registry import METHODS
+from metaray.platform.config.schema import RunConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Tree = dict[str, Any]
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load_config(
+    file: Path | None, overrides: Iterable[str] = (), below: Tree | None = None
+) -> RunConfig:
+    """The resolved config of ``file`` (or of nothing) with ``key=value`` overrides.
+
+    ``below`` are settings that the file and the overrides may replace.
+
+    Raises:
+        InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
+            or out of range, or settings that exclude each other.
+    """
+    user = read_toml(file) if file else {}
+    return resolve(with_overrides(merged(below or {}, user), overrides))
+
+
+def resolve(user: Tree) -> RunConfig:
+    """The config in which everything that ``user`` leaves open has the paper's value.
+
+    A run that starts from another one has that one's network, and pictures of the same size.
+    """
+    default = RunConfig()
+    method = get(user, "method.name", default.method.name)
+    data = get(user, "data.name", default.data.name)
+    shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
+    tree: Tree = {"method": {"name": method}}
+    if method in METHODS and all(isinstance(n, int) for n in shape):
+        for path, value in paper_defaults(method, data, *shape).items():
+            put(tree, path, value)
+    return validate(merged(merged(tree, settings_of_start(user)), user))
+
+
+def settings_of_start(user: Tree) -> Tree:
+    """The settings under which the network that ``init.checkpoint`` names fits, if it is set."""
+    checkpoint = get(user, "init.checkpoint", None)
+    if not isinstance(checkpoint, str):
+        return {}
+    from metaray.platform.training.pretrained import TrainedNetwork  # imports torch
+
+    return TrainedNetwork.read(Path(checkpoint).expanduser()).settings()
+
+
+def override(config: Config, overrides: Iterable[str]) -> Config:
+    """``config`` with ``key=value`` overrides, and nothing else changed."""
+    return validate_as(type(config), with_overrides(config.model_dump(), overrides))
+
+
+def validate(tree: Tree) -> RunConfig:
+    """The config of a run from nested dicts."""
+    return validate_as(RunConfig, tree)
+
+
+def validate_as(model: type[Config], tree: Tree) -> Config:
+    """A config from nested dicts, with one sentence for whatever is wrong in them."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(complaint(error, model)) from None
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The settings in the ``config.json`` of a meta-training run; see ``read_config``."""
+    return read_config(RunConfig, path)
+
+
+def read_config(model: type[Config], path: Path) -> Config:
+    """The settings in a run's ``config.json``.
+
+    Raises:
+        InputError: the file is not one that metaray wrote.
+    """
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        settings = {key: value for key, value in tree.items() if key != "versions"}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not the config of a run ({error}): restore it or start anew"
+        ) from None
+    return validate_as(model, settings)
+
+
+def changed_keys(before: BaseModel, after: BaseModel) -> list[str]:
+    """Paths of the settings in which two configs differ."""
+    old, new = dict(flat(before.model_dump())), dict(flat(after.model_dump()))
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts as ``("a.b", value)``."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def known_keys(model: type[BaseModel] = RunConfig) -> list[str]:
+    """Every path that a config may hold, over all methods."""
+    keys: set[str] = set()
+    for section, field in model.model_fields.items():
+        models = _sections(field.annotation)
+        keys.update(f"{section}.{name}" for one in models for name in one.model_fields)
+        if not models:
+            keys.add(section)
+    return sorted(keys)
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field may hold, be it several; none for a plain value."""
+    if get_origin(annotation) in (Union, UnionType, tuple):
+        return [model for part in get_args(annotation) for model in _sections(part)]
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return [annotation] if is_model else []
+
+
+def _tags(model: type[BaseModel], section: str) -> list[str]:
+    """The names that a section of ``model`` may have whose other keys follow its name."""
+    field = model.model_fields.get(section)
+    if field is None or field.discriminator is None:
+        return []
+    return [one.model_fields["name"].default for one in _sections(field.annotation)]
+
+
+def read_toml(file: Path) -> Tree:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{file} is not valid TOML: {error}") from None
+
+
+def with_values(tree: Tree, values: Mapping[str, Any]) -> Tree:
+    """``tree`` with values by path, such as ``{"train.meta_lr": 0.01}``, on top."""
+    result = merged({}, tree)
+    for path, value in values.items():
+        put(result, path, value)
+    return result
+
+
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """``tree`` with ``key=value`` settings on top.
+
+    Raises:
+        InputError: one has another form.
+    """
+    result = merged({}, tree)
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set takes key=value, got {item!r}: for example --set task.shots=5")
+        put(result, key.strip(), _parse_value(text.strip()))
+    return result
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value, or null; a bare word is a string, so ``--set method.name=anil`` will do."""
+    if text == "null":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def merged(below: Tree, above: Tree) -> Tree:
+    """``below`` with what ``above`` sets on top."""
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        if isinstance(value, dict):
+            result[key] = merged(inner if isinstance(inner, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def get(tree: Tree, path: str, default: Any) -> Any:
+    """What lies at ``path`` in nested dicts."""
+    node: Any = tree
+    for key in path.split("."):
+        if not isinstance(node, dict) or key not in node:
+            return default
+        node = node[key]
+    return node
+
+
+def put(tree: Tree, path: str, value: Any) -> None:
+    """Set ``path`` in nested dicts."""
+    *sections, leaf = path.split(".")
+    for section in sections:
+        inner = tree.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"{path} cannot be set: {section} is a value, not a section")
+        tree = inner
+    tree[leaf] = value
+
+
+def complaint(error: ValidationError, model: type[BaseModel] = RunConfig) -> str:
+    """The first problem of a validation of ``model``, as a person would say it."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    tags = _tags(model, location[0]) if location else []
+    if len(location) > 1 and location[1] in tags:
+        del location[1]  # the tag of the union, not a key
+    key = ".".join(location)
+    found = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return _unknown(key, known_keys(model))
+    if problem["type"].startswith("union_tag"):
+        given = found.get("name") if isinstance(found, dict) else found
+        return _not_one_of(f"{key}.name", given, sorted(tags))
+    if problem["type"] == "literal_error":
+        options = [
+            o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
+        ]
+        return _not_one_of(key, found, options)
+    if problem["type"] == "value_error":
+        sentence = str(problem["ctx"]["error"])
+        # a section that stands in two places cannot say in which it is
+        return (
+            sentence
+            if key not in ("data", "target") or f"{key}." in sentence
+            else (f"{key}: {sentence}")
+        )
+    return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    by_leaf = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+    suggestion = (by_leaf or near)[:1]
+    hint = f"did you mean {suggestion[0]}?" if suggestion else f"keys are {', '.join(known)}"
+    return f"unknown setting {key}: {hint}"
+
+
+def _not_one_of(key: str, found: Any, options: list[str]) -> str:
+    near = get_close_matches(str(found), options, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    return f"{key} = {found!r} is not one of {', '.join(options)}{hint}"

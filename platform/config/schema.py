@@ -1,0 +1,171 @@
+"""The settings of a run, nested and frozen; ``config_io`` reads and resolves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from metaray.algorithms.configs import (
+    BatchNormMode,
+    DataConfig,
+    ModelConfig,
+    Section,
+    TaskConfig,
+)
+from metaray.algorithms.episode_shape import EpisodeShape
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.methods.configs import MAMLConfig, MethodConfig
+from metaray.platform.config.monitoring import MonitoringConfig
+
+
+class TrainConfig(Section):
+    """The outer loop."""
+
+    outer_steps: int = Field(600, ge=0)
+    """updates of the meta-parameters; 0 tests what training would start from, such as the encoder
+    of init.checkpoint"""
+    time_budget_s: float | None = Field(None, gt=0)
+    """stop training after this much time even if outer_steps are not done; then test"""
+    meta_batch_size: int = Field(32, ge=1)
+    """tasks per outer step"""
+    shard_size: int = Field(8, ge=1)
+    """tasks computed together by one worker; it fixes the order of sums, so it is part of the
+    result: the number of workers is not"""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """outer optimizer"""
+    meta_lr: float = Field(1e-3, gt=0)
+    """outer step size at the start"""
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
+    """course of the outer step size; linear and cosine reach min_meta_lr at the last step"""
+    min_meta_lr: float = Field(0.0, ge=0)
+    """where linear and cosine schedules end"""
+    lr_step_every: int = Field(2000, ge=1)
+    """step schedule: outer steps between reductions"""
+    lr_step_factor: float = Field(0.5, gt=0, le=1)
+    """step schedule: factor of each reduction"""
+    clip_value: float | None = Field(None, gt=0)
+    """each component of the meta-gradient is clipped to +- this"""
+    clip_norm: float | None = Field(None, gt=0)
+    """the meta-gradient is scaled down to at most this norm"""
+    validate_every: int = Field(100, ge=0)
+    """outer steps between validations; 0: never (the last parameters are tested)"""
+    validate_episodes: int = Field(100, ge=2)
+    """episodes of each validation"""
+    checkpoint_every: int = Field(100, ge=1)
+    """outer steps between checkpoints; the last step always has one"""
+    keep_checkpoints: int = Field(2, ge=1)
+    """newest checkpoints kept, beside the best on validation"""
+
+
+class ComputeConfig(Section):
+    """Who computes. None of these changes the result, but device, precision and threads."""
+
+    count: int = Field(2, ge=0)
+    """Ray worker actors; 0 computes in this process, without Ray"""
+    cpus: float = Field(1.0, ge=0)
+    """CPUs each worker reserves"""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs each worker reserves; may be a fraction"""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    """auto takes a GPU where workers have one"""
+    precision: Literal["float64", "float32", "bfloat16"] = "float32"
+    """bfloat16 computes layers in bfloat16 and keeps parameters in float32"""
+    threads: int = Field(1, ge=1)
+    """CPU threads of each worker; part of the result, as it changes the order of sums"""
+    max_restarts: int = Field(20, ge=0)
+    """lost workers replaced in one run before it gives up"""
+    start_timeout_s: float = Field(120.0, gt=0)
+    """how long to wait for a first worker"""
+
+    @model_validator(mode="after")
+    def _in_use(self) -> Self:
+        if self.gpus > 0 and self.device == "cpu":
+            raise InputError(
+                "workers.gpus reserves GPUs, but workers.device = 'cpu' leaves them idle"
+            )
+        return self
+
+
+class WorkersConfig(ComputeConfig):
+    """Who computes, and what follows the loss of a worker."""
+
+    max_retries: int = Field(3, ge=0)
+    """how often one shard is recomputed after its worker died"""
+
+
+class InitConfig(Section):
+    """Where the network starts."""
+
+    checkpoint: str | None = None
+    """a run of ours, of meta-training or transfer (a folder, or one of its checkpoints), whose
+    encoder the network starts from; random unless set"""
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+
+class EvaluateConfig(Section):
+    """The meta-test."""
+
+    num_episodes: int = Field(600, ge=2)
+    """test episodes"""
+    batch_norm: BatchNormMode = "transductive"
+    """transductive: statistics of the queries that are predicted; inductive: never of queries"""
+    checkpoint: Literal["best", "last"] = "best"
+    """parameters to test: best on validation, or those of the last step"""
+    shard_size: int = Field(8, ge=1)
+    """episodes computed together by one worker"""
+
+
+class RunConfig(Section):
+    """Everything that determines a run."""
+
+    seed: int = Field(0, ge=0)
+    """root of every random choice"""
+    method: MethodConfig = MAMLConfig()
+    data: DataConfig = DataConfig()
+    task: TaskConfig = TaskConfig()
+    model: ModelConfig = ModelConfig()
+    init: InitConfig = InitConfig()
+    train: TrainConfig = TrainConfig()
+    workers: WorkersConfig = WorkersConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+    @property
+    def train_shape(self) -> EpisodeShape:
+        """Shape of training episodes."""
+        t = self.task
+        return EpisodeShape(ways=t.train_ways, shots=t.train_shots, queries=t.train_queries)
+
+    @property
+    def test_shape(self) -> EpisodeShape:
+        """Shape of validation and test episodes."""
+        return EpisodeShape(ways=self.task.ways, shots=self.task.shots, queries=self.task.queries)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method.fixed_head and self.task.train_ways != self.task.ways:
+            raise InputError(
+                f"{self.method.name} has one output per class, so task.train_ways "
+                f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"
+            )
+        if self.init.checkpoint and self.model.weights:
+            raise InputError(
+                "init.checkpoint and model.weights both say where the network starts: leave out one"
+            )
+        if self.data.name == "sinusoid" and self.model.name != "mlp":
+            raise InputError(
+                f"sinusoid has no pictures for {self.model.name}: set model.name to mlp"
+            )
+        if self.model.drop_block and not self.method.drops_features:
+            raise InputError(
+                f"{self.method.name} has no use for DropBlock: set model.drop_block = 0, or "
+                "method.name to one that trains without an inner loop"
+            )
+        return self

@@ -1,0 +1,55 @@
+"""From a TOML file and ``--set`` to the resolved config of a transfer job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from metaray.algorithms.transfer.recipes import transfer_defaults
+from metaray.platform.config.loading import (
+    Tree,
+    get,
+    merged,
+    put,
+    read_config,
+    read_toml,
+    settings_of_start,
+    validate_as,
+    with_overrides,
+)
+from metaray.platform.config.transfer import TransferConfig
+
+
+def load_transfer_config(
+    file: Path | None, overrides: Iterable[str] = (), below: Tree | None = None
+) -> TransferConfig:
+    """As ``config_io.load_config``, for a transfer job."""
+    user = read_toml(file) if file else {}
+    return resolve_transfer(with_overrides(merged(below or {}, user), overrides))
+
+
+def resolve_transfer(user: Tree) -> TransferConfig:
+    """The config in which everything that ``user`` leaves open has the default of its job.
+
+    A job that starts from a run has that run's network, and pictures of the same size.
+    """
+    default = TransferConfig()
+    job = get(user, "job.name", default.job.name)
+    data = get(user, "data.name", default.data.name)
+    tree: Tree = {"job": {"name": job}}
+    few_labels = get(user, "data.labels_per_class", None) is not None
+    few_labels = few_labels and get(user, "train.epochs", None) is None
+    trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
+    norm_is_free = not trained and get(user, "model.name", None) != "mlp"
+    defaults = transfer_defaults(job, data, few_labels, norm_is_free)
+    if get(user, "train.steps", None) is not None:
+        defaults.pop("train.epochs", None)
+    for path, value in defaults.items():
+        put(tree, path, value)
+    tree = merged(tree, settings_of_start(user))
+    return validate_as(TransferConfig, merged(tree, user))
+
+
+def read_transfer_config(path: Path) -> TransferConfig:
+    """The settings in a transfer run's ``config.json``."""
+    return read_config(TransferConfig, path)

@@ -1,0 +1,64 @@
+"""The Ray side of worker and learner: the same plain classes, as actors."""
+
+from __future__ import annotations
+
+import os
+from threading import Lock
+from typing import Any
+
+import ray
+
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.training.meta.learner import MetaLearner
+from metaray.platform.training.meta.messages import FlatState, Order, ShardReport
+from metaray.platform.training.meta.worker import TaskWorker
+
+
+class WorkerActor(TaskWorker):
+    """A TaskWorker in a process of its own.
+
+    It has two threads: while one hands its result to Ray, the other computes the next order. Only
+    one computes at a time.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self._computing = Lock()
+
+    def run(self, order: Order, state: FlatState) -> tuple[Any, ShardReport]:
+        """As TaskWorker."""
+        with self._computing:
+            return super().run(order, state)
+
+    def place(self) -> tuple[str, int]:
+        """Address of its machine and its process; answers once the worker is built."""
+        return ray.util.get_node_ip_address(), os.getpid()
+
+
+class LearnerActor(MetaLearner):
+    """A MetaLearner in a process of its own."""
+
+    def process_id(self) -> int:
+        """Of that process."""
+        return os.getpid()
+
+
+def start_worker(config: RunConfig) -> Any:
+    """A handle of a new worker actor, which may still be waiting for resources.
+
+    Ray does not restart it: the pool replaces it, so that what it had in flight is known.
+    """
+    options = config.workers
+    actor = ray.remote(WorkerActor).options(
+        num_cpus=options.cpus,
+        num_gpus=options.gpus,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=2,
+    )
+    return actor.remote(config)
+
+
+def start_learner(config: RunConfig) -> Any:
+    """A handle of a new learner actor. It takes no CPU: it works while workers wait."""
+    return ray.remote(LearnerActor).options(num_cpus=0, max_restarts=0).remote(config)

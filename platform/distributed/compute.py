@@ -1,0 +1,99 @@
+"""Where a job is computed: in this process, or in the workers of Ray Train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.monitor import TrainingWatch
+from metaray.platform.callbacks.observer import Observer
+from metaray.platform.common.malloc_tuning import keep_freed_memory
+from metaray.platform.config.schema import ComputeConfig
+from metaray.platform.config.transfer import TransferWorkersConfig
+from metaray.platform.run.checkpoint import CheckpointStore
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.training.meta.worker import choose_device
+from metaray.platform.training.transfer.blueprint import Plan, TransferBlueprint
+from metaray.platform.training.transfer.communicator import Alone
+from metaray.platform.training.transfer.trainer import Trainer
+from metaray.platform.training.writer import RunKeeper
+
+
+def check_place(workers: ComputeConfig, address: str) -> None:
+    """Raise InputError where settings of the place cannot take effect or are not there."""
+    if workers.count == 0:
+        choose_device(workers)
+        if address not in ("local", "current"):
+            raise InputError(
+                f"workers.count = 0 computes in this process, so --address {address} has no "
+                "effect: set workers.count or leave out --address"
+            )
+
+
+@contextmanager
+def place_of(workers: TransferWorkersConfig, address: str) -> Iterator[None]:
+    """Where ``compute`` finds room for the workers of a job.
+
+    Raises:
+        InputError: more workers than there are resources for.
+        ClusterError: the cluster cannot be reached.
+    """
+    if workers.count == 0:
+        yield
+        return
+    from metaray.platform.distributed.ray_train import ray_with_room
+
+    with ray_with_room(workers, address):
+        yield
+
+
+def compute(
+    plan: Plan,
+    blueprint: TransferBlueprint,
+    run: RunDirectory,
+    store: CheckpointStore,
+    observer: Observer,
+) -> bool:
+    """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
+
+    Raises:
+        TrainingError: the job cannot go on.
+    """
+    workers, latest = plan.config.workers, store.latest()
+    assert latest is not None  # the first one is written before
+    with observer.training(blueprint.steps, latest.step, None) as watch:
+        if workers.count:
+            from metaray.platform.distributed.ray_train import train_on_ray
+
+            return train_on_ray(plan, run, watch, observer)
+        with trainer_here(plan, blueprint, run, store, watch) as trainer, observer.among():
+            return trainer.run()
+
+
+@contextmanager
+def trainer_here(
+    plan: Plan,
+    blueprint: TransferBlueprint,
+    run: RunDirectory,
+    store: CheckpointStore,
+    watch: TrainingWatch,
+) -> Iterator[Trainer]:
+    """A trainer in this process, at the newest checkpoint of ``store``."""
+    workers = plan.config.workers
+    prepare_process(workers)
+    keeper = RunKeeper(run, store, watch.on_row, watch.stop_requested)
+    try:
+        yield Trainer(blueprint, Alone(), choose_device(workers), keeper)
+    finally:
+        keeper.close()
+
+
+def prepare_process(workers: ComputeConfig) -> None:
+    """Threads and memory of a process that computes; their number changes the order of sums."""
+    keep_freed_memory()
+    torch.set_num_threads(workers.threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False

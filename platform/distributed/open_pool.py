@@ -1,0 +1,46 @@
+"""The pool that a config and an address ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.training.meta.pool import LocalPool, Notify, Pool
+
+
+@contextmanager
+def open_pool(config: RunConfig, address: str, notify: Notify) -> Iterator[Pool]:
+    """A pool for the time of the block: in process for ``workers.count = 0``, else on Ray.
+
+    Raises:
+        InputError: an address is given, and no worker that could run there.
+        ClusterError: the cluster cannot be reached.
+    """
+    if config.workers.count == 0:
+        if address not in ("local", "current"):
+            raise InputError(
+                f"workers.count = 0 computes in this process, so --address {address} has no "
+                "effect: set workers.count or leave out --address"
+            )
+        yield LocalPool(config)
+        return
+    import metaray
+    from metaray.cluster.connect import connected
+
+    notify(_starting(config, address))
+    with connected(address, metaray):
+        from metaray.platform.distributed.ray_pool import (
+            RayPool,  # imports Ray, which must be set up first
+        )
+
+        with closing(RayPool(config, notify)) as pool:
+            yield pool
+
+
+def _starting(config: RunConfig, address: str) -> str:
+    where = {"local": "a Ray of its own", "current": "the cluster of this job"}.get(
+        address, f"the Ray cluster at {address}"
+    )
+    return f"starting {config.workers.count} workers on {where}"

@@ -1,0 +1,62 @@
+"""What each worker of Ray Train does."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+import ray.train.torch
+import torch
+
+from metaray.platform.config.schema import ComputeConfig
+from metaray.platform.distributed.compute import prepare_process
+from metaray.platform.distributed.ray_writer import RemoteKeeper
+from metaray.platform.run.status import WorkerState
+from metaray.platform.training.meta.worker import choose_device
+from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
+from metaray.platform.training.transfer.communicator import Group, PeerLost
+from metaray.platform.training.transfer.trainer import Trainer
+
+
+def work(job: dict[str, Any]) -> None:
+    """Train and test from the keeper's newest checkpoint, and tell it that this is done.
+
+    An error that another try would meet again is told to the keeper, which ends the job; what is
+    raised here, Ray Train takes for a lost worker.
+    """
+    plan, keeper = job["plan"], job["keeper"]
+    if ray.get(keeper.failed.remote()):
+        return
+    try:
+        ray.get(keeper.join.remote(_myself()))
+        prepare_process(plan.config.workers)
+        blueprint = TransferBlueprint(plan, Domains.open(plan.config))
+        device = _device(plan.config.workers)
+        group = Group()
+        stopped = Trainer(blueprint, group, device, RemoteKeeper(keeper)).run()
+        if group.rank == 0:
+            ray.get(keeper.end.remote(stopped))
+    except PeerLost:
+        raise
+    except Exception as error:
+        ray.get(keeper.fail.remote(error))
+        raise
+
+
+def _myself() -> WorkerState:
+    return WorkerState(
+        number=ray.train.get_context().get_world_rank(),
+        state="busy",
+        pid=os.getpid(),
+        node=ray.util.get_node_ip_address(),
+    )
+
+
+def _device(workers: ComputeConfig) -> torch.device:
+    """That of the settings; of several GPUs the one that Ray gave to this worker."""
+    device = choose_device(workers)
+    if device.type == "cuda" and device.index is None:
+        own: torch.device = ray.train.torch.get_device()
+        return own
+    return device

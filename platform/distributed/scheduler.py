@@ -1,0 +1,127 @@
+"""One batch of orders over a changing set of Ray workers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from metaray.platform.common.errors import WorkersLostError
+from metaray.platform.common.ray_errors import cause_of
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.worker_group import Member, Roster
+from metaray.platform.training.meta.messages import Order, ShardReport
+
+_IN_FLIGHT = 2  # orders per worker: the next one is there when the current one is done
+_POLL_S = 1.0
+
+
+class Dispatch:
+    """Hands orders out, takes reports in, and hands out again what a lost worker had."""
+
+    def __init__(
+        self, config: RunConfig, roster: Roster, orders: Sequence[Order], state: Any
+    ) -> None:
+        self._config = config
+        self._roster = roster
+        self._orders = orders
+        self._state = state
+        self._waiting = deque(range(len(orders)))
+        self._in_flight: dict[Any, tuple[int, Member, Any]] = {}
+        self._tries = [0] * len(orders)
+        self._idle_since = monotonic()
+        self.payloads: list[Any] = [None] * len(orders)
+        self.reports: list[ShardReport | None] = [None] * len(orders)
+        self.redone = 0
+        self.queue_depth = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a report is missing."""
+        return any(report is None for report in self.reports)
+
+    @property
+    def finished_reports(self) -> list[ShardReport]:
+        """The reports that are there."""
+        return [report for report in self.reports if report is not None]
+
+    def hand_out(self) -> None:
+        """Give waiting orders to the least loaded workers."""
+        self._hand_out()
+        self.queue_depth = max(self.queue_depth, len(self._waiting))
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._roster.ready:
+            member = min(self._roster.ready, key=lambda m: m.load)
+            if member.load >= _IN_FLIGHT:
+                return
+            index = self._waiting.popleft()
+            payload, report = member.handle.run.options(num_returns=2).remote(
+                self._orders[index], self._state
+            )
+            member.load += 1
+            self._in_flight[report] = (index, member, payload)
+
+    def collect(self) -> list[ShardReport]:
+        """Wait for something to happen and take it in; the reports that arrived."""
+        pending = [*self._in_flight, *self._roster.starting]
+        resolved, _ = ray.wait(pending, num_returns=1, timeout=_POLL_S) if pending else ([], [])
+        arrived = []
+        for reference in resolved:
+            if reference in self._in_flight:
+                arrived += self._take_in(reference)
+            else:
+                self._roster.admit(reference)
+        self._roster.dismiss_idle()
+        self._check_alive()
+        return arrived
+
+    def _take_in(self, reference: Any) -> list[ShardReport]:
+        index, member, payload = self._in_flight.pop(reference)
+        member.load -= 1
+        try:
+            report: ShardReport = ray.get(reference)
+        except RayTaskError as error:  # the order itself failed: no other worker would do better
+            raise cause_of(error) from None
+        except RayError as error:
+            self._roster.remove(member, error)
+            self._try_again(index)
+            return []
+        self.payloads[index], self.reports[index] = payload, report
+        return [report]
+
+    def _try_again(self, index: int) -> None:
+        self._tries[index] += 1
+        self.redone += 1
+        if self._tries[index] > self._config.workers.max_retries:
+            raise WorkersLostError(
+                f"{self._orders[index].label} lost its worker {self._tries[index]} times "
+                f"(workers.max_retries = {self._config.workers.max_retries}): its tasks may need "
+                "more memory than a worker has; lower train.shard_size or use fewer workers"
+            )
+        self._waiting.appendleft(index)
+
+    def _check_alive(self) -> None:
+        if self._roster.ready:
+            self._idle_since = monotonic()
+        elif monotonic() - self._idle_since > self._config.workers.start_timeout_s:
+            raise WorkersLostError(cannot_start(self._config))
+
+
+def cannot_start(config: RunConfig) -> str:
+    """Why no worker came up: what each needs, and what there is."""
+    wanted = f"{config.workers.cpus:g} CPU" + (
+        f" and {config.workers.gpus:g} GPU" if config.workers.gpus else ""
+    )
+    has = ray.cluster_resources()
+    free = ray.available_resources()
+    return (
+        f"no worker could be started within {config.workers.start_timeout_s:g} s: each needs "
+        f"{wanted}, the cluster has {has.get('CPU', 0):g} CPU ({free.get('CPU', 0):g} free) and "
+        f"{has.get('GPU', 0):g} GPU ({free.get('GPU', 0):g} free); lower workers.cpus or "
+        "workers.gpus, or wait for resources"
+    )

@@ -1,0 +1,1 @@
+"""Meta-training and transfer jobs from beginning to end."""

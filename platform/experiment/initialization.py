@@ -1,0 +1,64 @@
+"""The first checkpoint of a meta-training that takes its encoder from another run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from metaray.algorithms.algorithm import State
+from metaray.algorithms.episode_shape import BatchSpec
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.pretrained import Origin, TrainedNetwork
+
+_BATCH, _BATCHES = 64, 16
+
+
+def start_from_run(config: RunConfig, source: EpisodeSource) -> tuple[Checkpoint, Origin] | None:
+    """The state of step 0 and where it came from, if ``init.checkpoint`` is set.
+
+    What the method has beside the encoder (a head, step sizes) starts as always. A method that has
+    a copy of a parameter for each inner step starts each from that of the encoder.
+
+    Raises:
+        InputError: the encoder is that of another network; layers are named.
+    """
+    if config.init.checkpoint is None:
+        return None
+    blueprint = Blueprint(config, source)
+    network = TrainedNetwork.read(Path(config.init.checkpoint))
+    encoder, origin = network.encoder(blueprint.algorithm.backbone, _pictures(config, source))
+    fresh = blueprint.initial
+    state = State(
+        _replaced(fresh.params, encoder.params), _replaced(fresh.buffers, encoder.buffers)
+    )
+    params, buffers = (
+        layout.flatten(part) for layout, part in zip(blueprint.layouts, state, strict=True)
+    )
+    return Checkpoint(step=0, tensors={"params": params, "buffers": buffers}), origin
+
+
+def _replaced(fresh: Tensors, found: Tensors) -> Tensors:
+    """``fresh`` with the tensors of ``found`` under their names."""
+    result = dict(fresh)
+    for name in fresh.keys() & found.keys():
+        wanted, value = fresh[name].shape, found[name]
+        if wanted[len(wanted) - value.ndim :] != value.shape:
+            raise InputError(
+                f"{name} of the encoder is {list(value.shape)}, the method has {list(wanted)}: "
+                "start another method from it"
+            )
+        result[name] = value.to(fresh[name].dtype).expand(wanted).clone()
+    return result
+
+
+def _pictures(config: RunConfig, source: EpisodeSource) -> Iterator[Tensor]:
+    for index in range(_BATCHES):
+        spec = BatchSpec(split="train", index=index, seed=config.seed, size=_BATCH)
+        yield source.sample_batch(spec).query_x

@@ -1,1 +1,0 @@
-"""What a run tells the outside: status file, Prometheus, TensorBoard, trackers, and the watch."""

@@ -1,0 +1,1 @@
+"""Run directories that are kept elsewhere, behind a URI."""

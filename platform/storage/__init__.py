@@ -1,1 +1,0 @@
-"""Run directories in object stores and other file systems: a local copy, mirrored."""

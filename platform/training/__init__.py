@@ -1,0 +1,1 @@
+"""The outer loop, and what one step of an experiment computes."""

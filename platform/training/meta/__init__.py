@@ -1,0 +1,1 @@
+"""One outer step of meta-training: shard sums, added by a learner."""

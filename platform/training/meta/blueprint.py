@@ -1,0 +1,69 @@
+"""What learner and workers both build from the config, so that their flat vectors agree."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaray.algorithms.algorithm import Algorithm, State
+from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.parameters import Layout
+from metaray.algorithms.registry import build_algorithm
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.common.seeds import initial_parameters_seed
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.training.meta.messages import FlatState
+
+
+class Blueprint:
+    """The algorithm of a run, and how its state lies in a flat vector."""
+
+    def __init__(self, config: RunConfig, source: EpisodeSource) -> None:
+        self.config = config
+        self.algorithm: Algorithm = build_algorithm(
+            config.method,
+            build_backbone(config.model, source.input_shape),
+            source.kind,
+            _num_outputs(config, source),
+        )
+        self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+
+    @cached_property
+    def initial(self) -> State:
+        """The untrained state."""
+        state = self.algorithm.init(initial_parameters_seed(self.config.seed))
+        return State(*({k: v.to(self.dtype) for k, v in part.items()} for part in state))
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, Layout]:
+        """Of parameters and of buffers."""
+        return Layout.of(self.initial.params), Layout.of(self.initial.buffers)
+
+    def flatten(self, state: State) -> Tensor:
+        """``[P + B]``, or ``[T, P + B]`` under a leading task axis."""
+        parts = [layout.flatten(part) for layout, part in zip(self.layouts, state, strict=True)]
+        return torch.cat([part for part in parts if part.numel()], dim=-1)
+
+    def unflatten(self, flat: Tensor) -> State:
+        """Views of ``flat`` by name."""
+        params, buffers = self.layouts
+        return State(params.unflatten(flat[: params.size]), buffers.unflatten(flat[params.size :]))
+
+    @property
+    def initial_flat(self) -> FlatState:
+        """The untrained state as it travels."""
+        array: np.ndarray[Any, Any] = self.flatten(self.initial).numpy()
+        return array
+
+
+def _num_outputs(config: RunConfig, source: EpisodeSource) -> int:
+    if source.kind == "regression":
+        return 1
+    if isinstance(config.method, BatchTrained):
+        return config.method.num_classes or source.num_classes("train")
+    return config.task.ways

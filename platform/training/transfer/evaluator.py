@@ -1,0 +1,101 @@
+"""What a state of a transfer job is worth: on validation, before training, and in the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from metaray.algorithms.algorithm import State
+from metaray.algorithms.transfer.examples import Examples, Part
+from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
+from metaray.platform.training.transfer.blueprint import TransferBlueprint
+from metaray.platform.training.transfer.metrics import accuracy_figures, logit_figures
+from metaray.platform.training.transfer.predictor import Array, Evaluator, few_of_each
+
+_MOST_SHOWN = 10_000
+"""labelled pictures of the training part that a probe learns from"""
+
+
+class Assessment:
+    """Evaluates states of one job. All processes take part in each call, and get its result."""
+
+    def __init__(self, blueprint: TransferBlueprint, evaluator: Evaluator) -> None:
+        self._blueprint = blueprint
+        self._objective = blueprint.objective
+        self._evaluator = evaluator
+
+    def validate(self, state: State) -> dict[str, float]:
+        """``val_accuracy``, ``val_ci95`` and, for classifiers, ``val_loss`` on the source."""
+        source = self._blueprint.domains.source
+        labels = source.labels("val")
+        if self._classifies(state):
+            figures = logit_figures(self._logits(state, source, "val"), labels)
+        else:
+            figures = self._probed(state, "knn_probe", source, "val")
+        kept = {key: figures[key] for key in ("accuracy", "ci95", "loss") if key in figures}
+        return {f"val_{key}": float(value) for key, value in kept.items()}
+
+    def before(self, state: State) -> dict[str, Any]:
+        """What the features before training are worth: as they are tested at the end by a linear
+        classifier, or for jobs that train one of their own by nearest class means."""
+        if self._classifies(state):
+            return self._nearest_centroid(state)
+        return self._probed(state, "linear_probe", self._blueprint.domains.tested, "test")
+
+    def test(self, state: State) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Figures of the test part, and columns with a row for each of its pictures."""
+        tested = self._blueprint.domains.tested
+        labels = tested.labels("test")
+        probes = {"nearest_centroid": self._nearest_centroid(state)}
+        if self._classifies(state):
+            logits = self._logits(state, tested, "test")
+            predicted = logits.argmax(-1)
+            figures = logit_figures(logits, labels)
+            return figures | {"probes": probes}, {"label": labels, "predicted": predicted}
+        for kind in ("knn_probe", "linear_probe"):
+            probes[kind] = self._probed(state, kind, tested, "test")
+        return probes["linear_probe"] | {"probes": probes}, {}
+
+    def _classifies(self, state: State) -> bool:
+        x = self._blueprint.domains.source.pictures("val", np.arange(1))
+        x = x.to(self._evaluator.device, self._evaluator.dtype)
+        return self._objective.predict(state, x) is not None
+
+    def _logits(self, state: State, examples: Examples, part: Part) -> Array:
+        def predict(x: Tensor) -> Tensor:
+            logits = self._objective.predict(state, x)
+            assert logits is not None  # it was asked
+            return logits
+
+        return self._evaluator.outputs(predict, examples, part)
+
+    def _nearest_centroid(self, state: State) -> dict[str, Any]:
+        shown, labels, asked = self._features(state, self._blueprint.domains.tested, "test")
+        predicted = nearest_centroid(shown, labels, asked)
+        return accuracy_figures(predicted, self._blueprint.domains.tested.labels("test"))
+
+    def _probed(self, state: State, kind: str, examples: Examples, part: Part) -> dict[str, Any]:
+        from metaray.algorithms.transfer import probe  # scikit-learn takes a second to import
+
+        shown, labels, asked = self._features(state, examples, part)
+        found: probe.Accuracy = getattr(probe, kind)(shown, labels, asked, examples.labels(part))
+        return {
+            "accuracy": found.value,
+            "interval": [found.low, found.high],
+            "ci95": (found.high - found.low) / 2,
+            "num_examples": found.num_pictures,
+        }
+
+    def _features(self, state: State, examples: Examples, part: Part) -> tuple[Array, Array, Array]:
+        """Features and labels of training pictures of the source, and features of ``part``."""
+        source = self._blueprint.domains.source
+        labels = source.labels("train")
+        chosen = few_of_each(labels, max(1, _MOST_SHOWN // len(source.class_names)))
+
+        def features(x: Tensor) -> Tensor:
+            return self._objective.features(state, x)
+
+        shown = self._evaluator.outputs(features, source, "train", chosen)
+        return shown, labels[chosen], self._evaluator.outputs(features, examples, part)

@@ -1,0 +1,151 @@
+"""The first checkpoint of a job: where its network starts, and what its teacher is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaray.algorithms.algorithm import State
+from metaray.algorithms.configs import ModelConfig
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.parameters import Layout, Tensors
+from metaray.algorithms.transfer.examples import Examples
+from metaray.algorithms.transfer.objective import Start
+from metaray.algorithms.transfer.registry import build_objective
+from metaray.platform.common.seeds import initial_parameters_seed
+from metaray.platform.config.loading import validate_as
+from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.run.checkpoint import Checkpoint, part_of, shapes_text
+from metaray.platform.training.pretrained import Origin, TrainedNetwork, statistics_batches
+from metaray.platform.training.transfer.blueprint import Domains, Plan, bare_backbone, networks_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """All that is decided before the first step."""
+
+    plan: Plan
+    checkpoint: Checkpoint
+    origin: Origin | None
+    """of the encoder; None where it starts at random or from published weights"""
+
+
+def begin(config: TransferConfig, domains: Domains) -> Beginning:
+    """Draw or read the first state.
+
+    Raises:
+        InputError: a checkpoint or weights that do not fit; layers are named.
+    """
+    encoder, origin = first_encoder(config, domains.source)
+    teacher = read_teacher(config, domains)
+    teacher_model = None if teacher is None else teacher.model
+    start = Start(encoder, None if teacher is None else _teacher_state(teacher, domains))
+    objective = build_objective(config.job, networks_of(config, domains, teacher_model))
+    state = objective.init(initial_parameters_seed(config.seed), start)
+    dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+    checkpoint, layout = first_checkpoint(state, dtype)
+    plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
+    checkpoint = replace(checkpoint, shapes=fingerprint(plan))
+    return Beginning(plan=plan, checkpoint=checkpoint, origin=origin)
+
+
+def plan_again(
+    config: TransferConfig, checkpoint: Checkpoint, teacher: dict[str, Any] | None
+) -> Plan:
+    """The plan of a job that goes on from ``checkpoint``; ``teacher`` is its network, dumped."""
+    return Plan(
+        config=config,
+        param_layout=Layout.of(checkpoint.named[0]),
+        teacher=None if teacher is None else validate_as(ModelConfig, teacher),
+    )
+
+
+def fingerprint(plan: Plan) -> str:
+    """What the flat vector of a job means."""
+    precision = plan.config.workers.precision
+    dtype = "float64" if precision == "float64" else "float32"
+    return shapes_text(f"{plan.config.job.name} {dtype}", plan.param_layout)
+
+
+def first_checkpoint(state: State, dtype: torch.dtype) -> tuple[Checkpoint, Layout]:
+    """The checkpoint of step 0, and how its parameters lie."""
+    params, buffers = (
+        {n: v.to(dtype) if v.is_floating_point() else v for n, v in part.items()} for part in state
+    )
+    layout = Layout.of(params)
+    return Checkpoint(step=0, tensors=state_tensors(layout.flatten(params), buffers)), layout
+
+
+def state_tensors(flat: Tensor, buffers: Tensors) -> Tensors:
+    """Parameters and buffers as a checkpoint holds them: copies on the CPU."""
+    kept = {f"buffers.{name}": value for name, value in buffers.items()} | {"params": flat}
+    return {name: value.detach().cpu().clone() for name, value in kept.items()}
+
+
+def buffers_of(checkpoint: Checkpoint) -> Tensors:
+    """The buffers that ``state_tensors`` put there."""
+    return part_of(checkpoint.tensors, "buffers.")
+
+
+def first_encoder(config: TransferConfig, source: Examples) -> tuple[State | None, Origin | None]:
+    """What the backbone starts from; None: drawn at random."""
+    if config.init.checkpoint is not None:
+        network = TrainedNetwork.read(Path(config.init.checkpoint))
+        backbone = bare_backbone(config.model, source.input_shape)
+        return network.encoder(backbone, _pictures(source))
+    if config.model.weights is not None:
+        backbone = build_backbone(config.model, source.input_shape)
+        return State(*backbone.init(torch.Generator().manual_seed(0))), None
+    return None, None
+
+
+def teacher_path(config: TransferConfig) -> Path | None:
+    """The run that the job learns from, if it is of that kind.
+
+    Raises:
+        InputError: it is not set.
+    """
+    if "teacher" not in type(config.job).model_fields:
+        return None
+    path = getattr(config.job, "teacher")  # noqa: B009 - only some jobs have it
+    if path is None:
+        raise InputError(
+            f"{config.job.name} needs a teacher: set job.teacher to the folder of a run"
+        )
+    return Path(path)
+
+
+def read_teacher(config: TransferConfig, domains: Domains) -> TrainedNetwork | None:
+    """The teacher's network.
+
+    Raises:
+        InputError: it was trained on pictures of another shape.
+    """
+    path = teacher_path(config)
+    if path is None:
+        return None
+    teacher = TrainedNetwork.read(path)
+    if teacher.input_shape != domains.source.input_shape:
+        raise InputError(
+            f"the teacher {path} takes pictures of {teacher.input_shape} (channels, height, "
+            f"width), the data has {domains.source.input_shape}: set data.image_size and "
+            "data.channels as there"
+        )
+    return teacher
+
+
+def _teacher_state(teacher: TrainedNetwork, domains: Domains) -> State:
+    backbone = bare_backbone(teacher.model, teacher.input_shape)
+    encoder, _ = teacher.encoder(backbone, _pictures(domains.source))
+    return State({**encoder.params, **teacher.head()}, encoder.buffers)
+
+
+def _pictures(examples: Examples) -> Iterator[Tensor]:
+    for indices in statistics_batches(examples.count("train")):
+        yield examples.pictures("train", indices)

@@ -1,0 +1,54 @@
+"""The figures of a test on labelled pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from scipy.stats import norm
+
+from metaray.platform.training.meta.metrics import calibration_bins, expected_calibration_error
+
+Array = NDArray[Any]
+_Z = float(norm.ppf(0.975))
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927); inside [0, 1] and good for all but tiny sets."""
+    p, z2 = right / total, _Z**2
+    centre = (p + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z / (1 + z2 / total) * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2))
+    return float(centre - half), float(centre + half)
+
+
+def accuracy_figures(predicted: Array, labels: Array) -> dict[str, Any]:
+    """``accuracy``, its ``interval``, and ``ci95``, half the interval's width."""
+    right = int((predicted == labels).sum())
+    low, high = wilson_interval(right, len(labels))
+    return {
+        "accuracy": right / len(labels),
+        "interval": [low, high],
+        "ci95": (high - low) / 2,
+        "num_examples": len(labels),
+    }
+
+
+def logit_figures(logits: Array, labels: Array) -> dict[str, Any]:
+    """``accuracy_figures`` of the most likely classes, ``loss`` (negative log likelihood) and
+    calibration."""
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    bins = calibration_bins(logits[None], labels[None])
+    return {
+        **accuracy_figures(logits.argmax(-1), labels),
+        "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
+        "ece": expected_calibration_error(bins),
+        "calibration": [list(b) for b in bins],
+    }
+
+
+def confusion(predicted: Array, labels: Array, num_classes: int) -> list[list[int]]:
+    """How often each class (row) was taken for each (column)."""
+    pairs = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return [[int(n) for n in row] for row in pairs.reshape(num_classes, num_classes)]

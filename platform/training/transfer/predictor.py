@@ -1,0 +1,61 @@
+"""Predictions and features of all pictures of a part, shared out over the processes of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaray.algorithms.transfer.examples import Examples, Indices, Part
+from metaray.platform.training.transfer.communicator import World
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Runs a function of pictures over a part."""
+
+    world: World
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int
+
+    def outputs(
+        self,
+        function: Callable[[Tensor], Tensor],
+        examples: Examples,
+        part: Part,
+        chosen: Indices | None = None,
+    ) -> Array:
+        """What ``function`` makes of the pictures of ``part`` (all, or ``chosen``), ``[n, K]``.
+
+        The chunks are fixed by the batch size; each process computes some and gets all.
+        """
+        indices = np.arange(examples.count(part)) if chosen is None else chosen
+        begins = range(0, len(indices), self.batch_size)
+        rows: dict[int, Tensor] = {}
+        with torch.no_grad():
+            for number, begin in enumerate(begins):
+                if number % self.world.size == self.world.rank:
+                    chunk = indices[begin : begin + self.batch_size]
+                    x = examples.pictures(part, chunk).to(self.device, self.dtype)
+                    rows[begin] = function(x)
+            if not rows:  # more processes than chunks: one still knows the shape from a picture
+                x = examples.pictures(part, indices[:1]).to(self.device, self.dtype)
+                rows[0] = function(x)[:0]
+            whole = self.world.gather(rows, len(indices))
+        array: Array = whole.cpu().numpy()
+        return array
+
+
+def few_of_each(labels: Indices, most: int) -> Indices:
+    """Indices of at most ``most`` pictures of each class, the first of each."""
+    return np.sort(
+        np.concatenate([np.flatnonzero(labels == label)[:most] for label in np.unique(labels)])
+    )

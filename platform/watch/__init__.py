@@ -1,0 +1,1 @@
+"""Watch a run live, in a terminal or a browser."""

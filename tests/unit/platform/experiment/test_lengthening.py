@@ -1,0 +1,62 @@
+"""A run goes on to more outer steps, where none of its steps depends on how many there will be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.config.loading import load_config
+from metaray.platform.experiment import meta as session
+
+QUIET = TerminalMonitor(Console(quiet=True))
+CONSTANT = "train.schedule=constant"
+MAMLPP = ["method.name=mamlpp", "method.inner_steps=2", CONSTANT]
+
+
+def trained(folder: Path, sets: list[str]) -> dict[str, Any]:
+    return session.train(load_config(None, sets), folder, "local", QUIET)
+
+
+def resumed(folder: Path, steps: int) -> dict[str, Any]:
+    return session.resume(folder, [f"train.outer_steps={steps}"], "local", QUIET)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [CONSTANT],
+        ["train.schedule=step", "train.lr_step_every=4"],
+        [*MAMLPP, "method.multi_step_share=0", "method.first_order_share=0"],
+    ],
+)
+def test_it_ends_as_if_planned_so(tiny: list[str], tmp_path: Path, more: list[str]) -> None:
+    trained(tmp_path / "run", [*tiny, *more])
+    longer = resumed(tmp_path / "run", 9)
+    planned = trained(tmp_path / "planned", [*tiny, *more, "train.outer_steps=9"])
+    assert longer["outer_steps"] == planned["outer_steps"] == 9
+    for key in ("params_sha256", "accuracy", "tested_step"):
+        assert longer[key] == planned[key]
+
+
+@pytest.mark.parametrize(
+    "more", [["train.schedule=cosine"], ["train.schedule=linear"], MAMLPP], ids=lambda m: m[0]
+)
+def test_not_where_steps_follow_from_their_number(
+    tiny: list[str], tmp_path: Path, more: list[str]
+) -> None:
+    trained(tmp_path / "run", [*tiny, *more])
+    with pytest.raises(InputError, match="train.outer_steps cannot be changed"):
+        resumed(tmp_path / "run", 9)
+
+
+def test_never_to_fewer_steps_than_are_done(tiny: list[str], tmp_path: Path) -> None:
+    trained(tmp_path / "run", [*tiny, CONSTANT])
+    before = (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(InputError, match="has made 6 already"):
+        resumed(tmp_path / "run", 4)
+    assert (tmp_path / "run" / "config.json").read_text() == before

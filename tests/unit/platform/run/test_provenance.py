@@ -1,0 +1,143 @@
+"""A run is resumed on its own data only, and tested on another set when that is asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.config.loading import load_config
+from metaray.platform.experiment import meta as session
+
+QUIET = TerminalMonitor(Console(quiet=True))
+QUICK = [
+    "task.ways=2",
+    "task.train_ways=2",
+    "task.train_queries=2",
+    "train.outer_steps=2",
+    "evaluate.num_episodes=4",
+]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for c in range(8):
+        (root / f"class{c}").mkdir()
+        for i in range(4):
+            pixels = rng.integers(0, 256, (20, 20, 3), np.uint8)
+            Image.fromarray(pixels).save(root / f"class{c}" / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("trained") / "run"
+    session.train(load_config(None, [*tiny, *QUICK]), folder, "local", QUIET)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def retest(run: Path, *overrides: str) -> dict[str, Any]:
+    return session.retest(run, list(overrides), "local", QUIET)
+
+
+def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
+    own = json.loads((run / "summary.json").read_text())
+    assert own["dataset"] == own["trained_on"] == "glyphs"
+    summary = retest(run, "data.name=folder", f"data.root={photos}", "data.split_seed=3")
+    assert (summary["dataset"], summary["trained_on"]) == ("folder", "glyphs")
+    assert summary["split"] == "random"
+    assert summary["params_sha256"] == own["params_sha256"]
+    report = " ".join((run / "report.html").read_text().split())
+    assert "MAML on own pictures" in report
+    assert "trained on drawn glyphs and tested on own pictures" in report
+    assert "--set data.name=folder" in report
+    assert f"--set data.root={photos}" in report
+    assert "--set data.split_seed=3" in report
+    tested = json.loads((run / "evaluations/002/config.json").read_text())["data"]
+    assert (tested["image_size"], tested["channels"]) == (16, 1)  # as the network was trained
+    assert json.loads((run / "config.json").read_text())["data"]["name"] == "glyphs"
+    assert retest(run)["accuracy"] == own["accuracy"]  # and back on its own
+    assert "another data set" not in (run / "report.html").read_text()
+
+
+def test_grey_pictures_for_a_colour_network(
+    tiny: list[str], photos: Path, tmp_path: Path, cache: Path
+) -> None:
+    sets = [s for s in tiny if not s.startswith("data.num")] + QUICK
+    colour = [*sets, "data.name=folder", f"data.root={photos}", "method.name=protonet"]
+    run = tmp_path / "run"
+    session.train(
+        load_config(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
+        run, "local", QUIET,
+    )  # fmt: skip
+    summary = retest(run, "data.name=glyphs", "data.num_classes=75")
+    assert (summary["dataset"], summary["trained_on"]) == ("glyphs", "folder")
+    other = tmp_path / "other"
+    shutil.copytree(photos, other)
+    (other / "class0").rename(other / "class9")
+    assert retest(run, "data.name=folder", f"data.root={other}")["dataset"] == "folder"
+    with pytest.raises(InputError, match="holds the very images of folder"):
+        retest(run, "data.name=folder", f"data.root={photos}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.num_classes=100"], "data.num_classes cannot be changed"),
+        (["data.split=random"], "data.split cannot be changed"),
+        (["data.name=glyphs", "data.split=random"], "data.split cannot be changed"),
+        (['data.name = "glyphs"', "data.split=random"], "data.split cannot be changed"),
+        (["data.name=sinusoid"], "trained on glyphs cannot be tested on sinusoid"),
+        (["data.name=omniglott"], "did you mean omniglot"),
+        (
+            ["data.name=omniglot", "data.num_classes=9"],
+            "data.num_classes has no effect on omniglot",
+        ),
+        (["data.name=folder", "train.meta_lr=1.0"], "train.meta_lr cannot be changed"),
+    ],
+)
+def test_what_a_test_may_not_change(run: Path, overrides: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        retest(run, *overrides)
+
+
+@pytest.mark.parametrize("setting", ["data.image_size=20", "data.channels=3"])
+def test_inputs_that_do_not_fit_the_network(run: Path, photos: Path, setting: str) -> None:
+    with pytest.raises(InputError, match="takes inputs of 1 x 16 x 16, folder gives"):
+        retest(run, "data.name=folder", f"data.root={photos}", setting)
+
+
+def test_other_content_is_refused(
+    tiny: list[str], photos: Path, tmp_path: Path, cache: Path
+) -> None:
+    sets = [s for s in tiny if not s.startswith("data.num")] + QUICK
+    run, root = tmp_path / "run", tmp_path / "photos"
+    shutil.copytree(photos, root)
+    config = load_config(
+        None, [*sets, "data.name=folder", f"data.root={root}", "data.split_ratio=[0.4,0.3,0.3]"]
+    )
+    session.train(config, run, "local", QUIET)
+    moved = root.rename(tmp_path / "moved")
+    session.resume(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
+    shutil.copy(moved / "class1" / "0.png", moved / "class1" / "9.png")
+    for again in (session.resume, session.retest):
+        with pytest.raises(InputError, match=r"folder is not the one that .*content hash \w{12}"):
+            again(run, [f"data.root={moved}"], "local", QUIET)
+    (run / "data.json").unlink()
+    with pytest.raises(InputError, match="does not say which data"):
+        session.resume(run, [], "local", QUIET)
