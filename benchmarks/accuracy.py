@@ -32,7 +32,7 @@ from common import METARAY, RESULTS, omniglot_settings, options, report
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.loading import load_config
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.training.loop import train_orders
+from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.pool import LocalPool
 
 TASKS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1)}
@@ -102,11 +102,11 @@ def steps_in(core_minutes: float, sets: list[str]) -> int:
     """Outer steps that one core makes in that time, from a few that are timed."""
     config = load_config(None, [*sets, "train.outer_steps=100000"])
     pool = LocalPool(config)
-    pool.train_step(train_orders(0, config.train))
+    pool.train_step(train_requests(0, config.train))
     started, steps = process_time(), 0
     while process_time() - started < _TIMED_S:
         steps += 1
-        pool.train_step(train_orders(steps, config.train))
+        pool.train_step(train_requests(steps, config.train))
     return max(4, round(60 * core_minutes * steps / (process_time() - started)))
 
 

@@ -34,10 +34,10 @@ from metaray.cluster.connect import connected
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.meta import open_data
-from metaray.platform.training.loop import train_orders
+from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainOrder
+from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainRequest
 
 SHARD_S = 0.5
 TASKS = 4
@@ -55,7 +55,7 @@ class SimulatedWorkers:
         self.gradient = np.full(size, 1e-6, np.float32)
         self.computing = Semaphore(workers)  # a worker has two threads, of which one computes
 
-    def run(self, order: TrainOrder, state: FlatState) -> tuple[FlatState, ShardReport]:
+    def run(self, order: TrainRequest, state: FlatState) -> tuple[FlatState, ShardReport]:
         with self.computing:
             sleep(SHARD_S)
         return self.gradient, ShardReport(
@@ -91,7 +91,7 @@ def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[
     return lambda config: hosts[next(started) % processes], hosts
 
 
-def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainOrder]) -> Any:
+def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainRequest]) -> Any:
     """``RayPool.train_step``, with the sums of groups in place of the shards."""
     dispatch = pool._run(orders, pool._state)
     group = ceil(sqrt(len(orders)))
@@ -100,7 +100,7 @@ def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainOrder]) -> Any
         part = slice(start, start + group)
         tasks = sum(order.num_tasks for order in orders[part])
         merged.append(
-            TrainOrder(
+            TrainRequest(
                 step=orders[0].step,
                 shard=number,
                 first_task=orders[start].first_task,
@@ -145,7 +145,7 @@ def alone(name: str, shards: int, steps: int) -> Row:
     sums = [np.full(learner.state().size, 1e-6, np.float32) for _ in range(shards)]
     seconds = []
     for step in range(steps + 1):
-        orders = train_orders(step, config.train)
+        orders = train_requests(step, config.train)
         started = process_time()
         learner.update(orders, *sums, *[result] * shards)
         seconds.append(process_time() - started)
@@ -175,7 +175,7 @@ def measure(name: str, workers: int, steps: int) -> list[Row]:
     for way in ("flat", "tree") if workers > 4 else ("flat",):
         seconds, updates = [], []
         for turn in range(steps + 1):
-            orders = train_orders(step, config.train)
+            orders = train_requests(step, config.train)
             started = perf_counter()
             update = (
                 pool.train_step(orders).update if way == "flat" else tree_step(pool, adders, orders)

@@ -100,7 +100,7 @@ def run(scheduler: str, num_trials: int, folder: Path) -> tuple[SweepResult, Sto
     space.write_text(SPACE)
     quiet = Console(file=(folder / f"{scheduler}.log").open("w"))
     with patch.object(story, "SweepProgress", Stopwatch):
-        result = story.sweep(plan, space, folder / scheduler, story.Limits(), quiet)
+        result = story.sweep(plan, space, folder / scheduler, story.LaunchOptions(), quiet)
     return result, Stopwatch.latest
 
 

@@ -26,7 +26,7 @@ from metaray.algorithms.registry import METHODS, config_classes
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
-from metaray.platform.training.loop import train_orders
+from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool, StepResult
 from metaray.platform.training.meta.worker import TaskWorker
 
@@ -83,7 +83,7 @@ class Stepper:
         started = perf_counter()
         results = []
         for _ in range(steps):
-            results.append(self.pool.train_step(train_orders(self.step, self.train)))
+            results.append(self.pool.train_step(train_requests(self.step, self.train)))
             self.step += 1
         return steps * self.train.meta_batch_size / (perf_counter() - started), results
 

@@ -24,14 +24,14 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
 from metaray.algorithms.methods.configs import ANILConfig
-from metaray.algorithms.methods.frozen_backbone import FrozenBody
+from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased, second_order_form
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
 
 
-class ANIL(FrozenBody, GradientBased):
+class ANIL(FrozenBackbone, GradientBased):
     """The inner loop on the features of a body that it leaves alone."""
 
     def __init__(

@@ -38,7 +38,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind, figures_of
 from metaray.algorithms.methods.configs import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.embedding_based import running_statistics
-from metaray.algorithms.methods.frozen_backbone import FrozenBody
+from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.cosine_head import (
     apply_cosine_head,
@@ -58,7 +58,7 @@ class FittedHead(NamedTuple):
     """statistics to normalise by; None: those of the batch that is predicted"""
 
 
-class _PreTrained(FrozenBody):
+class _PreTrained(FrozenBackbone):
     """Ordinary training of a backbone, and a new head for each task."""
 
     def __init__(

@@ -13,7 +13,7 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 
 
-class FrozenBody(Algorithm):
+class FrozenBackbone(Algorithm):
     """What is adapted has the backbone's ``params`` and ``stats``, the same after each step."""
 
     @abstractmethod

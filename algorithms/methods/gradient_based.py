@@ -90,7 +90,7 @@ class GradientBased(Algorithm):
         return FastWeights(params, self.backbone.apply(params, support_x, None)[1])
 
 
-class DescentBased(GradientBased):
+class GradientAdaptation(GradientBased):
     """Equal gradient steps on the support set, and the query loss after the last of them."""
 
     def __init__(

@@ -26,7 +26,7 @@ from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.configs import ProtoMAMLConfig
 from metaray.algorithms.methods.embedding_based import one_hot
-from metaray.algorithms.methods.gradient_based import DescentBased, second_order_form
+from metaray.algorithms.methods.gradient_based import GradientAdaptation, second_order_form
 from metaray.algorithms.methods.protonet import class_means
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD
@@ -34,7 +34,7 @@ from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 
 
-class ProtoMAML(DescentBased):
+class ProtoMAML(GradientAdaptation):
     """MAML from a head of prototypes."""
 
     def __init__(

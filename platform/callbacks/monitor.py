@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from metaray.platform.callbacks.console import EvaluationProgress, TrainingProgress
-from metaray.platform.common.shutdown import StopRequest
+from metaray.platform.common.shutdown import GracefulShutdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class TerminalMonitor:
     ) -> Iterator[TrainingWatch]:
         """A live panel, or lines."""
         with (
-            StopRequest() as stop,
+            GracefulShutdown() as stop,
             TrainingProgress(
                 self.console, total_steps, start_step, at_most_s, self.title
             ) as progress,

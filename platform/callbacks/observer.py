@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.monitor import Monitor, TrainingWatch
-from metaray.platform.callbacks.publisher import Row, Sink, Teller
+from metaray.platform.callbacks.publisher import Publisher, Row, Sink
 from metaray.platform.callbacks.trackers import check_installed, open_tracker
 from metaray.platform.config.monitoring import TrackerName
 from metaray.platform.config.schema import RunConfig
@@ -27,11 +27,11 @@ def observed(
     """
     check_installed(config.monitoring.trackers)
     observer = Observer(folder, config, monitor)
-    with observer.telling():
+    with observer.running():
         yield observer
 
 
-class Observer(Teller):
+class Observer(Publisher):
     """Made by ``observed``."""
 
     def __init__(self, folder: Path, config: RunConfig | TransferConfig, monitor: Monitor) -> None:

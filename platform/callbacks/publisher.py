@@ -39,7 +39,7 @@ class Sink(Protocol):
         """The run is over."""
 
 
-class Teller:
+class Publisher:
     """Of one run, or of a sweep."""
 
     def __init__(self, folder: Path, identity: Identity, exports: bool) -> None:
@@ -84,7 +84,7 @@ class Teller:
                 self._workers, self._seen_workers, self._exporter = tuple, (), None
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """From the start of the run to its end."""
         self._thread.start()
         try:

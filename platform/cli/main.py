@@ -100,7 +100,7 @@ def evaluate(
 
     monitor = TerminalMonitor(console)
     with existing_run(run_dir, monitor.message) as kept:
-        summary = session.retest(kept.folder, overrides or [], address, monitor)
+        summary = session.evaluate_run(kept.folder, overrides or [], address, monitor)
     print_result(summary, run_dir)
 
 

@@ -115,7 +115,7 @@ def sweep(
             )
         from metaray.platform.sweep import sweep as story
 
-        limits = story.Limits(address, parallel, time_budget, storage)
+        limits = story.LaunchOptions(address, parallel, time_budget, storage)
         _show(story.resume(resume, num_trials, limits, _console()), resume)
         return
     plan, folder = planned(
@@ -123,7 +123,7 @@ def sweep(
     )
     from metaray.platform.sweep import sweep as story  # after the settings: it takes seconds
 
-    limits = story.Limits(address, parallel, time_budget, storage)
+    limits = story.LaunchOptions(address, parallel, time_budget, storage)
     _show(story.sweep(plan, space, folder, limits, _console()), folder)
 
 

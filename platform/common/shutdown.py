@@ -11,7 +11,7 @@ from typing_extensions import Self
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopRequest:
+class GracefulShutdown:
     """While entered, the first signal only sets ``received``; a second interrupts at once."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import metaray
 from metaray.algorithms.errors import InputError
 from metaray.cluster.connect import connected
 from metaray.platform.common.errors import Stopped
-from metaray.platform.common.shutdown import StopRequest
+from metaray.platform.common.shutdown import GracefulShutdown
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.placement import check_fits
@@ -77,7 +77,7 @@ def _run(
 
     for folder in left:
         folder.failure.unlink(missing_ok=True)
-    with StopRequest() as stop, RunsProgress(console, directory.runs(plan)) as progress:
+    with GracefulShutdown() as stop, RunsProgress(console, directory.runs(plan)) as progress:
         finished = run_all(plan, left, parallel, progress, lambda: stop.received is not None)
     if not finished:
         raise Stopped(

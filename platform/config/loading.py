@@ -65,9 +65,9 @@ def settings_of_start(user: Tree) -> Tree:
     checkpoint = get(user, "init.checkpoint", None)
     if not isinstance(checkpoint, str):
         return {}
-    from metaray.platform.training.pretrained import TrainedNetwork  # imports torch
+    from metaray.platform.training.pretrained import PretrainedEncoder  # imports torch
 
-    return TrainedNetwork.read(Path(checkpoint).expanduser()).settings()
+    return PretrainedEncoder.read(Path(checkpoint).expanduser()).settings()
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:

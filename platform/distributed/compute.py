@@ -17,9 +17,9 @@ from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.meta.worker import choose_device
 from metaray.platform.training.transfer.blueprint import Plan, TransferBlueprint
-from metaray.platform.training.transfer.communicator import Alone
+from metaray.platform.training.transfer.communicator import SingleProcess
 from metaray.platform.training.transfer.trainer import Trainer
-from metaray.platform.training.writer import RunKeeper
+from metaray.platform.training.writer import LocalRunWriter
 
 
 def check_place(workers: ComputeConfig, address: str) -> None:
@@ -84,9 +84,9 @@ def trainer_here(
     """A trainer in this process, at the newest checkpoint of ``store``."""
     workers = plan.config.workers
     prepare_process(workers)
-    keeper = RunKeeper(run, store, watch.on_row, watch.stop_requested)
+    keeper = LocalRunWriter(run, store, watch.on_row, watch.stop_requested)
     try:
-        yield Trainer(blueprint, Alone(), choose_device(workers), keeper)
+        yield Trainer(blueprint, SingleProcess(), choose_device(workers), keeper)
     finally:
         keeper.close()
 

@@ -18,17 +18,17 @@ from metaray.platform.common.errors import LearnerLostError, WorkersLostError
 from metaray.platform.common.ray_errors import cause_of, first_line
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.actors import start_learner
-from metaray.platform.distributed.scheduler import Dispatch, cannot_start
-from metaray.platform.distributed.worker_group import Roster
+from metaray.platform.distributed.scheduler import Scheduler, cannot_start
+from metaray.platform.distributed.worker_group import WorkerGroup
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.status import WorkerState
 from metaray.platform.training.meta.messages import (
-    EvaluateOrder,
+    EvaluateRequest,
     FlatState,
     Order,
     Predictions,
     ShardReport,
-    TrainOrder,
+    TrainRequest,
 )
 from metaray.platform.training.meta.pool import Notify, Pool, PoolHealth, StepResult
 
@@ -42,7 +42,7 @@ class RayPool(Pool):
         self._config = config
         self._notify = notify
         self._learner = start_learner(config)
-        self._roster = Roster(config, notify)
+        self._roster = WorkerGroup(config, notify)
         try:
             self._state = self._learner.state.remote()
             self.wait_for_workers(1)
@@ -51,7 +51,7 @@ class RayPool(Pool):
             self.close()
             raise
 
-    def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
+    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
         """All shards on whichever workers are free, then the update."""
         started = perf_counter()
         recomputed = deepest = 0
@@ -88,7 +88,7 @@ class RayPool(Pool):
 
     def evaluate(
         self,
-        orders: Sequence[EvaluateOrder],
+        orders: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
@@ -148,11 +148,11 @@ class RayPool(Pool):
         orders: Sequence[Order],
         state: Any,
         done: Callable[[ShardReport], None] = lambda report: None,
-    ) -> Dispatch:
+    ) -> Scheduler:
         """Every order done, on whichever workers are free."""
-        dispatch = Dispatch(self._config, self._roster, orders, state)
+        dispatch = Scheduler(self._config, self._roster, orders, state)
         while dispatch.unfinished:
-            dispatch.hand_out()
+            dispatch.submit()
             for report in dispatch.collect():
                 done(report)
         return dispatch

@@ -21,7 +21,7 @@ from metaray.platform.training.transfer.blueprint import Plan
 from metaray.platform.training.transfer.initialization import fingerprint
 
 if TYPE_CHECKING:
-    from metaray.platform.distributed.ray_writer import News
+    from metaray.platform.distributed.ray_writer import RunUpdate
 
 _POLL_S = 0.2
 _SETTINGS = {  # which Ray Train reads from the environment
@@ -59,9 +59,9 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
     """
     import ray
 
-    from metaray.platform.distributed.ray_writer import on_this_node, start_keeper
+    from metaray.platform.distributed.ray_writer import on_this_node, start_writer
 
-    keeper = start_keeper(run, fingerprint(plan), plan.config.train.keep_checkpoints)
+    keeper = start_writer(run, fingerprint(plan), plan.config.train.keep_checkpoints)
     task = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
     asked_to_stop = False
     workers: list[WorkerState] = []
@@ -179,11 +179,11 @@ def _needs(workers: ComputeConfig) -> dict[str, float]:
     return {kind: need for kind, need in needs.items() if need}
 
 
-def _news(keeper: Any, watch: TrainingWatch) -> News:
+def _news(keeper: Any, watch: TrainingWatch) -> RunUpdate:
     """What is new, which is shown; raise what the job failed of."""
     import ray
 
-    news: News = ray.get(keeper.news.remote())
+    news: RunUpdate = ray.get(keeper.news.remote())
     for row in news.rows:
         watch.on_row(row)
     for message in news.messages:

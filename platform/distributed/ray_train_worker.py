@@ -15,7 +15,7 @@ from metaray.platform.distributed.ray_writer import RemoteKeeper
 from metaray.platform.run.status import WorkerState
 from metaray.platform.training.meta.worker import choose_device
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
-from metaray.platform.training.transfer.communicator import Group, PeerLost
+from metaray.platform.training.transfer.communicator import PeerLostError, ProcessGroup
 from metaray.platform.training.transfer.trainer import Trainer
 
 
@@ -33,11 +33,11 @@ def work(job: dict[str, Any]) -> None:
         prepare_process(plan.config.workers)
         blueprint = TransferBlueprint(plan, Domains.open(plan.config))
         device = _device(plan.config.workers)
-        group = Group()
+        group = ProcessGroup()
         stopped = Trainer(blueprint, group, device, RemoteKeeper(keeper)).run()
         if group.rank == 0:
             ray.get(keeper.end.remote(stopped))
-    except PeerLost:
+    except PeerLostError:
         raise
     except Exception as error:
         ray.get(keeper.fail.remote(error))

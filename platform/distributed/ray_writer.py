@@ -12,12 +12,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import WorkerState
-from metaray.platform.training.writer import Columns, Row, RunKeeper
+from metaray.platform.training.writer import Columns, LocalRunWriter, Row
 
 _REMEMBERED = 40  # workers
 
 
-class News(NamedTuple):
+class RunUpdate(NamedTuple):
     """What happened since the driver asked last."""
 
     rows: list[Row]
@@ -30,7 +30,7 @@ class News(NamedTuple):
     """of a job that has ended: whether it was asked to"""
 
 
-class KeeperActor(RunKeeper):
+class KeeperActor(LocalRunWriter):
     """A RunKeeper in a process of its own, which outlives workers."""
 
     def __init__(self, path: Path, shapes: str, keep: int) -> None:
@@ -64,9 +64,9 @@ class KeeperActor(RunKeeper):
         if self._starts > 1:
             self._messages.append(f"workers start again from step {step}")
 
-    def news(self) -> News:
+    def news(self) -> RunUpdate:
         """Since the last call."""
-        news = News(self._rows, self._messages, self._failure, self._workers, self._stopped)
+        news = RunUpdate(self._rows, self._messages, self._failure, self._workers, self._stopped)
         self._rows, self._messages = [], []
         return news
 
@@ -98,17 +98,17 @@ class RemoteKeeper:
         self._recorded: Any = None
 
     def latest(self) -> Checkpoint:
-        """See Keeper."""
+        """See RunWriter."""
         checkpoint: Checkpoint = ray.get(self._handle.latest.remote())
         return checkpoint
 
     def load(self, step: int) -> Checkpoint:
-        """See Keeper."""
+        """See RunWriter."""
         checkpoint: Checkpoint = ray.get(self._handle.load.remote(step))
         return checkpoint
 
     def begin(self, step: int) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         ray.get(self._handle.begin.remote(step))
 
     def record(self, row: Row) -> bool:
@@ -118,15 +118,15 @@ class RemoteKeeper:
         return stop
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         ray.get(self._handle.save.remote(checkpoint))
 
     def result(self, name: str, figures: dict[str, Any], columns: Columns) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         ray.get(self._handle.result.remote(name, figures, columns))
 
 
-def start_keeper(run: RunDirectory, shapes: str, keep: int) -> Any:
+def start_writer(run: RunDirectory, shapes: str, keep: int) -> Any:
     """A handle of the actor. It takes no CPU: it works while workers compute."""
     place = on_this_node()
     actor = ray.remote(KeeperActor).options(num_cpus=0, max_restarts=0, scheduling_strategy=place)

@@ -13,25 +13,25 @@ from ray.exceptions import RayError, RayTaskError
 from metaray.platform.common.errors import WorkersLostError
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.schema import RunConfig
-from metaray.platform.distributed.worker_group import Member, Roster
+from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import Order, ShardReport
 
 _IN_FLIGHT = 2  # orders per worker: the next one is there when the current one is done
 _POLL_S = 1.0
 
 
-class Dispatch:
+class Scheduler:
     """Hands orders out, takes reports in, and hands out again what a lost worker had."""
 
     def __init__(
-        self, config: RunConfig, roster: Roster, orders: Sequence[Order], state: Any
+        self, config: RunConfig, roster: WorkerGroup, orders: Sequence[Order], state: Any
     ) -> None:
         self._config = config
         self._roster = roster
         self._orders = orders
         self._state = state
         self._waiting = deque(range(len(orders)))
-        self._in_flight: dict[Any, tuple[int, Member, Any]] = {}
+        self._in_flight: dict[Any, tuple[int, WorkerHandle, Any]] = {}
         self._tries = [0] * len(orders)
         self._idle_since = monotonic()
         self.payloads: list[Any] = [None] * len(orders)
@@ -49,7 +49,7 @@ class Dispatch:
         """The reports that are there."""
         return [report for report in self.reports if report is not None]
 
-    def hand_out(self) -> None:
+    def submit(self) -> None:
         """Give waiting orders to the least loaded workers."""
         self._hand_out()
         self.queue_depth = max(self.queue_depth, len(self._waiting))

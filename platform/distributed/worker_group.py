@@ -20,7 +20,7 @@ _REMEMBERED = 10  # lost workers
 
 
 @dataclass(eq=False)
-class Member:
+class WorkerHandle:
     """One worker actor."""
 
     number: int
@@ -47,13 +47,13 @@ class Member:
         return WorkerState(number=self.number, state=what, pid=self.pid, node=self.node)
 
 
-class Roster:
+class WorkerGroup:
     """Keeps the number of workers at the wanted count, within the restarts allowed."""
 
     def __init__(self, config: RunConfig, notify: Callable[[str], None]) -> None:
         self._config = config
         self._notify = notify
-        self._members: list[Member] = []
+        self._members: list[WorkerHandle] = []
         self._next_number = 0
         self._announce = False
         self._gone: deque[WorkerState] = deque(maxlen=_REMEMBERED)
@@ -62,7 +62,7 @@ class Roster:
         self._fill()
 
     @property
-    def ready(self) -> list[Member]:
+    def ready(self) -> list[WorkerHandle]:
         """Workers that take orders."""
         return [m for m in self._members if m.pid is not None and not m.leaving]
 
@@ -97,7 +97,7 @@ class Roster:
         if self._announce:
             self._notify(f"worker {member.number} joined (process {member.pid})")
 
-    def remove(self, member: Member, error: RayError) -> None:
+    def remove(self, member: WorkerHandle, error: RayError) -> None:
         """Strike off a worker that died and start another in its place.
 
         Raises:
@@ -133,13 +133,15 @@ class Roster:
         self._members.clear()
 
     @property
-    def _staying(self) -> list[Member]:
+    def _staying(self) -> list[WorkerHandle]:
         return [m for m in self._members if not m.leaving]
 
     def _fill(self) -> None:
         while len(self._staying) < self.wanted:
             handle = start_worker(self._config)
             self._members.append(
-                Member(number=self._next_number, handle=handle, starting=handle.place.remote())
+                WorkerHandle(
+                    number=self._next_number, handle=handle, starting=handle.place.remote()
+                )
             )
             self._next_number += 1

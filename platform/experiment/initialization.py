@@ -15,12 +15,14 @@ from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.pretrained import Origin, TrainedNetwork
+from metaray.platform.training.pretrained import PretrainedEncoder, Provenance
 
 _BATCH, _BATCHES = 64, 16
 
 
-def start_from_run(config: RunConfig, source: EpisodeSource) -> tuple[Checkpoint, Origin] | None:
+def start_from_run(
+    config: RunConfig, source: EpisodeSource
+) -> tuple[Checkpoint, Provenance] | None:
     """The state of step 0 and where it came from, if ``init.checkpoint`` is set.
 
     What the method has beside the encoder (a head, step sizes) starts as always. A method that has
@@ -32,7 +34,7 @@ def start_from_run(config: RunConfig, source: EpisodeSource) -> tuple[Checkpoint
     if config.init.checkpoint is None:
         return None
     blueprint = Blueprint(config, source)
-    network = TrainedNetwork.read(Path(config.init.checkpoint))
+    network = PretrainedEncoder.read(Path(config.init.checkpoint))
     encoder, origin = network.encoder(blueprint.algorithm.backbone, _pictures(config, source))
     fresh = blueprint.initial
     state = State(

@@ -38,7 +38,7 @@ from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.pool import Pool
 from metaray.platform.training.meta.worker import choose_device
-from metaray.platform.training.pretrained import Origin
+from metaray.platform.training.pretrained import Provenance
 from metaray.platform.training.schedule import looks_ahead
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
@@ -94,9 +94,7 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
     return _train_and_test(session, address)
 
 
-def meta_train(
-    config: RunConfig, out: Path, address: str, monitor: Monitor
-) -> tuple[Session, Checkpoint]:
+def fit(config: RunConfig, out: Path, address: str, monitor: Monitor) -> tuple[Session, Checkpoint]:
     """Meta-training alone, without a test: a new run in ``out``, or the one there continued.
 
     Raises:
@@ -143,7 +141,9 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     return _train_and_test(session, address)
 
 
-def retest(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
+def evaluate_run(
+    folder: Path, overrides: list[str], address: str, monitor: Monitor
+) -> dict[str, Any]:
     """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
 
     An override of data.name tests on another data set, under its own settings.
@@ -176,7 +176,7 @@ def fingerprint(blueprint: Blueprint) -> str:
     return shapes_text(f"{blueprint.config.method.name} {dtype}", *blueprint.layouts)
 
 
-def _write_start(session: Session, started: tuple[Checkpoint, Origin] | None) -> None:
+def _write_start(session: Session, started: tuple[Checkpoint, Provenance] | None) -> None:
     """Config and data, and the first checkpoint where the network comes from another run."""
     origin = None if started is None else started[1]
     init = None if origin is None else origin.as_json()

@@ -69,9 +69,9 @@ class MetaTraining(Kind[RunConfig]):
     ) -> dict[str, float]:
         """See Kind."""
         from metaray.platform.experiment import meta as session
-        from metaray.platform.sweep.adaptation import adaptation_time
+        from metaray.platform.experiment.adaptation import adaptation_time
 
-        trained, last = session.meta_train(config, folder, _address(config), monitor)
+        trained, last = session.fit(config, folder, _address(config), monitor)
         if not time_adaptation:
             return {}
         return {"adapt_s": adaptation_time(trained, session.flat_state(last))}
@@ -80,7 +80,7 @@ class MetaTraining(Kind[RunConfig]):
         """See Kind."""
         from metaray.platform.experiment import meta as session
 
-        return session.retest(folder, [], _address(config), TerminalMonitor(console))
+        return session.evaluate_run(folder, [], _address(config), TerminalMonitor(console))
 
     def name(self, config: RunConfig) -> str:
         """The method's."""

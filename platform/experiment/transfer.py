@@ -33,10 +33,10 @@ from metaray.platform.training.transfer.blueprint import (
     check_batch_norm,
 )
 from metaray.platform.training.transfer.initialization import (
-    Beginning,
+    InitialState,
     begin,
     fingerprint,
-    plan_again,
+    restore_plan,
 )
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
@@ -110,7 +110,7 @@ class Prepared:
 
     config: TransferConfig
     domains: Domains
-    beginning: Beginning
+    beginning: InitialState
     blueprint: TransferBlueprint
 
 
@@ -161,7 +161,7 @@ def reopen(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     domains = open_domains(config, address)
     check_same_data(run, domains)
     checkpoint = newest(run)
-    plan = plan_again(config, checkpoint, read_data(run)["teacher"])
+    plan = restore_plan(config, checkpoint, read_data(run)["teacher"])
     job = Job(
         run=run,
         plan=plan,

@@ -10,10 +10,10 @@ from metaray.algorithms.transfer.examples import Examples
 from metaray.platform.common.atomic import write_json
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.transfer.blueprint import Domains
-from metaray.platform.training.transfer.initialization import Beginning
+from metaray.platform.training.transfer.initialization import InitialState
 
 
-def write_data(run: RunDirectory, domains: Domains, beginning: Beginning) -> None:
+def write_data(run: RunDirectory, domains: Domains, beginning: InitialState) -> None:
     """Content hashes, shapes and sizes of the domains; where the network started; the teacher."""
     origin, teacher = beginning.origin, beginning.plan.teacher
     record = {

@@ -23,7 +23,7 @@ from metaray.algorithms.errors import InputError
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.jobs import JobClient
-from metaray.platform.jobs.order import JobOrder
+from metaray.platform.jobs.order import JobSpec
 from metaray.platform.jobs.send import DATA, ERROR, SUM, plain_files
 from metaray.platform.jobs.submission import own, package_folder
 from metaray.platform.run.storage.remote_directory import is_uri
@@ -66,7 +66,7 @@ def _copy(folder: Path, new: Path, job_id: str) -> None:
 def _receive(job_id: str, folder: str, new: Path, client: JobClient) -> None:
     sender = f"fetch-{job_id}-{secrets.token_hex(4)}"
     with TemporaryDirectory(prefix="metaray-job-") as packed:
-        JobOrder((), folder, None).write(Path(packed))
+        JobSpec((), folder, None).write(Path(packed))
         client.submit(sender, "metaray.platform.jobs.send", package_folder(), Path(packed), {})
     archive = new.with_name(f"{new.name}.tar.gz")
     try:

@@ -14,7 +14,7 @@ _NAME = "job.json"
 
 
 @dataclass(frozen=True)
-class JobOrder:
+class JobSpec:
     """A command line of ``metaray``, with what its words mean on the cluster."""
 
     words: tuple[str, ...]
@@ -29,7 +29,7 @@ class JobOrder:
         (folder / _NAME).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> JobOrder:
+    def read(cls, folder: Path) -> JobSpec:
         """The one in a job's working folder."""
         values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         return cls(tuple(values["words"]), values["folder"], values["directory"])

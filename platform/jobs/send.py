@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from metaray.platform.jobs.order import JobOrder
+from metaray.platform.jobs.order import JobSpec
 
 DATA, SUM, ERROR = "metaray-data:", "metaray-sha256:", "metaray-error:"
 _PIECE_BYTES = 12_000
@@ -70,4 +70,4 @@ def send(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    send(Path(JobOrder.read(Path.cwd()).folder).expanduser())
+    send(Path(JobSpec.read(Path.cwd()).folder).expanduser())

@@ -22,7 +22,7 @@ from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient, JobRecord
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import Command, files_of
-from metaray.platform.jobs.order import FILES, FOLDER, JobOrder
+from metaray.platform.jobs.order import FILES, FOLDER, JobSpec
 from metaray.platform.run.storage.remote_directory import is_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -72,7 +72,7 @@ def submit(
     job_id = name or _fresh_id(command)
     jobs = open_client()
     folder, words = _placed(command, job_id, access.is_here, jobs)
-    order = JobOrder(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
+    order = JobSpec(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
     with TemporaryDirectory(prefix="metaray-job-") as packed:
         order.write(Path(packed))
         for index, file in enumerate(files_of(command)):
@@ -81,7 +81,7 @@ def submit(
             shutil.copyfile(file, target)
         jobs.submit(
             job_id,
-            "metaray.platform.jobs.entry",
+            "metaray.platform.cli.job_entry",
             package_folder(),
             Path(packed),
             {"metaray": metaray.__version__, "folder": folder, "command": _text(command)},

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from metaray.platform.sweep.outcome import Metrics
-from metaray.platform.sweep.population import Takeover
+from metaray.platform.sweep.population import Exploit
 
 
-class Audience(Protocol):
+class SweepCallback(Protocol):
     """Who watches a sweep."""
 
     def started(self, number: int, values: dict[str, Any]) -> None:
@@ -17,7 +17,7 @@ class Audience(Protocol):
     def waits(self, number: int) -> None:
         """A trial has come as far as it may go alone."""
 
-    def took_over(self, takeover: Takeover) -> None:
+    def on_exploit(self, takeover: Exploit) -> None:
         """A trial goes on from the parameters of another."""
 
     def validated(self, number: int, metrics: Metrics) -> None:

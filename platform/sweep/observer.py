@@ -1,4 +1,4 @@
-"""Looks on a sweep, as an ``Audience`` that passes all on to the one that a person sees."""
+"""Looks on a sweep, as an ``SweepCallback`` that passes all on to the one that a person sees."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from metaray.platform.callbacks.identity import Identity
-from metaray.platform.callbacks.publisher import Teller
+from metaray.platform.callbacks.publisher import Publisher
 from metaray.platform.run.status import Best, TrialState
 from metaray.platform.run.sweep_directory import SweepDirectory
-from metaray.platform.sweep.callback import Audience
+from metaray.platform.sweep.callback import SweepCallback
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import DIRECTIONS, SweepPlan
-from metaray.platform.sweep.population import Takeover
+from metaray.platform.sweep.population import Exploit
 
 _ENDED = {
     OptunaState.COMPLETE: "complete",
@@ -34,11 +34,11 @@ def observed_sweep(
     observer = SweepObserver(folder, plan)
     observer.remember(study)
     observer.update(planned_trials=num_trials, total_steps=plan.steps)
-    with observer.telling():
+    with observer.running():
         yield observer
 
 
-class SweepObserver(Teller):
+class SweepObserver(Publisher):
     """Made by ``observed_sweep``."""
 
     def __init__(self, folder: SweepDirectory, plan: SweepPlan) -> None:
@@ -47,7 +47,7 @@ class SweepObserver(Teller):
         self._metric = plan.metrics[0]
         self._trials: dict[int, TrialState] = {}
         self._best: Best | None = None
-        self._audience: Audience | None = None
+        self._audience: SweepCallback | None = None
 
     def remember(self, study: optuna.Study) -> None:
         """The trials that ended before the sweep was resumed."""
@@ -60,7 +60,7 @@ class SweepObserver(Teller):
                 self._compare(trial.number, trial.values[0])
 
     @contextmanager
-    def passing_on(self, audience: Audience) -> Iterator[Audience]:
+    def passing_on(self, audience: SweepCallback) -> Iterator[SweepCallback]:
         """An audience for the time that trials run, which tells ``audience`` all."""
         self._audience = audience
         self.update(state="training")
@@ -70,30 +70,30 @@ class SweepObserver(Teller):
             self._audience = None
 
     def started(self, number: int, values: dict[str, Any]) -> None:
-        """See Audience."""
+        """See SweepCallback."""
         self._set(number, state="running", values=values)
         self._others.started(number, values)
 
     def waits(self, number: int) -> None:
-        """See Audience."""
+        """See SweepCallback."""
         self._set(number, state="waiting")
         self._others.waits(number)
 
-    def took_over(self, takeover: Takeover) -> None:
-        """See Audience."""
+    def on_exploit(self, takeover: Exploit) -> None:
+        """See SweepCallback."""
         self.note(
             f"trial {takeover.trial} takes over from trial {takeover.source} at step "
             f"{takeover.step}"
         )
-        self._others.took_over(takeover)
+        self._others.on_exploit(takeover)
 
     def validated(self, number: int, metrics: Metrics) -> None:
-        """See Audience."""
+        """See SweepCallback."""
         self._set(number, metrics=metrics)
         self._others.validated(number, metrics)
 
     def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
-        """See Audience."""
+        """See SweepCallback."""
         self._set(number, state=state)
         if metrics:
             self._set(number, metrics=metrics)
@@ -104,7 +104,7 @@ class SweepObserver(Teller):
         self._others.ended(number, state, metrics, reason)
 
     @property
-    def _others(self) -> Audience:
+    def _others(self) -> SweepCallback:
         assert self._audience is not None  # trials run within ``passing_on``
         return self._audience
 

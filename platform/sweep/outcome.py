@@ -13,7 +13,7 @@ Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialResult:
     """A trial that came to its own end: it trained to the last step, or it failed."""
 
     metrics: Metrics
@@ -26,7 +26,7 @@ class Outcome:
         write_json(_file(folder), asdict(self))
 
     @classmethod
-    def read(cls, folder: Path) -> Outcome | None:
+    def read(cls, folder: Path) -> TrialResult | None:
         """The outcome of the trial in ``folder``; None if it did not come to an end."""
         try:
             return cls(**json.loads(_file(folder).read_text(encoding="utf-8")))

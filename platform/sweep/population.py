@@ -27,7 +27,7 @@ Rates = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Takeover:
+class Exploit:
     """One trial goes on from another's parameters."""
 
     step: int
@@ -110,7 +110,7 @@ def takeovers_at(
     space: Space,
     values: Mapping[int, float],
     rates: Mapping[int, Rates],
-) -> list[Takeover]:
+) -> list[Exploit]:
     """Who takes over from whom at ``step``.
 
     Args:
@@ -131,7 +131,7 @@ def takeovers_at(
         if values[source] == values[number]:
             continue
         found.append(
-            Takeover(
+            Exploit(
                 step=step,
                 trial=number,
                 source=source,
@@ -144,7 +144,7 @@ def takeovers_at(
 
 
 def course(
-    number: int, start: Mapping[int, Rates], takeovers: Iterable[Takeover]
+    number: int, start: Mapping[int, Rates], takeovers: Iterable[Exploit]
 ) -> list[tuple[int, Rates]]:
     """The rates that made a trial's parameters, each with the step from which it held.
 

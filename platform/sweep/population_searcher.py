@@ -11,7 +11,7 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.exploit import carry_out, last_saved_step
-from metaray.platform.sweep.outcome import Metrics, Outcome
+from metaray.platform.sweep.outcome import Metrics, TrialResult
 from metaray.platform.sweep.population import takeovers_at
 from metaray.platform.sweep.searcher import StudySearcher
 
@@ -50,7 +50,7 @@ class PopulationSearcher(StudySearcher):
         return {**super()._values(trial), **studies.rates_now(self._study, trial.number)}
 
     def _conclude(self, trial: optuna.Trial, result: Metrics) -> None:
-        ended = Outcome.read(self._folder.trial(trial.number)) is not None
+        ended = TrialResult.read(self._folder.trial(trial.number)) is not None
         if ended or not self._has_arrived(trial.number):
             super()._conclude(trial, result)
             return
@@ -75,7 +75,7 @@ class PopulationSearcher(StudySearcher):
         studies.record_takeovers(self._study, step, found)
         self._carry_out()
         for takeover in found:
-            self._audience.took_over(takeover)
+            self._audience.on_exploit(takeover)
         self._waiting.clear()
         self._left_over.extend(members)
         self._until = self._next_stop()

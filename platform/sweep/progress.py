@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import DIRECTIONS
-from metaray.platform.sweep.population import Takeover
+from metaray.platform.sweep.population import Exploit
 
 _ROWS = 15
 _STYLES = {
@@ -38,7 +38,7 @@ class _Line:
 
 
 class SweepProgress:
-    """An ``Audience`` with a console, as a context manager."""
+    """An ``SweepCallback`` with a console, as a context manager."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class SweepProgress:
         """A trial has come as far as it may go alone."""
         self._lines[number].state = "waiting"
 
-    def took_over(self, takeover: Takeover) -> None:
+    def on_exploit(self, takeover: Exploit) -> None:
         """A trial goes on from the parameters of another."""
         name = self._metrics[0]
         values = figure(name, takeover.value), figure(name, takeover.source_value)

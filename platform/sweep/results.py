@@ -20,9 +20,9 @@ from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
-from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.plan import SweepPlan
-from metaray.platform.sweep.population import Rates, Takeover, course
+from metaray.platform.sweep.population import Exploit, Rates, course
 
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -71,7 +71,7 @@ class SweepResult:
     config: SweptConfig | None
     """of the best trial"""
     versions: dict[str, str]
-    takeovers: list[Takeover] = field(default_factory=list)
+    takeovers: list[Exploit] = field(default_factory=list)
     """of a population, in their order"""
 
     def having(self, state: str) -> list[TrialRecord]:
@@ -144,7 +144,7 @@ def _config(plan: SweepPlan, folder: SweepDirectory, number: int) -> SweptConfig
 
 def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> TrialRecord:
     run = RunDirectory(folder.trial(trial.number))
-    outcome = Outcome.read(run.path)
+    outcome = TrialResult.read(run.path)
     metrics = outcome.metrics if outcome else {}
     rows = MetricsLog.read(run.metrics) if run.metrics.exists() else []
     step = studies.last_step(trial) or (rows[-1]["step"] if rows else 0)
@@ -167,7 +167,7 @@ def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> Tria
     )
 
 
-def _population(trials: list[TrialRecord], takeovers: list[Takeover]) -> list[TrialRecord]:
+def _population(trials: list[TrialRecord], takeovers: list[Exploit]) -> list[TrialRecord]:
     """``trials``, which know the rates that they began with, with what they took over."""
     start: dict[int, Rates] = {trial.number: trial.values for trial in trials}
     last = {takeover.trial: takeover.rates for takeover in takeovers}

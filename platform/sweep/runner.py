@@ -14,11 +14,11 @@ import ray
 from ray import tune
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.shutdown import StopRequest
+from metaray.platform.common.shutdown import GracefulShutdown
 from metaray.platform.distributed.resources import bundles, trials_at_once
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
-from metaray.platform.sweep.callback import Audience
+from metaray.platform.sweep.callback import SweepCallback
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
@@ -56,7 +56,7 @@ def run_trials(
     num_trials: int,
     parallel: int,
     time_budget_s: float | None,
-    audience: Audience,
+    audience: SweepCallback,
 ) -> bool:
     """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM.
 
@@ -64,7 +64,7 @@ def run_trials(
         InputError: the study's storage does not answer any more.
     """
     _quiet_tune()
-    with StopRequest() as stop:
+    with GracefulShutdown() as stop:
         deadline = None if time_budget_s is None else monotonic() + time_budget_s
 
         def stopping() -> bool:

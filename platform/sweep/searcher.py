@@ -22,8 +22,8 @@ from metaray.platform.config.loading import flat
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.callback import Audience
-from metaray.platform.sweep.outcome import Metrics, Outcome
+from metaray.platform.sweep.callback import SweepCallback
+from metaray.platform.sweep.outcome import Metrics, TrialResult
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.sampling import draw, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction
@@ -40,7 +40,7 @@ class StudySearcher(Searcher):
         folder: SweepDirectory,
         study: optuna.Study,
         num_trials: int,
-        audience: Audience,
+        audience: SweepCallback,
         stopping: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class StudySearcher(Searcher):
             trial = self._next()
             if trial is None:
                 return self._without_next()
-            if Outcome.read(self._folder.trial(trial.number)) is not None:
+            if TrialResult.read(self._folder.trial(trial.number)) is not None:
                 self._conclude(trial, {})  # it ended, and its process died before the study knew
                 continue
             try:
@@ -98,10 +98,10 @@ class StudySearcher(Searcher):
         if trial is None or self.lost is not None:
             return
         folder = self._folder.trial(trial.number)
-        if error and Outcome.read(folder) is None:
+        if error and TrialResult.read(folder) is None:
             reason = "its process died more often than the sweep restarts one"
             folder.mkdir(parents=True, exist_ok=True)
-            Outcome(metrics={}, failure=reason).write(folder)
+            TrialResult(metrics={}, failure=reason).write(folder)
         with self._watched():
             self._conclude(trial, result or {})
 
@@ -120,7 +120,7 @@ class StudySearcher(Searcher):
         """Take in trials that came to their end while the sweep was being stopped."""
         with self._watched():
             for frozen in studies.unfinished(self._study):
-                if Outcome.read(self._folder.trial(frozen.number)) is not None:
+                if TrialResult.read(self._folder.trial(frozen.number)) is not None:
                     self._conclude(studies.reopen(self._study, frozen), {})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class StudySearcher(Searcher):
 
     def _conclude(self, trial: optuna.Trial, result: Metrics) -> None:
         """Tell the study what the run directory says, or that the trial was ended early."""
-        outcome = Outcome.read(self._folder.trial(trial.number))
+        outcome = TrialResult.read(self._folder.trial(trial.number))
         if outcome is None:
             self._learn(trial, result)
             if self._stopping():  # it stays unfinished, for --resume to go on with

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from metaray.algorithms.errors import InputError
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
-from metaray.platform.sweep.population import Rates, Takeover
+from metaray.platform.sweep.population import Exploit, Rates
 from metaray.platform.sweep.storage import open_storage, shown
 
 _FAILURE = "failure"
@@ -107,19 +107,19 @@ def last_step(trial: FrozenTrial) -> int | None:
     return trial.user_attrs.get(_STEP)
 
 
-def record_takeovers(study: optuna.Study, step: int, found: Sequence[Takeover]) -> None:
+def record_takeovers(study: optuna.Study, step: int, found: Sequence[Exploit]) -> None:
     """The trials of a population were compared at ``step``, and these take over."""
     study.set_user_attr(f"{_TAKEOVERS}{step}", [takeover.as_dict() for takeover in found])
 
 
-def takeovers(study: optuna.Study) -> dict[int, list[Takeover]]:
+def takeovers(study: optuna.Study) -> dict[int, list[Exploit]]:
     """Who took over from whom, by step; a step without any has an empty list."""
     steps = {
         int(key.removeprefix(_TAKEOVERS)): value
         for key, value in study.user_attrs.items()
         if key.startswith(_TAKEOVERS)
     }
-    return {step: [Takeover(**entry) for entry in steps[step]] for step in sorted(steps)}
+    return {step: [Exploit(**entry) for entry in steps[step]] for step in sorted(steps)}
 
 
 def last_compared(study: optuna.Study) -> int:

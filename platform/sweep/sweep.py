@@ -32,7 +32,7 @@ from metaray.tune_spaces.space import Space
 
 
 @dataclass(frozen=True)
-class Limits:
+class LaunchOptions:
     """What may differ each time that a sweep is started or resumed."""
 
     address: str = "local"
@@ -42,7 +42,7 @@ class Limits:
 
 
 def sweep(
-    plan: SweepPlan, space_file: Path | None, out: Path, limits: Limits, console: Console
+    plan: SweepPlan, space_file: Path | None, out: Path, limits: LaunchOptions, console: Console
 ) -> SweepResult:
     """A new sweep in ``out``: its trials, a test of the best one, tables and page.
 
@@ -75,7 +75,7 @@ def sweep(
 
 
 def resume(
-    folder_path: Path, num_trials: int | None, limits: Limits, console: Console
+    folder_path: Path, num_trials: int | None, limits: LaunchOptions, console: Console
 ) -> SweepResult:
     """Go on with the sweep in a folder, to ``num_trials`` if more are wanted than before.
 
@@ -118,7 +118,7 @@ def _own_space(plan: SweepPlan) -> Space:
 
 
 @contextmanager
-def _cluster(plan: SweepPlan, limits: Limits) -> Iterator[int]:
+def _cluster(plan: SweepPlan, limits: LaunchOptions) -> Iterator[int]:
     """A connection to Ray for the time of the block; yields how many trials run there at once."""
     import metaray
     from metaray.cluster.connect import connected
@@ -134,7 +134,7 @@ def _run(
     space: Space | SpaceFunction,
     folder: SweepDirectory,
     study: optuna.Study,
-    limits: Limits,
+    limits: LaunchOptions,
     parallel: int,
     console: Console,
 ) -> SweepResult:

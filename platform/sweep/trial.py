@@ -25,7 +25,7 @@ from metaray.platform.config.loading import validate_as
 from metaray.platform.experiment.registry import SweptConfig, kind_of
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.sweep.outcome import Metrics, Outcome
+from metaray.platform.sweep.outcome import Metrics, TrialResult
 
 Report = Callable[[Metrics], None]
 
@@ -38,7 +38,7 @@ def run_trial(order: Mapping[str, Any]) -> None:
     except Stopped:
         return  # this far and no farther: it waits for the others
     except Exception as error:  # a trial that fails must not end the sweep
-        Outcome(metrics={}, failure=_reason(error, folder)).write(folder)
+        TrialResult(metrics={}, failure=_reason(error, folder)).write(folder)
         return
     finally:
         return_freed_memory()  # Tune uses the process for other trials
@@ -66,7 +66,7 @@ def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
     monitor = TrialMonitor(config, run, report, order["until"])
     others = kind.train(config, folder, monitor, order["time_adaptation"])
     metrics = kept_metrics(MetricsLog.read(run.metrics), config) | others
-    Outcome(metrics=metrics).write(folder)
+    TrialResult(metrics=metrics).write(folder)
     return metrics
 
 

@@ -14,7 +14,7 @@ from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.messages import TrainOrder, gpu_figures
+from metaray.platform.training.meta.messages import TrainRequest, gpu_figures
 from metaray.platform.training.meta.pool import Pool, StepResult
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ class TrainingLoop:
 
     def _one_step(self) -> None:
         started = perf_counter()
-        result = self._pool.train_step(train_orders(self._step, self._train))
+        result = self._pool.train_step(train_requests(self._step, self._train))
         row = self._row(result, perf_counter() - started)
         self._step += 1
         if due(self._step, self._train.validate_every, self._train.outer_steps):
@@ -185,11 +185,11 @@ class TrainingLoop:
         return self._wall_before + perf_counter() - self._started
 
 
-def train_orders(step: int, train: TrainConfig) -> list[TrainOrder]:
+def train_requests(step: int, train: TrainConfig) -> list[TrainRequest]:
     """The shards of one outer step: fixed by the config, whatever the number of workers."""
     first = step * train.meta_batch_size
     return [
-        TrainOrder(
+        TrainRequest(
             step=step,
             shard=shard,
             first_task=first + offset,

@@ -29,7 +29,7 @@ _STATISTICS_BATCHES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class Provenance:
     """Where a network came from; goes into the summary."""
 
     run: str
@@ -63,7 +63,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedNetwork:
+class PretrainedEncoder:
     """The network of a run, read but not fitted to anything."""
 
     run: RunDirectory
@@ -73,7 +73,7 @@ class TrainedNetwork:
     checkpoint: Checkpoint
 
     @classmethod
-    def read(cls, path: Path) -> TrainedNetwork:
+    def read(cls, path: Path) -> PretrainedEncoder:
         """That of a run's folder (best on validation, if it validated), or of a checkpoint file.
 
         Raises:
@@ -100,7 +100,7 @@ class TrainedNetwork:
             checkpoint=_chosen(run) if file is None else read_checkpoint(file),
         )
 
-    def encoder(self, backbone: Backbone, pictures: Iterable[Tensor]) -> tuple[State, Origin]:
+    def encoder(self, backbone: Backbone, pictures: Iterable[Tensor]) -> tuple[State, Provenance]:
         """The tensors of ``backbone``, and what was taken.
 
         Where the run kept no statistics (as MAML does), they are estimated on ``pictures``,
@@ -124,7 +124,7 @@ class TrainedNetwork:
             if has_own
             else estimate_statistics(backbone, start, pictures)
         )
-        return State(start, stats), Origin(
+        return State(start, stats), Provenance(
             run=str(self.run.path),
             trained_by=self.trained_by,
             step=self.checkpoint.step,

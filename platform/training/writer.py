@@ -19,7 +19,7 @@ Row = dict[str, Any]
 Columns = Mapping[str, NDArray[Any]]
 
 
-class Keeper(Protocol):
+class RunWriter(Protocol):
     """What training needs of the run directory, wherever that is."""
 
     def latest(self) -> Checkpoint:
@@ -41,7 +41,7 @@ class Keeper(Protocol):
         """Keep a result, and with it a row for each picture."""
 
 
-class RunKeeper:
+class LocalRunWriter:
     """The run directory itself."""
 
     def __init__(
@@ -58,32 +58,32 @@ class RunKeeper:
         self._log = MetricsLog(run.metrics)
 
     def latest(self) -> Checkpoint:
-        """See Keeper."""
+        """See RunWriter."""
         checkpoint = self._store.latest()
         assert checkpoint is not None  # written before training
         return checkpoint
 
     def load(self, step: int) -> Checkpoint:
-        """See Keeper."""
+        """See RunWriter."""
         return self._store.load(step)
 
     def begin(self, step: int) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         self._log.truncate_after(step)
 
     def record(self, row: Row) -> bool:
-        """See Keeper."""
+        """See RunWriter."""
         self._log.append(row)
         self._on_row(row)
         return self._stop_requested()
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         self._log.sync()
         self._store.save(checkpoint)
 
     def result(self, name: str, figures: dict[str, Any], columns: Columns) -> None:
-        """See Keeper."""
+        """See RunWriter."""
         folder = self._run.evaluations
         if columns:
             with atomic_path(folder / f"{name}.parquet") as temporary:

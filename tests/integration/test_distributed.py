@@ -19,7 +19,7 @@ from metaray.platform.common.errors import NonFiniteError, WorkersLostError
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import params_sha256
-from metaray.platform.training.loop import train_orders
+from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.pool import LocalPool, Pool
@@ -48,7 +48,7 @@ def ray_pool(config: RunConfig, notes: list[str] | None = None) -> Any:
 
 def digest_after(pool: Pool, config: RunConfig, steps: int = 4) -> str:
     for step in range(steps):
-        pool.train_step(train_orders(step, config.train))
+        pool.train_step(train_requests(step, config.train))
     return params_sha256(pool.snapshot())
 
 
@@ -100,7 +100,7 @@ def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None
             if step in (1, 3):  # in the middle of a step: its orders are already queued
                 victim = pool._roster.ready[0].pid
                 os.kill(victim, signal.SIGKILL)
-            recomputed += pool.train_step(train_orders(step, config.train)).recomputed
+            recomputed += pool.train_step(train_requests(step, config.train)).recomputed
         assert params_sha256(pool.snapshot()) == expected
         assert pool.health.lost == 2
         assert recomputed > 0
@@ -119,7 +119,7 @@ def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
             pool.resize(count)
             if step == 2:
                 pool.wait_for_workers(3)
-            pool.train_step(train_orders(step, config.train))
+            pool.train_step(train_requests(step, config.train))
         assert params_sha256(pool.snapshot()) == expected
         assert pool.health.alive == 1
         assert pool.health.lost == 0
@@ -164,10 +164,10 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
         pid = ray.get(pool._learner.process_id.remote())
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(LearnerLostError):
-            pool.train_step(train_orders(2, config.train))
+            pool.train_step(train_requests(2, config.train))
         pool.restore(checkpoint)
         for step in (2, 3):
-            pool.train_step(train_orders(step, config.train))
+            pool.train_step(train_requests(step, config.train))
         assert params_sha256(pool.snapshot()) == expected
     finally:
         pool.close()
@@ -193,7 +193,7 @@ def test_a_non_finite_shard_stops_before_the_update(tiny: list[str]) -> None:
     try:
         before = params_sha256(pool.snapshot())
         with pytest.raises(NonFiniteError, match=r"step 0, shard 0 \(tasks 0 to 2\)"):
-            pool.train_step(train_orders(0, config.train))
+            pool.train_step(train_requests(0, config.train))
         assert params_sha256(pool.snapshot()) == before
     finally:
         pool.close()

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from conftest import arguments, summary_of  # type: ignore[attr-defined]
 
-from metaray.platform.run.storage.remote_directory import Place
+from metaray.platform.run.storage.remote_directory import RemoteDirectory
 
 Command = Callable[..., Any]
 
 
 def read(uri: str, name: str, folder: Path) -> Any:
-    Place.open(uri).read_to(name, folder / "read")
+    RemoteDirectory.open(uri).read_to(name, folder / "read")
     return json.loads((folder / "read").read_text())
 
 
@@ -33,7 +33,7 @@ def test_a_run_in_a_bucket_is_the_run_in_a_folder(
     assert read(uri, "summary.json", tmp_path)["params_sha256"] == bits
     assert not any((tmp_path / "cache" / "runs").iterdir())
 
-    place = Place.open(uri)  # as a machine left it that died after step 4
+    place = RemoteDirectory.open(uri)  # as a machine left it that died after step 4
     place.delete("checkpoints/step-00000006.safetensors")
     place.delete("summary.json")
     again = here("train", "--resume", uri)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
-from metaray.platform.run.storage.remote_directory import Place, StorageError
+from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError
 
 _EVERY_S = 5.0
 _SHARE = 10  # rests at least this many times as long as the last pass took
@@ -27,7 +27,7 @@ class Mirror:
     def __init__(
         self,
         folder: Path,
-        place: Place,
+        place: RemoteDirectory,
         notify: Callable[[str], None],
         *,
         in_step: bool,

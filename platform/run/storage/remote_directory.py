@@ -29,7 +29,7 @@ def is_uri(place: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Place:
+class RemoteDirectory:
     """One folder there. Files appear whole or not at all."""
 
     uri: str
@@ -38,7 +38,7 @@ class Place:
     """of the folder, as the file system names it"""
 
     @classmethod
-    def open(cls, uri: str) -> Place:
+    def open(cls, uri: str) -> RemoteDirectory:
         """The folder that ``uri`` names, which need not be there; its bucket must.
 
         Credentials are those of the environment, as the tools of each storage find them.

@@ -15,14 +15,14 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_text
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.storage.mirror import Mirror
-from metaray.platform.run.storage.remote_directory import Place, StorageError, is_uri
+from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError, is_uri
 
 Notify = Callable[[str], None]
 _STEP = re.compile(r"checkpoints/step-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
-class Kept:
+class WorkingCopy:
     """A run while it is worked on."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Kept:
 
 
 @contextmanager
-def new_run(out: str, notify: Notify) -> Iterator[Kept]:
+def new_run(out: str, notify: Notify) -> Iterator[WorkingCopy]:
     """The folder of a new run that is kept at ``out``, complete there when the block ends.
 
     Raises:
@@ -40,9 +40,9 @@ def new_run(out: str, notify: Notify) -> Iterator[Kept]:
         StorageError: at the end, not all could be sent; the local copy stays.
     """
     if not is_uri(out):
-        yield Kept(Path(out).expanduser(), out)
+        yield WorkingCopy(Path(out).expanduser(), out)
         return
-    place, local = Place.open(out), _local_copy(out)
+    place, local = RemoteDirectory.open(out), _local_copy(out)
     if found := place.files():
         holds = "already holds a run" if "config.json" in found else "is not empty"
         raise InputError(
@@ -60,7 +60,7 @@ def new_run(out: str, notify: Notify) -> Iterator[Kept]:
 
 
 @contextmanager
-def existing_run(run: str, notify: Notify) -> Iterator[Kept]:
+def existing_run(run: str, notify: Notify) -> Iterator[WorkingCopy]:
     """The folder of the run that is kept at ``run``, brought here; changes are sent back.
 
     A copy that a broken-off run left on this machine is taken if it is ahead of what was sent.
@@ -70,9 +70,9 @@ def existing_run(run: str, notify: Notify) -> Iterator[Kept]:
         StorageError: it cannot be read, or at the end not all could be sent.
     """
     if not is_uri(run):
-        yield Kept(Path(run).expanduser(), run)
+        yield WorkingCopy(Path(run).expanduser(), run)
         return
-    place, local = Place.open(run), _local_copy(run)
+    place, local = RemoteDirectory.open(run), _local_copy(run)
     found = place.files()
     is_there = "config.json" in found
     ahead = (local / "config.json").exists() and (
@@ -99,7 +99,9 @@ def existing_run(run: str, notify: Notify) -> Iterator[Kept]:
 
 
 @contextmanager
-def _mirrored(local: Path, place: Place, notify: Notify, *, in_step: bool) -> Iterator[Kept]:
+def _mirrored(
+    local: Path, place: RemoteDirectory, notify: Notify, *, in_step: bool
+) -> Iterator[WorkingCopy]:
     """What a failed block leaves is sent too, so that it can be resumed elsewhere."""
     local.parent.mkdir(parents=True, exist_ok=True)
     note = RunDirectory(local).note_of_place
@@ -107,7 +109,7 @@ def _mirrored(local: Path, place: Place, notify: Notify, *, in_step: bool) -> It
     mirror = Mirror(local, place, notify, in_step=in_step)
     mirror.start()
     try:
-        yield Kept(local, place.uri)
+        yield WorkingCopy(local, place.uri)
     except BaseException as error:
         if len(error.args) == 1 and isinstance(error.args[0], str):
             error.args = (error.args[0].replace(str(local), place.uri),)

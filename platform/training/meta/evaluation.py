@@ -8,7 +8,7 @@ import numpy as np
 
 from metaray.algorithms.episode_shape import Split
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.messages import EvaluateOrder, FlatState
+from metaray.platform.training.meta.messages import EvaluateRequest, FlatState
 from metaray.platform.training.meta.metrics import MetaTest
 from metaray.platform.training.meta.pool import Pool
 
@@ -33,7 +33,7 @@ def evaluate(
     """
     size = blueprint.config.evaluate.shard_size
     orders = [
-        EvaluateOrder(
+        EvaluateRequest(
             split=split, first_episode=first, num_episodes=min(size, num_episodes - first)
         )
         for first in range(0, num_episodes, size)

@@ -15,7 +15,12 @@ from metaray.platform.common.errors import NonFiniteError
 from metaray.platform.config.schema import RunConfig, TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainOrder, UpdateReport
+from metaray.platform.training.meta.messages import (
+    FlatState,
+    ShardReport,
+    TrainRequest,
+    UpdateReport,
+)
 from metaray.platform.training.schedule import meta_lr_at
 
 
@@ -38,7 +43,7 @@ class MetaLearner:
         return torch.cat([self._params.detach(), self._buffers]).numpy()
 
     def update(
-        self, orders: Sequence[TrainOrder], *shards: FlatState | ShardReport
+        self, orders: Sequence[TrainRequest], *shards: FlatState | ShardReport
     ) -> tuple[FlatState, UpdateReport]:
         """One outer step from all shards of a step.
 
@@ -116,7 +121,7 @@ def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Op
     return optimizer([params], lr=train.meta_lr)
 
 
-def _check_finite(orders: Sequence[TrainOrder], reports: Sequence[ShardReport]) -> None:
+def _check_finite(orders: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:
     for order, report in zip(orders, reports, strict=True):
         if not report.finite:
             raise NonFiniteError(

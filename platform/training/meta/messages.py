@@ -16,7 +16,7 @@ FlatState = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOrder:
+class TrainRequest:
     """Compute the summed gradient of some training tasks. Any worker can, any number of times."""
 
     step: int
@@ -32,7 +32,7 @@ class TrainOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOrder:
+class EvaluateRequest:
     """Predict the queries of some episodes of a held-out split."""
 
     split: Split
@@ -46,7 +46,7 @@ class EvaluateOrder:
         return f"{self.split} episodes {self.first_episode} to {last}"
 
 
-Order = TrainOrder | EvaluateOrder
+Order = TrainRequest | EvaluateRequest
 
 
 class GpuMemory(NamedTuple):

@@ -12,11 +12,11 @@ from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.status import WorkerState
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import (
-    EvaluateOrder,
+    EvaluateRequest,
     FlatState,
     Predictions,
     ShardReport,
-    TrainOrder,
+    TrainRequest,
     UpdateReport,
 )
 from metaray.platform.training.meta.worker import TaskWorker
@@ -51,7 +51,7 @@ class Pool(ABC):
     """Workers and one learner. All training state is the learner's."""
 
     @abstractmethod
-    def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
+    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
         """Compute all shards of one outer step and update.
 
         Raises:
@@ -63,7 +63,7 @@ class Pool(ABC):
     @abstractmethod
     def evaluate(
         self,
-        orders: Sequence[EvaluateOrder],
+        orders: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
@@ -106,7 +106,7 @@ class LocalPool(Pool):
         self._learner = MetaLearner(config)
         self._state = self._learner.state()
 
-    def train_step(self, orders: Sequence[TrainOrder]) -> StepResult:
+    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
         """One shard after another, in order."""
         started = perf_counter()
         results = [self._worker.run(order, self._state) for order in orders]
@@ -124,7 +124,7 @@ class LocalPool(Pool):
 
     def evaluate(
         self,
-        orders: Sequence[EvaluateOrder],
+        orders: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:

@@ -20,13 +20,13 @@ from metaray.platform.common.malloc_tuning import keep_freed_memory
 from metaray.platform.config.schema import ComputeConfig, RunConfig
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import (
-    EvaluateOrder,
+    EvaluateRequest,
     FlatState,
     GpuMemory,
     Order,
     Predictions,
     ShardReport,
-    TrainOrder,
+    TrainRequest,
 )
 
 
@@ -54,11 +54,11 @@ class TaskWorker:
         """
         at = self._state(state)
         with self._autocast():
-            if isinstance(order, TrainOrder):
+            if isinstance(order, TrainRequest):
                 return self._train(order, at)
             return self._evaluate(order, at)
 
-    def _train(self, order: TrainOrder, state: State) -> tuple[FlatState, ShardReport]:
+    def _train(self, order: TrainRequest, state: State) -> tuple[FlatState, ShardReport]:
         started = perf_counter()
         episodes = self._training_tasks(order)
         sampled = perf_counter()
@@ -78,7 +78,7 @@ class TaskWorker:
             gpu=gpu_memory(self.device),
         )
 
-    def _evaluate(self, order: EvaluateOrder, state: State) -> tuple[Predictions, ShardReport]:
+    def _evaluate(self, order: EvaluateRequest, state: State) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
         shape = self.config.test_shape
         episodes = self._sample(order.split, order.first_episode, order.num_episodes, shape)
@@ -95,7 +95,7 @@ class TaskWorker:
             compute_s=perf_counter() - sampled,
         )
 
-    def _training_tasks(self, order: TrainOrder) -> Episode:
+    def _training_tasks(self, order: TrainRequest) -> Episode:
         config, seed = self.config, self.config.seed
         if not isinstance(config.method, BatchTrained):
             return self._sample("train", order.first_task, order.num_tasks, config.train_shape)

@@ -9,11 +9,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-class PeerLost(RuntimeError):
+class PeerLostError(RuntimeError):
     """Another process of the group is gone, or its connection."""
 
 
-class World(ABC):
+class Communicator(ABC):
     """``size`` processes that compute the same steps, each its own shards."""
 
     rank: int
@@ -49,7 +49,7 @@ class World(ABC):
         return torch.cat([*pieces, whole[end:]])
 
 
-class Alone(World):
+class SingleProcess(Communicator):
     """One process."""
 
     rank = 0
@@ -59,7 +59,7 @@ class Alone(World):
         """Nothing is to be added."""
 
 
-class Group(World):
+class ProcessGroup(Communicator):
     """The default process group of torch, which must be there: gloo, or NCCL on GPUs."""
 
     def __init__(self) -> None:
@@ -73,4 +73,4 @@ class Group(World):
         try:
             dist.all_reduce(vector)
         except RuntimeError as error:
-            raise PeerLost(str(error)) from error
+            raise PeerLostError(str(error)) from error

@@ -12,16 +12,16 @@ from metaray.algorithms.transfer.examples import Examples, Part
 from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
 from metaray.platform.training.transfer.metrics import accuracy_figures, logit_figures
-from metaray.platform.training.transfer.predictor import Array, Evaluator, few_of_each
+from metaray.platform.training.transfer.predictor import Array, BatchPredictor, few_of_each
 
 _MOST_SHOWN = 10_000
 """labelled pictures of the training part that a probe learns from"""
 
 
-class Assessment:
+class Evaluator:
     """Evaluates states of one job. All processes take part in each call, and get its result."""
 
-    def __init__(self, blueprint: TransferBlueprint, evaluator: Evaluator) -> None:
+    def __init__(self, blueprint: TransferBlueprint, evaluator: BatchPredictor) -> None:
         self._blueprint = blueprint
         self._objective = blueprint.objective
         self._evaluator = evaluator

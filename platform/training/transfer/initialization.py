@@ -22,21 +22,21 @@ from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.loading import validate_as
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.run.checkpoint import Checkpoint, part_of, shapes_text
-from metaray.platform.training.pretrained import Origin, TrainedNetwork, statistics_batches
+from metaray.platform.training.pretrained import PretrainedEncoder, Provenance, statistics_batches
 from metaray.platform.training.transfer.blueprint import Domains, Plan, bare_backbone, networks_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
+class InitialState:
     """All that is decided before the first step."""
 
     plan: Plan
     checkpoint: Checkpoint
-    origin: Origin | None
+    origin: Provenance | None
     """of the encoder; None where it starts at random or from published weights"""
 
 
-def begin(config: TransferConfig, domains: Domains) -> Beginning:
+def begin(config: TransferConfig, domains: Domains) -> InitialState:
     """Draw or read the first state.
 
     Raises:
@@ -52,10 +52,10 @@ def begin(config: TransferConfig, domains: Domains) -> Beginning:
     checkpoint, layout = first_checkpoint(state, dtype)
     plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
     checkpoint = replace(checkpoint, shapes=fingerprint(plan))
-    return Beginning(plan=plan, checkpoint=checkpoint, origin=origin)
+    return InitialState(plan=plan, checkpoint=checkpoint, origin=origin)
 
 
-def plan_again(
+def restore_plan(
     config: TransferConfig, checkpoint: Checkpoint, teacher: dict[str, Any] | None
 ) -> Plan:
     """The plan of a job that goes on from ``checkpoint``; ``teacher`` is its network, dumped."""
@@ -93,10 +93,12 @@ def buffers_of(checkpoint: Checkpoint) -> Tensors:
     return part_of(checkpoint.tensors, "buffers.")
 
 
-def first_encoder(config: TransferConfig, source: Examples) -> tuple[State | None, Origin | None]:
+def first_encoder(
+    config: TransferConfig, source: Examples
+) -> tuple[State | None, Provenance | None]:
     """What the backbone starts from; None: drawn at random."""
     if config.init.checkpoint is not None:
-        network = TrainedNetwork.read(Path(config.init.checkpoint))
+        network = PretrainedEncoder.read(Path(config.init.checkpoint))
         backbone = bare_backbone(config.model, source.input_shape)
         return network.encoder(backbone, _pictures(source))
     if config.model.weights is not None:
@@ -121,7 +123,7 @@ def teacher_path(config: TransferConfig) -> Path | None:
     return Path(path)
 
 
-def read_teacher(config: TransferConfig, domains: Domains) -> TrainedNetwork | None:
+def read_teacher(config: TransferConfig, domains: Domains) -> PretrainedEncoder | None:
     """The teacher's network.
 
     Raises:
@@ -130,7 +132,7 @@ def read_teacher(config: TransferConfig, domains: Domains) -> TrainedNetwork | N
     path = teacher_path(config)
     if path is None:
         return None
-    teacher = TrainedNetwork.read(path)
+    teacher = PretrainedEncoder.read(path)
     if teacher.input_shape != domains.source.input_shape:
         raise InputError(
             f"the teacher {path} takes pictures of {teacher.input_shape} (channels, height, "
@@ -140,7 +142,7 @@ def read_teacher(config: TransferConfig, domains: Domains) -> TrainedNetwork | N
     return teacher
 
 
-def _teacher_state(teacher: TrainedNetwork, domains: Domains) -> State:
+def _teacher_state(teacher: PretrainedEncoder, domains: Domains) -> State:
     backbone = bare_backbone(teacher.model, teacher.input_shape)
     encoder, _ = teacher.encoder(backbone, _pictures(domains.source))
     return State({**encoder.params, **teacher.head()}, encoder.buffers)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.transfer.examples import Examples, Indices, Part
-from metaray.platform.training.transfer.communicator import World
+from metaray.platform.training.transfer.communicator import Communicator
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Evaluator:
+class BatchPredictor:
     """Runs a function of pictures over a part."""
 
-    world: World
+    world: Communicator
     device: torch.device
     dtype: torch.dtype
     batch_size: int

@@ -16,7 +16,7 @@ from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer import batches
 from metaray.algorithms.transfer.objective import Forward, Shard
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
-from metaray.platform.training.transfer.communicator import World
+from metaray.platform.training.transfer.communicator import Communicator
 
 
 class Gradient(NamedTuple):
@@ -57,7 +57,9 @@ class _Part(NamedTuple):
 class BatchGradient:
     """Computes gradients for one process of a world."""
 
-    def __init__(self, blueprint: TransferBlueprint, world: World, device: torch.device) -> None:
+    def __init__(
+        self, blueprint: TransferBlueprint, world: Communicator, device: torch.device
+    ) -> None:
         self._blueprint = blueprint
         self._objective = blueprint.objective
         self._world = world

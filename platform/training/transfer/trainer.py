@@ -14,14 +14,14 @@ from metaray.platform.training.loop import due
 from metaray.platform.training.meta.messages import gpu_figures
 from metaray.platform.training.meta.worker import gpu_memory
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
-from metaray.platform.training.transfer.communicator import World
-from metaray.platform.training.transfer.evaluator import Assessment
+from metaray.platform.training.transfer.communicator import Communicator
+from metaray.platform.training.transfer.evaluator import Evaluator
 from metaray.platform.training.transfer.initialization import buffers_of, state_tensors
 from metaray.platform.training.transfer.optimizer import FlatOptimizer
-from metaray.platform.training.transfer.predictor import Evaluator
+from metaray.platform.training.transfer.predictor import BatchPredictor
 from metaray.platform.training.transfer.schedule import lr_at
 from metaray.platform.training.transfer.step import BatchGradient, Gradient
-from metaray.platform.training.writer import Keeper, Row
+from metaray.platform.training.writer import Row, RunWriter
 
 STATISTICS_MOMENTUM = 0.1
 """share of a batch in running statistics, as everywhere in metaray"""
@@ -31,7 +31,11 @@ class Trainer:
     """Trains from the keeper's newest checkpoint to the end, and tests."""
 
     def __init__(
-        self, blueprint: TransferBlueprint, world: World, device: torch.device, keeper: Keeper
+        self,
+        blueprint: TransferBlueprint,
+        world: Communicator,
+        device: torch.device,
+        keeper: RunWriter,
     ) -> None:
         self._blueprint = blueprint
         self._objective = blueprint.objective
@@ -40,8 +44,10 @@ class Trainer:
         self._device = device
         self._keeper = keeper
         self._gradient = BatchGradient(blueprint, world, device)
-        evaluator = Evaluator(world, device, blueprint.dtype, blueprint.config.evaluate.batch_size)
-        self._assessment = Assessment(blueprint, evaluator)
+        evaluator = BatchPredictor(
+            world, device, blueprint.dtype, blueprint.config.evaluate.batch_size
+        )
+        self._assessment = Evaluator(blueprint, evaluator)
         self._stop = False
         start = keeper.latest()
         self._step = self._validated_at = start.step

@@ -13,7 +13,7 @@ from metaray.cluster.jobs import JobClient
 from metaray.platform.cli.main import app
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import Command, files_of, parse_command
-from metaray.platform.jobs.order import FOLDER, JobOrder
+from metaray.platform.jobs.order import FOLDER, JobSpec
 from metaray.platform.jobs.submission import _check_versions, _check_words, _placed
 
 NODES = [{"CPU": 0.0}, {"CPU": 2.0, "memory": 1e9}]
@@ -68,8 +68,8 @@ def test_files_of_settings_go_along() -> None:
 
 def test_an_order_becomes_words_of_the_cluster(tmp_path: Path) -> None:
     words = ("train", "--out", FOLDER, "--set", "data.root=~/x", "--", "job:files/files/0/a.toml")
-    JobOrder(words, "~/runs/a", None).write(tmp_path)
-    arguments = JobOrder.read(tmp_path).arguments(tmp_path)
+    JobSpec(words, "~/runs/a", None).write(tmp_path)
+    arguments = JobSpec.read(tmp_path).arguments(tmp_path)
     assert arguments[2] == str(Path.home() / "runs" / "a")
     assert arguments[4] == "data.root=~/x"
     assert arguments[-1] == str(tmp_path / "files/0/a.toml")

@@ -51,14 +51,14 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def retest(run: Path, *overrides: str) -> dict[str, Any]:
-    return session.retest(run, list(overrides), "local", QUIET)
+def evaluate_run(run: Path, *overrides: str) -> dict[str, Any]:
+    return session.evaluate_run(run, list(overrides), "local", QUIET)
 
 
 def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
     own = json.loads((run / "summary.json").read_text())
     assert own["dataset"] == own["trained_on"] == "glyphs"
-    summary = retest(run, "data.name=folder", f"data.root={photos}", "data.split_seed=3")
+    summary = evaluate_run(run, "data.name=folder", f"data.root={photos}", "data.split_seed=3")
     assert (summary["dataset"], summary["trained_on"]) == ("folder", "glyphs")
     assert summary["split"] == "random"
     assert summary["params_sha256"] == own["params_sha256"]
@@ -71,7 +71,7 @@ def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
     tested = json.loads((run / "evaluations/002/config.json").read_text())["data"]
     assert (tested["image_size"], tested["channels"]) == (16, 1)  # as the network was trained
     assert json.loads((run / "config.json").read_text())["data"]["name"] == "glyphs"
-    assert retest(run)["accuracy"] == own["accuracy"]  # and back on its own
+    assert evaluate_run(run)["accuracy"] == own["accuracy"]  # and back on its own
     assert "another data set" not in (run / "report.html").read_text()
 
 
@@ -85,14 +85,14 @@ def test_grey_pictures_for_a_colour_network(
         load_config(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
         run, "local", QUIET,
     )  # fmt: skip
-    summary = retest(run, "data.name=glyphs", "data.num_classes=75")
+    summary = evaluate_run(run, "data.name=glyphs", "data.num_classes=75")
     assert (summary["dataset"], summary["trained_on"]) == ("glyphs", "folder")
     other = tmp_path / "other"
     shutil.copytree(photos, other)
     (other / "class0").rename(other / "class9")
-    assert retest(run, "data.name=folder", f"data.root={other}")["dataset"] == "folder"
+    assert evaluate_run(run, "data.name=folder", f"data.root={other}")["dataset"] == "folder"
     with pytest.raises(InputError, match="holds the very images of folder"):
-        retest(run, "data.name=folder", f"data.root={photos}")
+        evaluate_run(run, "data.name=folder", f"data.root={photos}")
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_grey_pictures_for_a_colour_network(
 )
 def test_what_a_test_may_not_change(run: Path, overrides: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        retest(run, *overrides)
+        evaluate_run(run, *overrides)
 
 
 @pytest.mark.parametrize("setting", ["data.image_size=20", "data.channels=3"])
 def test_inputs_that_do_not_fit_the_network(run: Path, photos: Path, setting: str) -> None:
     with pytest.raises(InputError, match="takes inputs of 1 x 16 x 16, folder gives"):
-        retest(run, "data.name=folder", f"data.root={photos}", setting)
+        evaluate_run(run, "data.name=folder", f"data.root={photos}", setting)
 
 
 def test_other_content_is_refused(
@@ -135,7 +135,7 @@ def test_other_content_is_refused(
     moved = root.rename(tmp_path / "moved")
     session.resume(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
     shutil.copy(moved / "class1" / "0.png", moved / "class1" / "9.png")
-    for again in (session.resume, session.retest):
+    for again in (session.resume, session.evaluate_run):
         with pytest.raises(InputError, match=r"folder is not the one that .*content hash \w{12}"):
             again(run, [f"data.root={moved}"], "local", QUIET)
     (run / "data.json").unlink()

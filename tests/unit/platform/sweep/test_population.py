@@ -20,11 +20,11 @@ from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.exploit import read_lineage
-from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.page import write_page
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.population import (
-    Takeover,
+    Exploit,
     check_population,
     course,
     rates_in,
@@ -54,9 +54,9 @@ def plan_of(settings: dict[str, Any] | None = None, **options: Any) -> SweepPlan
     return make_plan({"train": {"outer_steps": 400}, **(settings or {})}, **options)
 
 
-def takeover(step: int, trial: int, source: int, rate: float) -> Takeover:
+def takeover(step: int, trial: int, source: int, rate: float) -> Exploit:
     rates = {"train.meta_lr": rate}
-    return Takeover(step=step, trial=trial, source=source, value=0, source_value=1, rates=rates)
+    return Exploit(step=step, trial=trial, source=source, value=0, source_value=1, rates=rates)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_one_that_fails_leaves_the_population(population: Callable[[str], Any]) 
     searcher = sweep.searcher()
     assert isinstance(searcher.suggest("a"), dict)
     sweep.folder.trial(0).mkdir()
-    Outcome(metrics={}, failure="too large").write(sweep.folder.trial(0))
+    TrialResult(metrics={}, failure="too large").write(sweep.folder.trial(0))
     searcher.on_trial_complete("a", {})
     sweep.run()
     states = [trial.state for trial in sweep.trials]

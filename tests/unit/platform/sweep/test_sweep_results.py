@@ -16,9 +16,9 @@ from metaray.platform.config.loading import load_config, resolve, validate
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
-from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.page import write_page
-from metaray.platform.sweep.population import Takeover
+from metaray.platform.sweep.population import Exploit
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.words import headline, outcome_counts
@@ -51,9 +51,9 @@ def finished(sweep: Any) -> SweepResult:
         if index == 5:
             metrics["step"] = 2
         elif index == 6:
-            Outcome(metrics={}, failure="not finite <script>").write(folder)
+            TrialResult(metrics={}, failure="not finite <script>").write(folder)
         else:
-            Outcome(metrics=metrics).write(folder)
+            TrialResult(metrics=metrics).write(folder)
         searcher.on_trial_complete(f"t{index}", metrics)
     study = studies.load_study(sweep.plan, sweep.folder, None)
     return write_results(sweep.plan, sweep.folder, study, TEST)
@@ -185,8 +185,8 @@ def test_a_population_waits_takes_over_and_has_time_left_before_any_trial_ends()
         progress.validated(number, {"step": 2, "val_accuracy": 0.5 + 0.1 * number})
         progress.waits(number)
     rates = {"train.meta_lr": 0.012}
-    progress.took_over(
-        Takeover(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
+    progress.on_exploit(
+        Exploit(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
     )
     progress.started(0, rates)
     progress.validated(0, {"step": 2, "val_accuracy": 0.6})  # told again

@@ -14,7 +14,7 @@ from metaray.platform.config.loading import read_run_config
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.outcome import Outcome
+from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
 from metaray.tune_spaces.space import Choice, Float, Int, Space
 
@@ -79,7 +79,7 @@ def test_a_trial_that_ended_before_the_study_knew_is_not_run_again(bench: Make) 
     order = killed.suggest("a")
     assert isinstance(order, dict)
     metrics = {"step": 4, "val_accuracy": 0.625, "wall_s": 1.0}
-    Outcome(metrics=metrics).write(make_folder(sweep, 0))
+    TrialResult(metrics=metrics).write(make_folder(sweep, 0))
     sweep.run()
     assert sweep.trials[0].state == TrialState.COMPLETE
     assert sweep.trials[0].values == [0.625]
@@ -119,7 +119,7 @@ def test_what_ends_while_the_sweep_is_being_stopped_is_a_result(bench: Make) -> 
     for name in "ab":
         searcher.on_trial_complete(name, {"step": 2, "val_accuracy": 0.5})
     metrics = {"step": 4, "val_accuracy": 0.625, "wall_s": 1.0}
-    Outcome(metrics=metrics).write(make_folder(sweep, 1))
+    TrialResult(metrics=metrics).write(make_folder(sweep, 1))
     searcher.conclude_ended()
     assert [trial.state for trial in sweep.trials] == [TrialState.RUNNING, TrialState.COMPLETE]
     assert sweep.trials[1].values == [0.625]
@@ -136,7 +136,7 @@ def test_a_failure_has_its_reason_and_the_sweep_goes_on(bench: Make) -> None:
     sweep = bench(num_trials=2)
     searcher = sweep.searcher()
     assert isinstance(searcher.suggest("a"), dict)
-    Outcome(metrics={}, failure="the loss is infinite").write(make_folder(sweep, 0))
+    TrialResult(metrics={}, failure="the loss is infinite").write(make_folder(sweep, 0))
     searcher.on_trial_complete("a", {"step": 2, "val_accuracy": 0.9})
     assert studies.failure(sweep.trials[0]) == "the loss is infinite"
     sweep.run()
@@ -167,9 +167,9 @@ def test_a_paused_trial_ends_with_the_bits_of_one_that_was_not(bench: Make) -> N
     order = paused.searcher().suggest("a")
     with pytest.raises(Paused):
         paused.train(order, pause)
-    assert Outcome.read(paused.folder.trial(0)) is None
+    assert TrialResult.read(paused.folder.trial(0)) is None
     paused.run()
-    results = [Outcome.read(sweep.folder.trial(0)) for sweep in (whole, paused)]
+    results = [TrialResult.read(sweep.folder.trial(0)) for sweep in (whole, paused)]
     first, second = ({**result.metrics, "wall_s": 0.0} for result in results if result)
     assert first == second
     for sweep in (whole, paused):

@@ -21,16 +21,16 @@ from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.loop import LoopHooks, TrainingLoop, due, train_orders
+from metaray.platform.training.loop import LoopHooks, TrainingLoop, due, train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import ShardReport, TrainOrder
+from metaray.platform.training.meta.messages import ShardReport, TrainRequest
 from metaray.platform.training.meta.pool import LocalPool
 from metaray.platform.training.meta.worker import TaskWorker
 from metaray.platform.training.schedule import meta_lr_at
 
-ORDER = TrainOrder(step=0, shard=0, first_task=0, num_tasks=1)
+ORDER = TrainRequest(step=0, shard=0, first_task=0, num_tasks=1)
 REPORT = ShardReport(num_tasks=1, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=0.0)
 
 
@@ -58,7 +58,7 @@ def run_loop(
 
 def test_shards_cover_each_task_once(tiny: list[str]) -> None:
     train = config_of(tiny).train
-    orders = train_orders(4, train)
+    orders = train_requests(4, train)
     assert [o.num_tasks for o in orders] == [3, 3, 1]
     tasks = [t for o in orders for t in range(o.first_task, o.first_task + o.num_tasks)]
     assert tasks == list(range(28, 35))
@@ -69,10 +69,10 @@ def test_one_step_is_adam_on_the_mean_over_tasks(tiny: list[str]) -> None:
     worker, learner = TaskWorker(config), MetaLearner(config)
     start = learner.state()
     each = [
-        worker.run(TrainOrder(step=0, shard=0, first_task=t, num_tasks=1), start)[0]
+        worker.run(TrainRequest(step=0, shard=0, first_task=t, num_tasks=1), start)[0]
         for t in range(7)
     ]
-    orders = train_orders(0, config.train)
+    orders = train_requests(0, config.train)
     sums, reports = zip(*(worker.run(order, start) for order in orders), strict=True)
     after, report = learner.update(orders, *sums, *reports)
     leaf = torch.from_numpy(start.copy()).requires_grad_()
@@ -180,7 +180,7 @@ def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) 
     more = [] if config_classes()[method].fixed_head else ["task.train_ways=8"]
     config = config_of(tiny, f"method.name={method}", *more)
     pool = LocalPool(config)
-    pool.train_step(train_orders(0, config.train))
+    pool.train_step(train_requests(0, config.train))
     before = pool.snapshot()
     evaluate(pool, Blueprint(config, build_source(config.data)), "test", 4)
     after = pool.snapshot()
@@ -266,7 +266,7 @@ def test_bfloat16_trains_close_to_float32_with_parameters_in_float32(tiny: list[
     for precision in ("float32", "bfloat16"):
         config = config_of(tiny, f"workers.precision={precision}")
         pool = LocalPool(config)
-        shards = pool.train_step(train_orders(0, config.train)).shards
+        shards = pool.train_step(train_requests(0, config.train)).shards
         losses[precision] = sum(s.figures["loss"] for s in shards) / 7
         assert pool.snapshot().tensors["params"].dtype == torch.float32
     assert losses["bfloat16"] != losses["float32"]

@@ -17,10 +17,14 @@ from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
-from metaray.platform.training.transfer.communicator import Alone, PeerLost, World
-from metaray.platform.training.transfer.initialization import Beginning, begin, fingerprint
+from metaray.platform.training.transfer.communicator import (
+    Communicator,
+    PeerLostError,
+    SingleProcess,
+)
+from metaray.platform.training.transfer.initialization import InitialState, begin, fingerprint
 from metaray.platform.training.transfer.trainer import Trainer
-from metaray.platform.training.writer import RunKeeper
+from metaray.platform.training.writer import LocalRunWriter
 
 TINY = [
     "model.width=4",
@@ -55,7 +59,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["data.name=arrays", f"data.root={folder}", f"data.cache={folder / 'cache'}", *TINY]
 
 
-class Threads(World):
+class Threads(Communicator):
     """Processes of a world as threads of this one, which add in the order of their ranks."""
 
     def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
@@ -73,7 +77,7 @@ class Threads(World):
         try:
             self._shared["barrier"].wait(timeout=20)
         except threading.BrokenBarrierError as error:
-            raise PeerLost("a thread is gone") from error
+            raise PeerLostError("a thread is gone") from error
 
 
 class TinyJob:
@@ -82,7 +86,7 @@ class TinyJob:
     def __init__(self, folder: Path, sets: list[str]) -> None:
         self.config: TransferConfig = load_transfer_config(None, sets)
         self.domains = Domains.open(self.config)
-        self.beginning: Beginning = begin(self.config, self.domains)
+        self.beginning: InitialState = begin(self.config, self.domains)
         self.run = RunDirectory.create(folder)
         self.rows: list[dict[str, Any]] = []
         keep = self.config.train.keep_checkpoints
@@ -93,14 +97,14 @@ class TinyJob:
     def blueprint(self) -> TransferBlueprint:
         return TransferBlueprint(self.beginning.plan, self.domains)
 
-    def trainer(self, world: World, stop: Callable[[], bool] = lambda: False) -> Trainer:
-        keeper = RunKeeper(self.run, self.store, self.rows.append, stop)
+    def trainer(self, world: Communicator, stop: Callable[[], bool] = lambda: False) -> Trainer:
+        keeper = LocalRunWriter(self.run, self.store, self.rows.append, stop)
         return Trainer(self.blueprint, world, torch.device("cpu"), keeper)
 
     def train(self, size: int = 1) -> Checkpoint:
         """All of it, by ``size`` threads; the last checkpoint."""
         if size == 1:
-            self.trainer(Alone()).run()
+            self.trainer(SingleProcess()).run()
         else:
             self._train_in_threads(size)
         last = self.store.latest()

@@ -20,7 +20,7 @@ from metaray.platform.experiment import transfer
 from metaray.platform.run.checkpoint import read_checkpoint
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
-from metaray.platform.training.pretrained import TrainedNetwork
+from metaray.platform.training.pretrained import PretrainedEncoder
 from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import begin
 
@@ -53,7 +53,7 @@ def test_fine_tuning_starts_from_fine_tuning(fine_tuned: Path, squares: list[str
     assert origin is not None
     assert set(origin.left) == {"head.weight", "head.bias"}
     assert origin.statistics == "own"
-    found = TrainedNetwork.read(fine_tuned).checkpoint
+    found = PretrainedEncoder.read(fine_tuned).checkpoint
     for mine, theirs in zip(beginning.checkpoint.named, found.named, strict=True):
         for name, value in mine.items():
             same = torch.equal(value, theirs[name].double())
@@ -62,7 +62,7 @@ def test_fine_tuning_starts_from_fine_tuning(fine_tuned: Path, squares: list[str
 
 def test_a_checkpoint_may_be_named_itself(fine_tuned: Path) -> None:
     path = sorted((fine_tuned / "checkpoints").iterdir())[0]
-    network = TrainedNetwork.read(path)
+    network = PretrainedEncoder.read(path)
     assert network.checkpoint.step == read_checkpoint(path).step == 3
     assert network.run.path == fine_tuned
 
@@ -77,7 +77,7 @@ def test_a_meta_learner_starts_from_a_job_and_a_job_from_it(
     assert record.init is not None
     assert record.init["trained_by"] == "finetune"
     first = read_checkpoint(folder / "checkpoints" / "step-00000000.safetensors")
-    encoder = TrainedNetwork.read(fine_tuned).checkpoint.named[0]["block0.conv"]
+    encoder = PretrainedEncoder.read(fine_tuned).checkpoint.named[0]["block0.conv"]
     assert torch.equal(first.named[0]["block0.conv"], encoder)
     if method == "mamlpp":  # a norm for each inner step, which no other network has
         return
@@ -101,7 +101,7 @@ def test_an_encoder_is_tested_on_few_shots_without_training(
     summary = session.train(load_config(None, sets), tmp_path / "run", "local", QUIET)
     assert (summary["outer_steps"], summary["tested_step"]) == (0, 0)
     [tested] = (tmp_path / "run" / "checkpoints").iterdir()
-    encoder = TrainedNetwork.read(fine_tuned).checkpoint.named[0]["block0.conv"]
+    encoder = PretrainedEncoder.read(fine_tuned).checkpoint.named[0]["block0.conv"]
     assert torch.equal(read_checkpoint(tested).named[0]["block0.conv"], encoder)
     assert (tmp_path / "run" / "report.html").is_file()
 

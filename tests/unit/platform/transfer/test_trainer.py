@@ -16,7 +16,7 @@ from metaray.algorithms.transfer.batches import Stream
 from metaray.platform.common.errors import NonFiniteError
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.transfer.communicator import Alone
+from metaray.platform.training.transfer.communicator import SingleProcess
 
 TARGET = ["target.name=arrays", "target.division=random", "target.root={root}/test.npz"]
 JOBS: dict[str, list[str]] = {
@@ -93,7 +93,7 @@ def test_a_job_that_was_stopped_goes_on_to_the_same_bits(
 ) -> None:
     undisturbed, stopped = (job(*settings(squares, name)) for _ in range(2))
     calls = iter(range(100))
-    assert stopped.trainer(Alone(), stop=lambda: next(calls) >= 2).run()
+    assert stopped.trainer(SingleProcess(), stop=lambda: next(calls) >= 2).run()
     assert 0 < stopped.store.latest().step < 6
     assert not (stopped.run.evaluations / "test.json").exists()
     same(stopped.train(), undisturbed.train(), 0.0)

@@ -10,7 +10,7 @@ import pytest
 from metaray.algorithms.errors import InputError
 from metaray.platform.run.directory import fresh_place
 from metaray.platform.run.storage.mirror import Mirror
-from metaray.platform.run.storage.remote_directory import Place, StorageError
+from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError
 from metaray.platform.run.storage.working_copy import existing_run, new_run, shared_folder
 
 
@@ -46,7 +46,7 @@ def test_a_new_run_ends_up_there_and_leaves_nothing_here(root: str, notes: list[
     with new_run(f"{root}/a", notes.append) as kept:
         put(kept.folder, config="{}", metrics="1\n", checkpoint_1="one")
         folder = kept.folder
-    assert Place.open(f"{root}/a").files() == {
+    assert RemoteDirectory.open(f"{root}/a").files() == {
         "config.json": 2, "metrics.jsonl": 2, checkpoint(1): 3,
     }  # fmt: skip
     assert not any(folder.parent.iterdir())
@@ -59,7 +59,7 @@ def test_a_run_comes_home_and_what_changed_goes_back(root: str, notes: list[str]
         assert (kept.folder / checkpoint(2)).read_text() == "two"
         put(kept.folder, checkpoint_3="three")
         (kept.folder / checkpoint(1)).unlink()
-    names = set(Place.open(f"{root}/a").files())
+    names = set(RemoteDirectory.open(f"{root}/a").files())
     assert names == {"config.json", "metrics.jsonl", checkpoint(2), checkpoint(3)}
 
 
@@ -71,7 +71,7 @@ def test_a_run_that_fails_is_sent_and_is_called_by_its_uri(root: str, notes: lis
 
     with pytest.raises(InputError, match=f"continue with --resume {root}/a$"):
         stopped()
-    assert checkpoint(1) in Place.open(f"{root}/a").files()
+    assert checkpoint(1) in RemoteDirectory.open(f"{root}/a").files()
 
 
 def test_a_copy_that_was_never_sent_is_taken_up(tmp_path: Path, notes: list[str]) -> None:
@@ -82,7 +82,7 @@ def test_a_copy_that_was_never_sent_is_taken_up(tmp_path: Path, notes: list[str]
     put(folder, config="{}", checkpoint_1="one", checkpoint_2="two")  # as left by a power cut
     with existing_run(uri, notes.append) as kept:
         assert (kept.folder / checkpoint(2)).exists()
-    place = Place.open(uri)
+    place = RemoteDirectory.open(uri)
     assert checkpoint(2) in place.files()
     assert "ahead" in notes[0]
     for name in place.files():
@@ -102,7 +102,7 @@ def test_a_taken_place_is_refused(root: str, notes: list[str]) -> None:
         pass
 
 
-class Recorder(Place):
+class Recorder(RemoteDirectory):
     """A place that notes the order of what happens, and may be out of order."""
 
     log: list[str]
@@ -110,7 +110,7 @@ class Recorder(Place):
 
     @classmethod
     def on(cls, folder: Path) -> Recorder:
-        place = Place.open(f"file://{folder}")
+        place = RemoteDirectory.open(f"file://{folder}")
         recorder = cls(place.uri, place.filesystem, place.root)
         object.__setattr__(recorder, "log", [])
         object.__setattr__(recorder, "broken", False)
@@ -178,18 +178,18 @@ def test_what_could_not_be_sent_is_sent_later(tmp_path: Path) -> None:
 )
 def test_a_bad_uri_gets_a_sentence(s3: str, uri: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        Place.open(uri)
+        RemoteDirectory.open(uri)
     assert "secret" not in str(caught.value)
 
 
 def test_no_network_gets_a_sentence(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="cannot be reached: check the network"):
-        Place.open(s3)
+        RemoteDirectory.open(s3)
 
 
 def test_no_permission_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place.open(f"file://{tmp_path}/there")
+    place = RemoteDirectory.open(f"file://{tmp_path}/there")
     denied = OSError("When uploading: AWS Error ACCESS_DENIED during PutObject operation")
 
     class Denying:
@@ -199,7 +199,7 @@ def test_no_permission_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
             raise denied
 
     with pytest.raises(InputError, match="these credentials may not do that"):
-        Place(place.uri, Denying(), place.root).check_writable()
+        RemoteDirectory(place.uri, Denying(), place.root).check_writable()
 
 
 def test_new_runs_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``python -m metaray.platform.jobs.entry``: what a job runs on the cluster.
+"""``python -m metaray.platform.cli.job_entry``: what a job runs on the cluster.
 
 It is the command line, given the words that were submitted.
 """
@@ -9,13 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-from metaray.platform.jobs.order import JobOrder
+from metaray.platform.jobs.order import JobSpec
 
 
 def main() -> None:
     """Run the command of the order in the working folder."""
     files = Path.cwd()
-    order = JobOrder.read(files)
+    order = JobSpec.read(files)
     sys.argv = ["metaray", *order.arguments(files)]
     if order.directory is not None:
         os.chdir(order.directory)
