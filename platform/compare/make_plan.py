@@ -49,6 +49,28 @@ def make_plan(
     configs = [(file.stem, load_config(file, overrides, below)) for file in files]
     for name in _method_names(methods, overrides) if methods else ():
         configs.append((name, load_config(None, [*overrides, f"method.name={name}"], below)))
+    return plan_of(
+        configs,
+        budget=budget,
+        num_seeds=num_seeds,
+        shots=shots,
+        ways=ways,
+        curve_episodes=curve_episodes,
+        reference=reference,
+    )
+
+
+def plan_of(
+    configs: list[tuple[str, RunConfig]],
+    *,
+    budget: Budget,
+    num_seeds: int = 3,
+    shots: Sequence[int] | None = None,
+    ways: Sequence[int] | None = None,
+    curve_episodes: int = 100,
+    reference: str | None = None,
+) -> Plan:
+    """The plan for entries by name; InputError as of ``make_plan``."""
     if not configs:
         raise InputError(
             "nothing to compare: name config files, or --methods such as maml,protonet or all"
