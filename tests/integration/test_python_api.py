@@ -87,7 +87,12 @@ def test_a_ray_of_the_program_is_used_and_left_running(
 def test_the_ten_lines_are_a_notebook(images: Path, cache: Path, tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.v4.new_notebook()
-    sources = [_code(images, cache, tmp_path / "run", workers=0), "run", "run.plot()", "run.history"]
+    sources = [
+        _code(images, cache, tmp_path / "run", workers=0),
+        "run",
+        "run.plot()",
+        "run.history",
+    ]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
