@@ -12,6 +12,7 @@ from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.output import console
 from metaray.platform.config.loading import resolve
 from metaray.platform.config.transfer_loading import resolve_transfer
+from metaray.platform.config.values import set_value
 
 
 def print_methods() -> None:
@@ -27,7 +28,7 @@ def print_settings(method: str, data: str) -> None:
     config = _resolved(method, data)
     table = Table("key", "default", "meaning", box=None, pad_edge=False)
     for key, value, meaning in _rows(config):
-        table.add_row(f"[bold]{key}[/]", "-" if value is None else str(value), meaning)
+        table.add_row(f"[bold]{key}[/]", set_value(value), meaning)
     console.print(table)
 
 

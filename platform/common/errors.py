@@ -1,5 +1,7 @@
 """Errors of a run that are not the user's input."""
 
+from __future__ import annotations
+
 
 class TrainingError(RuntimeError):
     """A run cannot go on. The message says what happened and what to do; no traceback is shown."""
@@ -19,3 +21,12 @@ class Stopped(Exception):
 
 class LearnerLostError(RuntimeError):
     """The learner's process is gone: the run goes back to its last checkpoint."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the lines that follow; its class where it says nothing.
+
+    >>> first_line(ValueError("no such axis\\n  at layer 3"))
+    'no such axis'
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,8 +9,3 @@ def cause_of(error: RayTaskError) -> Exception:
     """The exception that was raised in the other process, without Ray's wrapping."""
     cause = error.cause
     return cause if isinstance(cause, Exception) else error
-
-
-def first_line(error: Exception) -> str:
-    """The gist of Ray's long messages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
@@ -16,6 +15,7 @@ from metaray.platform.compare.plan import Budget, Curves, Entry, Plan, unique_na
 from metaray.platform.config.commands import own_settings
 from metaray.platform.config.loading import flat, load_config, override
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.values import set_value
 from metaray.platform.experiment.meta import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
 
@@ -152,9 +152,9 @@ def _made_alike(
                     f"{first_name} and {name} cannot be compared: {key} is {wanted[key]} in one "
                     f"and {values[key]} in the other; set it for all with --set {key}=..."
                 )
-            changes.append(f"{key}={_text(wanted[key])}")
-            notes.setdefault(f"{key} = {_text(wanted[key])}", []).append(
-                f"{name} ({_text(values[key])})"
+            changes.append(f"{key}={set_value(wanted[key])}")
+            notes.setdefault(f"{key} = {set_value(wanted[key])}", []).append(
+                f"{name} ({set_value(values[key])})"
             )
         alike.append((name, override(config, changes)))
     told = [
@@ -167,10 +167,6 @@ def _made_alike(
 
 def _decides_the_test(key: str) -> bool:
     return key in _SAME or (key.startswith("data.") and key not in _PLACES)
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value)
 
 
 def _on_its_device(name: str, config: RunConfig) -> RunConfig:

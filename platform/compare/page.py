@@ -17,6 +17,7 @@ from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.table import COST_COLUMNS, cells, score_columns
 from metaray.platform.config.loading import flat
+from metaray.platform.config.values import set_value
 from metaray.platform.report.style import LIGHT, Theme, write_png
 from metaray.platform.report.template import Picture, render
 
@@ -127,7 +128,7 @@ def _settings(results: Results) -> list[tuple[str, list[str]]]:
     keys = list(dict.fromkeys(key for one in values for key in one))
     rows = []
     for key in keys:
-        found = [one.get(key, "–") for one in values]
-        if any(value != found[0] for value in found):
-            rows.append((key, ["none" if value is None else str(value) for value in found]))
+        found = [set_value(one[key]) if key in one else "–" for one in values]
+        if any(text != found[0] for text in found):
+            rows.append((key, found))
     return rows

@@ -14,6 +14,7 @@ from metaray.algorithms.configs import Section
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_json
+from metaray.platform.common.errors import first_line
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import override
 from metaray.platform.config.schema import RunConfig
@@ -114,9 +115,9 @@ class Plan(Section):
             tree = json.loads(path.read_text(encoding="utf-8"))
             return cls.model_validate({k: v for k, v in tree.items() if k != "versions"})
         except (OSError, ValueError, AttributeError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
             raise InputError(
-                f"{path} is not the plan of a comparison ({reason}): restore it or start anew"
+                f"{path} is not the plan of a comparison ({first_line(error)}): restore it or "
+                "start anew"
             ) from None
 
 

@@ -12,8 +12,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_text
-from metaray.platform.common.errors import Stopped, TrainingError
-from metaray.platform.common.ray_errors import first_line
+from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform
 from metaray.platform.compare.placement import bundles

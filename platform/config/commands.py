@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from metaray.platform.config.loading import changed_keys, flat, resolve
+from pydantic import BaseModel
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.config.loading import Tree, changed_keys, flat, resolve, with_values
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.values import set_value
 
 _NAMED = ("method.name", "data.name", "task.ways", "task.shots")
-_BARE = re.compile(r"[A-Za-z_/~.][\w/~.-]*")
-_NOT_TEXT = {"true", "false", "none", "null", "inf", "nan"}
 
 
 def own_settings(config: RunConfig) -> list[str]:
@@ -29,40 +29,55 @@ def own_settings(config: RunConfig) -> list[str]:
     return changed_keys(recipe, config)
 
 
+def settings_for(
+    config: BaseModel, keys: Iterable[str], resolve: Callable[[Tree], BaseModel]
+) -> dict[str, Any]:
+    """Settings, by path, from which ``resolve`` makes ``config`` again.
+
+    Args:
+        config: the settings of a run.
+        keys: those that are named whether they need be or not, and those that are known to be
+            needed. Others follow where one of these changes the default of another.
+        resolve: makes a config from what a user has set, in nested tables.
+    """
+    values = dict(flat(config.model_dump()))
+    chosen = {key: values[key] for key in keys}
+    while True:
+        try:
+            missing = changed_keys(resolve(with_values({}, chosen)), config)
+        except InputError:  # what these settings start from is not here, or they are too few
+            return chosen | values
+        if not (missing := [key for key in missing if key not in chosen and key in values]):
+            return chosen
+        chosen |= {key: values[key] for key in missing}
+
+
+def set_options(settings: Mapping[str, Any]) -> list[str]:
+    """``--set key=value`` for each of them, as a shell reads it."""
+    return [f"--set {shlex.quote(f'{key}={set_value(value)}')}" for key, value in settings.items()]
+
+
 def train_command(config: RunConfig) -> list[str]:
     """``metaray train`` with every setting that this run needs, one argument an item."""
-    values = dict(flat(config.model_dump()))
-    keys = [*_NAMED, *(key for key in own_settings(config) if key not in _NAMED)]
-    settings = [f"{key}={toml_value(values[key])}" for key in keys]
-    return ["metaray train", *(f"--set {shlex.quote(setting)}" for setting in settings)]
+    keys = dict.fromkeys([*_NAMED, *own_settings(config)])
+    return ["metaray train", *set_options(settings_for(config, keys, resolve))]
 
 
-def evaluate_command(run: str, config: RunConfig, summary: Mapping[str, Any]) -> list[str]:
+def evaluate_command(
+    run: str, trained: RunConfig, tested: RunConfig, other_data: Mapping[str, Any] | None = None
+) -> list[str]:
     """``metaray evaluate`` as it was done last, one argument an item.
 
-    What differs from the config of the run was set for the test alone, and is said again.
+    Args:
+        run: where the run is.
+        trained: the config of its training.
+        tested: the config of the test. What differs was set for the test, and is said again.
+        other_data: the settings of the data, by path, where the test was on another data set.
     """
-    known = {
-        "task.ways": config.task.ways,
-        "task.shots": config.task.shots,
-        "task.queries": config.task.queries,
-        "evaluate.num_episodes": config.evaluate.num_episodes,
-        "evaluate.batch_norm": config.evaluate.batch_norm,
-        "evaluate.checkpoint": config.evaluate.checkpoint,
-    }
-    done = {key: summary.get(key.split(".")[1]) for key in known}
-    changed = {key: value for key, value in done.items() if value not in (None, known[key])}
-    changed = dict(summary.get("data_settings") or {}) | changed
-    return [
-        f"metaray evaluate {shlex.quote(run)}",
-        *(f"--set {shlex.quote(f'{key}={toml_value(value)}')}" for key, value in changed.items()),
-    ]
-
-
-def toml_value(value: Any) -> str:
-    """A value as ``--set`` takes it."""
-    if value is None:
-        return "none"
-    if isinstance(value, str) and _BARE.fullmatch(value) and value not in _NOT_TEXT:
-        return value
-    return json.dumps(value)  # a JSON string, number or bool is TOML too
+    values = dict(flat(tested.model_dump()))
+    changed = {key: values[key] for key in changed_keys(trained, tested) if key in values}
+    if other_data is not None:
+        # the other data set brings these along
+        follow = ("data.", "method.num_classes")
+        changed = {key: value for key, value in changed.items() if not key.startswith(follow)}
+    return [f"metaray evaluate {shlex.quote(run)}", *set_options(dict(other_data or {}) | changed)]

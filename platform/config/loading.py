@@ -6,7 +6,6 @@ Later layers win: class defaults, the recipe of the paper, the file, ``--set``.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,11 +21,7 @@ from metaray.algorithms.plugins import located
 from metaray.algorithms.recipes.lookup import paper_defaults
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.schema import RunConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from metaray.platform.config.values import parse_toml, parse_value
 
 Tree = dict[str, Any]
 OPEN_KEYS = (
@@ -172,11 +167,13 @@ def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
 def read_toml(file: Path) -> Tree:
     """The tables of a TOML file. Plug-ins beside it are named by the path of their file.
 
+    The string ``null`` is no value.
+
     Raises:
         InputError: it cannot be read or is not TOML.
     """
     try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+        tree = parse_toml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
@@ -207,18 +204,8 @@ def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
         key, equals, text = item.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set takes key=value, got {item!r}: for example --set task.shots=5")
-        put(result, key.strip(), _parse_value(text.strip()))
+        put(result, key.strip(), parse_value(text.strip()))
     return result
-
-
-def _parse_value(text: str) -> Any:
-    """A TOML value, or null; a bare word is a string, so ``--set method.name=anil`` will do."""
-    if text == "null":
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def merged(below: Tree, above: Tree) -> Tree:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
-from metaray.platform.config.commands import toml_value
-from metaray.platform.config.loading import changed_keys, flat
+from metaray.platform.config.commands import set_options, settings_for
+from metaray.platform.config.loading import changed_keys
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_loading import resolve_transfer
 
@@ -25,11 +24,7 @@ def own_settings(config: TransferConfig) -> list[str]:
 
 def train_command(config: TransferConfig, own: list[str]) -> list[str]:
     """``metaray transfer`` with every setting that this job needs, one argument an item."""
-    values = dict(flat(config.model_dump()))
-    names = ["data.name", *(["target.name"] if config.target else [])]
-    keys = [*names, *(key for key in own if key not in names)]
-    sets = [f"{key}={toml_value(values[key])}" for key in keys if values.get(key) is not None]
-    return [
-        f"metaray transfer {config.job.name}",
-        *(f"--set {shlex.quote(item)}" for item in sets),
-    ]
+    names = ["job.name", "data.name", *(["target.name"] if config.target else [])]
+    settings = settings_for(config, dict.fromkeys([*names, *own]), resolve_transfer)
+    settings.pop("job.name")  # the command has it
+    return [f"metaray transfer {config.job.name}", *set_options(settings)]

@@ -14,8 +14,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from metaray.platform.common.errors import LearnerLostError, WorkersLostError
-from metaray.platform.common.ray_errors import cause_of, first_line
+from metaray.platform.common.errors import LearnerLostError, WorkersLostError, first_line
+from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.actors import start_learner
 from metaray.platform.distributed.scheduler import Scheduler, cannot_start

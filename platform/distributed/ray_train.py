@@ -85,7 +85,7 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
 
 
 def _fit(plan: Plan, keeper: Any, storage: Path) -> None:
-    from metaray.platform.common.ray_errors import first_line
+    from metaray.platform.common.errors import first_line
 
     start_timeout_s = plan.config.workers.start_timeout_s
     os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
@@ -104,7 +104,8 @@ def _raise_why(fit: Any) -> None:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    from metaray.platform.common.ray_errors import cause_of, first_line
+    from metaray.platform.common.errors import first_line
+    from metaray.platform.common.ray_errors import cause_of
 
     why = "it returned"
     try:

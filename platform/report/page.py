@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_text
 from metaray.platform.config.commands import evaluate_command, own_settings, train_command
+from metaray.platform.config.values import set_value
 from metaray.platform.report import curves, results, words
 from metaray.platform.report.episode_picture import class_letter, episode_picture, picture_is_cut
 from metaray.platform.report.example import ExampleEpisode
@@ -158,7 +159,9 @@ def _render(
         settings=setting_rows(record.config, set(own_settings(record.config))),
         versions=record.versions,
         train=train_command(record.config),
-        evaluate=evaluate_command(run.place, record.config, record.summary),
+        evaluate=evaluate_command(
+            run.place, record.config, record.tested, record.summary.get("data_settings")
+        ),
     )
 
 
@@ -201,7 +204,7 @@ def setting_rows(config: BaseModel, own: set[str]) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "key": path,
-                    "value": words.setting_text(getattr(fields, key)),
+                    "value": set_value(getattr(fields, key)),
                     "meaning": type(fields).model_fields[key].description or "",
                     "own": path in own,
                 }

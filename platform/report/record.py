@@ -27,6 +27,8 @@ class RunRecord:
     """Settings, metrics, and the result of the latest meta-test."""
 
     config: RunConfig
+    tested: RunConfig
+    """settings of the latest meta-test"""
     versions: dict[str, str]
     metrics: Sequence[dict[str, Any]]
     summary: dict[str, Any]
@@ -46,6 +48,7 @@ class RunRecord:
         try:
             return cls(
                 config=read_run_config(run.config),
+                tested=read_run_config(run.tested_config),
                 versions=json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
                 metrics=MetricsLog.read(run.metrics) if run.metrics.exists() else [],
                 summary=json.loads(run.summary.read_text(encoding="utf-8")),

@@ -97,13 +97,6 @@ def _of_training(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def setting_text(value: Any) -> str:
-    """A setting as one would write it in a config."""
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _said(run: RunRecord) -> tuple[str, ...]:
     return (
         _what(run), _episode(run), _data(run), _start(run), _norm(run), _model(run), _inner(run),

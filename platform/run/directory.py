@@ -62,6 +62,11 @@ class RunDirectory:
         return self.path / "evaluations"
 
     @property
+    def tested_config(self) -> Path:
+        """Settings of the latest meta-test; where there was none, those of the run."""
+        return max(self.evaluations.glob("[0-9]*/config.json"), default=self.config)
+
+    @property
     def note_of_place(self) -> Path:
         """A file beside a local copy that says which URI it is the copy of."""
         return self.path.with_name(f".{self.path.name}.place")

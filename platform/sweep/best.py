@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_text
-from metaray.platform.config.loading import changed_keys, flat, read_toml
+from metaray.platform.config.commands import settings_for
+from metaray.platform.config.values import toml_tables
 from metaray.platform.experiment.base import Kind
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -24,19 +23,10 @@ def write_best(
     """The settings that the recipe of the best trial's method or job does not have, as TOML.
 
     A comment says where its rates changed while it trained, if they did.
-
-    Raises:
-        InputError: TOML cannot say them: it has no null.
     """
-    values = dict(flat(config.model_dump()))
-    named = kind.identity(config)
-    keys = [*named, *(key for key in kind.own_settings(config) if key not in named)]
-    write_text(folder.best, _changes(course) + _toml({key: values[key] for key in keys}))
-    if wrong := changed_keys(config, kind.resolve(read_toml(folder.best))):
-        raise InputError(
-            f"{folder.best} cannot say {', '.join(wrong)}, as TOML has no null: add "
-            f"{' '.join(f'--set {key}=null' for key in wrong)} to {kind.command(config)}"
-        )
+    keys = dict.fromkeys([*kind.identity(config), *kind.own_settings(config)])
+    settings = settings_for(config, keys, kind.resolve)
+    write_text(folder.best, _changes(course) + toml_tables(settings))
 
 
 def _changes(course: Sequence[tuple[int, Rates]]) -> str:
@@ -52,16 +42,3 @@ def _changes(course: Sequence[tuple[int, Rates]]) -> str:
         ),
     ]
     return "".join(f"# {line}\n" for line in lines) + "\n"
-
-
-def _toml(values: dict[str, Any]) -> str:
-    sections: dict[str, list[str]] = {}
-    for key, value in values.items():
-        section, _, leaf = key.rpartition(".")
-        if value is not None:
-            sections.setdefault(section, []).append(f"{leaf} = {json.dumps(value)}")
-    blocks = [
-        "\n".join([*([f"[{name}]"] if name else []), *lines])
-        for name, lines in sorted(sections.items())
-    ]
-    return "\n\n".join(blocks) + "\n"

@@ -19,7 +19,6 @@ A Python file defines ``space(trial)``, which suggests values under the names of
 
 from __future__ import annotations
 
-import json
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -28,6 +27,7 @@ from typing import Any
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.loading import Tree, read_toml
+from metaray.platform.config.values import toml_value
 from metaray.tune_spaces.space import Choice, Dimension, Float, Int, Space, check_conditions
 
 _KINDS: dict[str, type[Dimension]] = {"float": Float, "int": Int, "choice": Choice}
@@ -118,8 +118,8 @@ def _table(path: str, dimension: Dimension) -> str:
         kind = "float" if isinstance(dimension, Float) else "int"
         lines = [("type", kind), ("low", dimension.low), ("high", dimension.high)]
         lines += [("log", True)] if dimension.log else []
-    text = [f"[{path}]", *(f"{key} = {json.dumps(value)}" for key, value in lines)]
+    text = [f"[{path}]", *(f"{key} = {toml_value(value)}" for key, value in lines)]
     if dimension.when:
-        pairs = ", ".join(f'"{key}" = {json.dumps(value)}' for key, value in dimension.when.items())
+        pairs = ", ".join(f'"{key}" = {toml_value(value)}' for key, value in dimension.when.items())
         text.append(f"when = {{ {pairs} }}")
     return "\n".join([*text, ""])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.errors import first_line
 from metaray.platform.run.sweep_directory import SweepDirectory
 
 if TYPE_CHECKING:
@@ -96,4 +97,4 @@ def error_text(error: BaseException) -> str:
     """The driver's own words, a line, without what SQLAlchemy and Optuna put around them."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)

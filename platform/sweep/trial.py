@@ -19,7 +19,7 @@ from ray import tune
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.monitor import TrainingWatch
 from metaray.platform.common.atomic import write_text
-from metaray.platform.common.errors import Stopped, TrainingError
+from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
 from metaray.platform.config.loading import validate_as
 from metaray.platform.experiment.registry import SweptConfig, kind_of
@@ -38,7 +38,7 @@ def run_trial(order: Mapping[str, Any]) -> None:
     except Stopped:
         return  # this far and no farther: it waits for the others
     except Exception as error:  # a trial that fails must not end the sweep
-        TrialResult(metrics={}, failure=_reason(error, folder)).write(folder)
+        TrialResult(metrics={}, failure=failure_reason(error, folder)).write(folder)
         return
     finally:
         return_freed_memory()  # Tune uses the process for other trials
@@ -136,11 +136,11 @@ def _score(row: Mapping[str, Any]) -> float:
     return float(accuracy if accuracy is not None else -row["val_mse"])
 
 
-def _reason(error: Exception, folder: Path) -> str:
+def failure_reason(error: Exception, folder: Path) -> str:
     """One sentence; of what is no ordinary failure, the traceback goes to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(error, InputError | TrainingError):
         return str(error)
     path = folder / "error.txt"
     write_text(path, traceback.format_exc())
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]} (see {path})"
+    return f"{type(error).__name__}: {first_line(error)} (see {path})"

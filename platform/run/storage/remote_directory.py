@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.errors import TrainingError
+from metaray.platform.common.errors import TrainingError, first_line
 
 _SCHEMES = ("s3", "gs", "file")
 _CONNECT_S, _REQUEST_S, _PATIENCE = 10, 60, timedelta(seconds=60)
@@ -190,5 +190,4 @@ def _sentences(uri: str, kind: type[Exception] = InputError) -> Iterator[None]:
         for signs, sentence in _REASONS:
             if any(sign in text for sign in signs):
                 raise kind(f"cannot use {uri}: {sentence}") from error
-        reason = (text.strip() or type(error).__name__).splitlines()[0]
-        raise kind(f"cannot use {uri} ({reason}): correct it and try again") from error
+        raise kind(f"cannot use {uri} ({first_line(error)}): correct it and try again") from error

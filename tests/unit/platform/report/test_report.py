@@ -17,7 +17,7 @@ from PIL import Image
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.atomic import write_json
 from metaray.platform.config.commands import evaluate_command, train_command
-from metaray.platform.config.loading import load_config, resolve
+from metaray.platform.config.loading import load_config, override, resolve
 from metaray.platform.report import ExampleEpisode, write_report
 from metaray.platform.report.curves import smoothed
 from metaray.platform.report.episode_picture import picture_is_cut
@@ -316,11 +316,11 @@ def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
 
 def test_the_command_tests_as_the_last_test_did() -> None:
     config = resolve({"task": {"shots": 1}})
-    done = {"shots": 5, "ways": 5, "batch_norm": "inductive", "num_episodes": 600}
-    assert evaluate_command("my run", config, done) == [
+    tested = override(config, ["task.shots=5", "evaluate.batch_norm=inductive"])
+    assert evaluate_command("my run", config, tested) == [
         "metaray evaluate 'my run'",
-        "--set task.shots=5",
         "--set evaluate.batch_norm=inductive",
+        "--set task.shots=5",
     ]
 
 

@@ -55,6 +55,16 @@ def test_a_trial_of_each_method_can_be_made_from_its_space(method: str, data: st
     check_space(SPACES[method], plan_of(settings))
 
 
+def test_a_choice_of_no_value_survives_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    space: Space = {
+        "train.clip_norm": Choice((None, 1.0)),
+        "train.meta_lr": Float(0.1, 1.0, when={"train.clip_norm": None}),
+    }
+    file.write_text(space_text(space))
+    assert read_space(file) == space
+
+
 @pytest.mark.parametrize("method", SPACES)
 def test_a_space_survives_its_file(method: str, tmp_path: Path) -> None:
     file = tmp_path / "space.toml"

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -82,16 +83,24 @@ def test_best_toml_gives_the_config_of_the_best_trial(result: tuple[Any, SweepRe
     assert load_config(sweep.folder.best) == done.config == sweep.plan.config_of(done.best.values)
 
 
-def test_best_toml_says_what_toml_can_say(bench: Make) -> None:
+def test_best_toml_says_every_setting_null_too(bench: Make) -> None:
     sweep = bench()
     for settings in (
         {"seed": 7, "method": {"name": "protonet"}, "train": {"clip_norm": 1.5}},
         {"method": {"name": "reptile", "inner_optimizer": "sgd"}, "task": {"shots": 5}},
         {"data": {"name": "sinusoid"}, "train": {"schedule": "cosine"}},
+        {"data": {"name": "miniimagenet"}, "train": {"clip_value": None}},
     ):
         config = resolve(settings)
         write_best(sweep.plan.kind, config, sweep.folder)
         assert load_config(sweep.folder.best) == config
+
+
+def test_the_reason_of_a_trial_that_failed_is_a_sentence(tmp_path: Path) -> None:
+    from metaray.platform.sweep.trial import failure_reason  # imports Ray
+
+    reason = failure_reason(ValueError("no such axis\n  at layer 3"), tmp_path)
+    assert reason == f"ValueError: no such axis (see {tmp_path / 'error.txt'})"
 
 
 def test_the_page_stands_alone_and_says_what_was_tested(result: tuple[Any, SweepResult]) -> None:

@@ -1,0 +1,121 @@
+"""The command that a report prints does the run again, whatever was changed or set to null."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.registry import METHODS
+from metaray.algorithms.transfer.registry import JOBS, job_classes
+from metaray.platform.cli.main import app
+from metaray.platform.config.commands import evaluate_command, train_command
+from metaray.platform.config.loading import (
+    flat,
+    load_config,
+    override,
+    resolve,
+    with_overrides,
+    with_values,
+)
+from metaray.platform.config.transfer_commands import own_settings
+from metaray.platform.config.transfer_commands import train_command as transfer_command
+from metaray.platform.config.transfer_loading import load_transfer_config, resolve_transfer
+from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
+from metaray.platform.jobs.command import Command, parse_command
+
+CHANGED = ["seed=7", "train.checkpoint_every=3", "monitoring.trackers=['mlflow']"]
+
+
+def parsed(command: Sequence[str]) -> Command:
+    """The printed command as the command line understands it."""
+    program, *words = shlex.split(" ".join(command))
+    assert program == "metaray"
+    return parse_command(words, typer.main.get_command(app))
+
+
+def trained_again(command: Sequence[str]) -> BaseModel:
+    """The config of the run that the printed command trains."""
+    found = parsed(command)
+    overrides = found.values.get("overrides") or []
+    if found.kind == "transfer":
+        return load_transfer_config(None, [f"job.name={found.names[1]}", *overrides])
+    return load_config(None, overrides)
+
+
+def nulled(config: BaseModel, base: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each setting of ``config`` that may be null and is not, and the settings that null it."""
+    for key, value in flat(config.model_dump()):
+        if value is not None:
+            settings = with_values(base, {key: None})
+            try:
+                (resolve_transfer if "job" in base else resolve)(settings)
+            except InputError:
+                continue
+            yield key, settings
+
+
+@pytest.mark.parametrize("data", ["glyphs", "miniimagenet"])
+@pytest.mark.parametrize("method", METHODS)
+def test_of_meta_training(method: str, data: str) -> None:
+    base = with_overrides({}, [f"method.name={method}", f"data.name={data}", *CHANGED])
+    for key, settings in [("", base), *nulled(resolve(base), base)]:
+        config = resolve(settings)
+        assert trained_again(train_command(config)) == config, key
+
+
+@pytest.mark.parametrize("labels", ["null", "5"])
+@pytest.mark.parametrize("job", JOBS)
+def test_of_a_transfer_job(job: str, labels: str) -> None:
+    settings = [f"job.name={job}", f"data.labels_per_class={labels}", "data.name=glyphs", *CHANGED]
+    if job_classes()[job].needs_target:
+        settings += ["target.name=omniglot"]
+    base = with_overrides({}, settings)
+    try:
+        config = resolve_transfer(base)
+    except InputError:
+        pytest.skip("this job takes no labels")
+    for key, nulls in [("", base), *nulled(config, base)]:
+        config = resolve_transfer(nulls)
+        command = transfer_command(config, own_settings(config))
+        assert trained_again(command) == config, key
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["job.name=finetune", "data.labels_per_class=5", "train.steps=null", "train.epochs=20"],
+        ["job.name=simclr", "train.steps=70"],
+        ["job.name=finetune", "data.labels_per_class=5", "train.epochs=3"],
+    ],
+)
+def test_where_one_setting_changes_the_default_of_another(settings: list[str]) -> None:
+    config = load_transfer_config(None, settings)
+    assert trained_again(transfer_command(config, own_settings(config))) == config
+
+
+def test_of_a_test_with_changed_and_nulled_settings() -> None:
+    trained = resolve({"method": {"name": "maml"}, "data": {"root": "here"}})
+    for overrides in (
+        ["task.shots=5", "evaluate.batch_norm=inductive", "method.eval_inner_steps=7"],
+        ["data.root=null", "evaluate.num_episodes=20"],
+    ):
+        tested = override(trained, overrides)
+        found = parsed(evaluate_command("my run", trained, tested))
+        assert found.values["run_dir"] == "my run"
+        assert override(trained, found.values["overrides"]) == tested
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 3, 1e-05, 1e22, float("inf"), "anil", "1", "true", "", "a 'b' \"c\"", "näh",
+     "\N{GRINNING FACE}", "tab\t\x7f", [1, "a", None], ["none"], "none"],
+)  # fmt: skip
+def test_a_value_is_read_as_it_was_written(value: object) -> None:
+    assert parse_value(set_value(value)) == value
+    assert parse_toml(f"key = {toml_value(value)}") == {"key": value}
