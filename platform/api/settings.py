@@ -9,8 +9,8 @@ from typing import Any
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
 from metaray.platform.api.parts import Part, Settings
-from metaray.platform.config.commands import toml_value
 from metaray.platform.config.loading import Tree, flat, merged, with_values
+from metaray.platform.config.values import set_value
 
 
 def nested(settings: Settings | None, given: Settings) -> Tree:
@@ -53,7 +53,7 @@ def overrides(settings: Settings | None, given: Settings) -> list[str]:
     >>> overrides({"workers.count": 2}, {"evaluate": {"num_episodes": 100}})
     ['workers.count=2', 'evaluate.num_episodes=100']
     """
-    return [f"{key}={toml_value(value)}" for key, value in flat(nested(settings, given))]
+    return [f"{key}={set_value(value)}" for key, value in flat(nested(settings, given))]
 
 
 def workers_section(workers: int | Settings | None) -> Tree | None:

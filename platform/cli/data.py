@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.preparing import preparing
-from metaray.platform.distributed.parallel_map import decoder, default_workers
 
 if TYPE_CHECKING:
     from metaray.algorithms.configs import DataConfig
@@ -100,6 +98,8 @@ def prepare(
     """
     from metaray.algorithms.tasks.catalog import prepare as prepare_data
     from metaray.algorithms.tasks.store import ImageStore
+    from metaray.platform.callbacks.preparing import preparing
+    from metaray.platform.distributed.parallel_map import decoder, default_workers
 
     data = _config(
         overrides or [],
@@ -136,6 +136,8 @@ def show(
     """Draw one episode as a contact sheet: a row per class, support left, query right."""
     from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
     from metaray.algorithms.tasks.catalog import build_source
+    from metaray.platform.callbacks.preparing import preparing
+    from metaray.platform.distributed.parallel_map import decoder, default_workers
     from metaray.platform.report.contact_sheet import draw_episode
 
     if split_name not in get_args(Split):

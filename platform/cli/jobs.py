@@ -67,10 +67,10 @@ def submit(
     from metaray.platform.jobs.command import parse_command
     from metaray.platform.jobs.submission import submit as send
 
-    command = parse_command(arguments, typer.main.get_command(app))
+    request = parse_command(arguments, typer.main.get_command(app))
     access = _access(address)
     open_client = cache(lambda: _client(access))
-    sent = send(command, name, access, open_client, lambda note: console.print(note, markup=False))
+    sent = send(request, name, access, open_client, lambda note: console.print(note, markup=False))
     client, job_id = open_client(), sent.job_id
     console.print(f"job {job_id}, run directory {sent.folder}", markup=False)
     if wait:

@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.cli import cluster, compare, data, jobs, sweep, transfer, watch
-from metaray.platform.cli.options import Address, Out, Overrides, Resume
+from metaray.platform.cli import cluster, compare, data, jobs, runs, sweep, transfer, watch
+from metaray.platform.cli.options import command
+from metaray.platform.compare.request import CompareRequest
+from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
+from metaray.platform.sweep.request import SweepRequest
 
 _JOBS = "Clusters and their jobs"
 
@@ -27,86 +30,10 @@ app.add_typer(transfer.app, name="transfer")
 app.add_typer(cluster.app, name="cluster", rich_help_panel=_JOBS)
 
 
-@app.command(
-    epilog="Examples:\n\n"
-    "  metaray train\n\n"
-    "  metaray train --set method.name=protonet --out runs/protonet\n\n"
-    "  metaray train omniglot.toml --set workers.count=4 --out runs/omniglot\n\n"
-    "  metaray train --resume runs/omniglot\n\n"
-    "  metaray train --resume runs/omniglot --set train.outer_steps=60000\n\n"
-    "Settings are listed by `metaray settings`, methods by `metaray methods`."
-)
-def train(
-    config: Annotated[
-        Path | None, typer.Argument(help="Settings in TOML. What it leaves open is as published.")
-    ] = None,
-    overrides: Overrides = None,
-    out: Out = None,
-    resume: Resume = None,
-    address: Address = "local",
-) -> None:
-    """Meta-train, meta-test on held-out classes, and write a report.
-
-    The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
-    episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
-    """
-    from metaray.algorithms.plugins import label_of
-    from metaray.platform.cli.output import console, print_result
-    from metaray.platform.config.loading import load_config
-    from metaray.platform.run.directory import fresh_place
-    from metaray.platform.run.storage.working_copy import existing_run, new_run
-
-    if resume is None:
-        settings = load_config(config, overrides or [])
-    elif config is not None or out is not None:
-        raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-    from metaray.platform.callbacks.monitor import TerminalMonitor
-    from metaray.platform.experiment import meta as session
-
-    monitor = TerminalMonitor(console)
-    if resume is not None:
-        place = resume
-        with existing_run(place, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides or [], address, monitor)
-    else:
-        place = out or fresh_place(f"{settings.method.label}-{label_of(settings.data.name)}")
-        with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, address, monitor)
-    print_result(summary, place)
-
-
-@app.command(
-    epilog="Examples:\n\n"
-    "  metaray evaluate runs/omniglot --set evaluate.num_episodes=2000\n\n"
-    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive\n\n"
-    "  metaray evaluate runs/glyphs --set data.name=omniglot --set data.root=~/omniglot"
-)
-def evaluate(
-    run_dir: Annotated[str, typer.Argument(help="Run: a folder or a URI.")],
-    overrides: Overrides = None,
-    address: Address = "local",
-) -> None:
-    """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
-
-    The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
-    stays under evaluations/. What can be set is what does not shape training: `evaluate.*`,
-    `method.eval_*`, `workers.*`, `task.ways`, `task.shots`, `task.queries`, `data.root` and
-    `data.cache`; and, for a test on another data set than that of the training, `data.name` with
-    all of `data.*`.
-    """
-    from metaray.platform.callbacks.monitor import TerminalMonitor
-    from metaray.platform.cli.output import console, print_result
-    from metaray.platform.experiment import meta as session
-    from metaray.platform.run.storage.working_copy import existing_run
-
-    monitor = TerminalMonitor(console)
-    with existing_run(run_dir, monitor.message) as kept:
-        summary = session.evaluate_run(kept.folder, overrides or [], address, monitor)
-    print_result(summary, run_dir)
-
-
-app.command(epilog=compare.EPILOG)(compare.compare)
-app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command("train", epilog=runs.TRAIN_EPILOG)(command(TrainRequest, runs.train))
+app.command("evaluate", epilog=runs.EVALUATE_EPILOG)(command(EvaluateRequest, runs.evaluate))
+app.command("compare", epilog=compare.EPILOG)(command(CompareRequest, compare.compare))
+app.command("sweep", epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from functools import cache
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typing_extensions import override
 
-from metaray.algorithms.errors import InputError
-from metaray.algorithms.plugins import label_of
-from metaray.algorithms.transfer.registry import JOBS
-from metaray.platform.cli.options import Address, Out, Overrides, Resume
-
-app = typer.Typer(
-    help="Train a network on one data set for the sake of another: jobs of Ray Train.\n\n"
-    "`metaray train --set init.checkpoint=RUN` goes on with meta-training from what a job learned, "
-    "and `metaray transfer finetune --set init.checkpoint=RUN` from what any run learned.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+from metaray.platform.cli.options import command
+from metaray.platform.experiment.request import TransferRequest
 
 _SETTINGS_HELP = (
     "Settings are listed by `metaray settings {name}`. Small jobs are done soonest in one process: "
@@ -61,59 +52,82 @@ _EXAMPLES = {
 }
 
 
-def _command(job: str) -> Callable[..., None]:
-    def run(
-        config: Annotated[
-            Path | None, typer.Argument(help="Settings in TOML; what it leaves open has defaults.")
-        ] = None,
-        overrides: Overrides = None,
-        out: Out = None,
-        resume: Resume = None,
-        address: Address = "local",
-    ) -> None:
-        _run(job, config, overrides or [], out, resume, address)
+class _Jobs(TyperGroup):
+    """The registered jobs, which are imported when one of them is asked for."""
 
-    return run
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_commands())
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _commands().get(cmd_name)
 
 
-def _run(
-    job: str,
-    config: Path | None,
-    overrides: list[str],
-    out: str | None,
-    resume: str | None,
-    address: str,
-) -> None:
-    from metaray.platform.config.transfer_loading import load_transfer_config
+app = typer.Typer(
+    cls=_Jobs,
+    help="Train a network on one data set for the sake of another: jobs of Ray Train.\n\n"
+    "`metaray train --set init.checkpoint=RUN` goes on with meta-training from what a job learned, "
+    "and `metaray transfer finetune --set init.checkpoint=RUN` from what any run learned.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def _group() -> None:
+    """The jobs are looked up by name."""
+
+
+@cache
+def _commands() -> dict[str, Any]:
+    """A command for each job, as typer makes them."""
+    from metaray.algorithms.transfer.registry import JOBS
+
+    commands = {}
+    for name in JOBS:
+        one = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+        epilog = "Examples:\n\n" + "\n\n".join(_EXAMPLES.get(name, ()))
+        one.command(name, help=_help(name), epilog=epilog)(
+            command(TransferRequest, transfer, job=name)
+        )
+        commands[name] = typer.main.get_command(one)
+    return commands
+
+
+def transfer(request: TransferRequest) -> None:
+    """Run a job, or go on with it."""
+    from metaray.algorithms.plugins import label_of
     from metaray.platform.run.directory import fresh_place
     from metaray.platform.run.storage.working_copy import existing_run, new_run
 
-    if resume is None:
-        settings = load_transfer_config(config, [f"job.name={job}", *overrides])
-        if settings.job.name != job:
-            raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
-    elif config is not None or out is not None:
-        raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
+    if request.resume is None:
+        settings = request.transfer_settings()
+    else:
+        request.check_resuming("a run")
     from metaray.platform.callbacks.monitor import TerminalMonitor
     from metaray.platform.cli.output import console
     from metaray.platform.experiment import transfer as session
     from metaray.platform.report.transfer_words import result_lines
 
-    monitor = TerminalMonitor(console, job)
-    if resume is not None:
-        place = resume
+    monitor = TerminalMonitor(console, request.job)
+    if request.resume is not None:
+        place = request.resume
         with existing_run(place, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides, address, monitor)
+            overrides = request.overrides or []
+            summary = session.resume(kept.folder, overrides, request.where, monitor)
     else:
-        place = out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
+        place = request.out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
         with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, address, monitor)
+            summary = session.train(settings, kept.folder, request.where, monitor)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")
 
 
 def _help(name: str) -> str:
+    from metaray.algorithms.transfer.registry import JOBS
+
     references = JOBS[name].references
     compared = (
         f"\n\nCompared with, if asked for by evaluate.references: {', '.join(references)}."
@@ -126,8 +140,3 @@ def _help(name: str) -> str:
         "summary.json and report.html. Ctrl-C stops after the current step, with a checkpoint."
         f"{compared}\n\n{_SETTINGS_HELP.format(name=name)}"
     )
-
-
-for _name in JOBS:
-    _epilog = "Examples:\n\n" + "\n\n".join(_EXAMPLES.get(_name, ()))
-    app.command(_name, help=_help(_name), epilog=_epilog)(_command(_name))

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 import metaray
-from metaray.algorithms.errors import InputError
 from metaray.cluster.connect import connected
 from metaray.platform.common.errors import Stopped
 from metaray.platform.common.shutdown import GracefulShutdown
@@ -84,17 +83,3 @@ def _run(
             f"stopped; runs that had begun have a checkpoint: continue with "
             f"metaray compare --resume {directory.path}"
         )
-
-
-def parse_numbers(option: str, text: str | None) -> list[int] | None:
-    """``1,5,20`` as numbers; None stays None.
-
-    Raises:
-        InputError: one is no positive whole number.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"{option} takes whole numbers from 1 like 1,5,20, got {text!r}")
-    return sorted({int(part) for part in parts})

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import (
-    Tree,
-    get,
-    load_config,
-    merged,
-    read_toml,
-    with_overrides,
-)
+from metaray.platform.compare.request import CompareRequest
+from metaray.platform.config.loading import Tree, get, merged, read_toml, with_overrides
+from metaray.platform.config.request import Request
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.distributed.resources import room_for
-from metaray.platform.jobs.command import Command
+from metaray.platform.experiment.request import TrainRequest, TransferRequest
+from metaray.platform.sweep.request import SweepRequest
 
 _DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
 _PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
 Nodes = Sequence[Mapping[str, float]]
 
 
-def check_paths(command: Command, is_here: bool) -> list[str]:
+def check_paths(request: Request, is_here: bool) -> list[str]:
     """Whether the cluster can see what the settings name; notes about what cannot be known here.
 
     Raises:
@@ -33,7 +29,7 @@ def check_paths(command: Command, is_here: bool) -> list[str]:
             where a relative path means nothing.
     """
     notes = []
-    for key, value in _paths(command):
+    for key, value in _paths(request):
         if is_here:
             if not _exists(value):
                 raise InputError(f"{key} = {value!r} is not there: give the path of what is")
@@ -47,11 +43,11 @@ def check_paths(command: Command, is_here: bool) -> list[str]:
     return notes
 
 
-def check_settings(command: Command, is_here: bool, nodes: Nodes, grows: bool) -> list[str]:
+def check_settings(request: Request, is_here: bool, nodes: Nodes, grows: bool) -> list[str]:
     """Whether the settings are valid and ``nodes`` have room for them; what should be known of it.
 
     Args:
-        command: what is to be submitted.
+        request: what is to be submitted.
         is_here: whether this machine is the cluster.
         nodes: resources of the cluster's nodes.
         grows: whether more nodes may be added when they are needed.
@@ -59,13 +55,13 @@ def check_settings(command: Command, is_here: bool, nodes: Nodes, grows: bool) -
     Raises:
         InputError: they are not, or there never will be room.
     """
-    if command.values.get("resume") is not None or command.kind == "evaluate":
-        with_overrides({}, command.values.get("overrides") or [])
+    if request.given_as("earlier run"):
+        with_overrides({}, request.given.get("overrides") or [])
         return []  # the settings are those of a run on the cluster
-    if not is_here and any(key == "init.checkpoint" for key, _ in _paths(command)):
+    if not is_here and any(key == "init.checkpoint" for key, _ in _paths(request)):
         return ["settings are checked on the cluster, where the run of init.checkpoint is"]
     try:
-        return list(_CHECKS[command.kind](command, nodes))
+        return list(_checked(request, nodes))
     except _NoRoom as error:
         if not grows:
             raise InputError(str(error)) from None
@@ -76,60 +72,40 @@ class _NoRoom(InputError):
     """The nodes that are there now cannot hold it."""
 
 
-def _check_train(command: Command, nodes: Nodes) -> Iterator[str]:
-    overrides = command.values.get("overrides") or []
-    config = load_config(command.values.get("config"), overrides)
-    yield from _check_workers(config.workers, nodes, least=1)
+def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
+    """What should be known of a new run; InputError if it cannot be."""
+    match request:
+        case TransferRequest():
+            workers = request.transfer_settings().workers
+            least = workers.count if workers.min_count is None else workers.min_count
+            yield from _check_workers(workers, nodes, least)
+        case TrainRequest():
+            yield from _check_workers(request.settings().workers, nodes, least=1)
+        case SweepRequest():
+            _check_sweep(request, nodes)
+        case CompareRequest():
+            yield from _check_compare(request, nodes)
 
 
-def _check_transfer(command: Command, nodes: Nodes) -> Iterator[str]:
-    from metaray.platform.config.transfer_loading import load_transfer_config
-
-    overrides = [f"job.name={command.names[1]}", *(command.values.get("overrides") or [])]
-    config = load_transfer_config(command.values.get("config"), overrides)
-    workers = config.workers
-    least = workers.count if workers.min_count is None else workers.min_count
-    yield from _check_workers(workers, nodes, least)
-
-
-def _check_sweep(command: Command, nodes: Nodes) -> Iterator[str]:
-    from metaray.platform.cli.sweep import planned
+def _check_sweep(request: SweepRequest, nodes: Nodes) -> None:
     from metaray.platform.distributed.resources import trials_at_once
 
-    names = (
-        "config", "overrides", "space", "num_trials", "metric", "sampler", "scheduler", "grace",
-        "seed", "out", "storage",
-    )  # fmt: skip
-    plan, _ = planned(*(command.values.get(name) for name in names))
+    plan, _ = request.planned()
     try:
         trials_at_once(plan.base.workers, nodes)
     except InputError as error:
         raise _NoRoom(str(error)) from None
-    yield from ()
 
 
-def _check_compare(command: Command, nodes: Nodes) -> Iterator[str]:
-    from metaray.platform.cli.compare import planned
+def _check_compare(request: CompareRequest, nodes: Nodes) -> Iterator[str]:
     from metaray.platform.compare.placement import check_fits
 
-    names = (
-        "configs", "methods", "overrides", "steps", "tasks", "time", "seeds", "shots", "ways",
-        "curve_episodes", "reference",
-    )  # fmt: skip
-    plan = planned(*(command.values.get(name) for name in names))
+    plan = request.planned()
     try:
         check_fits(plan, nodes)
     except InputError as error:
         raise _NoRoom(str(error)) from None
     yield from plan.notes
-
-
-_CHECKS = {
-    "train": _check_train,
-    "transfer": _check_transfer,
-    "sweep": _check_sweep,
-    "compare": _check_compare,
-}
 
 
 def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator[str]:
@@ -154,12 +130,10 @@ def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator
         )
 
 
-def _paths(command: Command) -> Iterator[tuple[str, str]]:
+def _paths(request: Request) -> Iterator[tuple[str, str]]:
     """Paths among the settings, as they were written."""
-    given = command.values
-    configs = [given["config"]] if given.get("config") else list(given.get("configs") or [])
-    trees: list[Tree] = [read_toml(config) for config in configs] or [{}]
-    overrides = with_overrides({}, given.get("overrides") or [])
+    trees: list[Tree] = [read_toml(config) for config in request.files("config")] or [{}]
+    overrides = with_overrides({}, request.given.get("overrides") or [])
     found: dict[tuple[str, str], None] = {}
     for tree in trees:
         merged_tree = merged(tree, overrides)

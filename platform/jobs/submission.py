@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +20,8 @@ from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient, JobRecord
+from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
-from metaray.platform.jobs.command import Command, files_of
 from metaray.platform.jobs.order import FILES, FOLDER, JobSpec
 from metaray.platform.run.storage.remote_directory import is_uri
 
@@ -39,16 +39,16 @@ class Submitted:
 
 
 def submit(
-    command: Command,
+    request: Request,
     name: str | None,
     access: Access,
     open_client: Callable[[], JobClient],
     notify: Callable[[str], None],
 ) -> Submitted:
-    """Send ``command`` to a cluster as a job.
+    """Send ``request`` to a cluster as a job.
 
     Args:
-        command: what to run there.
+        request: what to run there.
         name: the job's id; None: one that tells what it is and when it was submitted.
         access: the cluster.
         open_client: opens its Jobs API, which takes a while to import.
@@ -58,24 +58,24 @@ def submit(
         InputError: settings, paths or resources that cannot work; nothing was sent.
         ClusterError: the cluster cannot be reached or is of another kind, or has such a job.
     """
-    _check_words(command, name)
-    for file in files_of(command):
+    _check_words(request, name)
+    for file in _files(request):
         if not file.is_file():
             raise InputError(f"there is no file {file}: give the path of a file of settings")
-    notes = check_paths(command, access.is_here)
+    notes = check_paths(request, access.is_here)
     dashboard = access.dashboard
     notes += _check_versions(*dashboard.versions())
     nodes = [node.resources for node in dashboard.nodes()]
-    notes += check_settings(command, access.is_here, nodes, dashboard.adds_nodes())
+    notes += check_settings(request, access.is_here, nodes, dashboard.adds_nodes())
     for note in notes:
         notify(note)
-    job_id = name or _fresh_id(command)
+    job_id = name or _fresh_id(request)
     jobs = open_client()
-    folder, words = _placed(command, job_id, access.is_here, jobs)
+    folder, words = _placed(request, job_id, access.is_here, jobs)
     order = JobSpec(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
     with TemporaryDirectory(prefix="metaray-job-") as packed:
         order.write(Path(packed))
-        for index, file in enumerate(files_of(command)):
+        for index, file in enumerate(_files(request)):
             target = Path(packed) / _shipped(index, file)
             target.parent.mkdir(parents=True)
             shutil.copyfile(file, target)
@@ -84,7 +84,7 @@ def submit(
             "metaray.platform.cli.job_entry",
             package_folder(),
             Path(packed),
-            {"metaray": metaray.__version__, "folder": folder, "command": _text(command)},
+            {"metaray": metaray.__version__, "folder": folder, "command": _text(request)},
         )
     return Submitted(job_id, folder)
 
@@ -103,8 +103,8 @@ def own(job: JobRecord) -> JobRecord:
     return job
 
 
-def _check_words(command: Command, name: str | None) -> None:
-    if command.values.get("address") is not None:
+def _check_words(request: Request, name: str | None) -> None:
+    if request.address is not None:
         raise InputError(
             "a job computes on the cluster that it is submitted to: give --address before the --, "
             "to metaray submit"
@@ -113,7 +113,7 @@ def _check_words(command: Command, name: str | None) -> None:
         raise InputError(
             f"--name {name!r} is no name of a job: use up to 64 letters, digits, points, dashes"
         )
-    storage = command.values.get("storage")
+    storage = request.given.get("storage")
     if storage is not None:
         from metaray.platform.sweep.storage import shown
 
@@ -152,38 +152,43 @@ def _numbers(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _placed(command: Command, job_id: str, is_here: bool, jobs: JobClient) -> tuple[str, list[str]]:
+def _placed(request: Request, job_id: str, is_here: bool, jobs: JobClient) -> tuple[str, list[str]]:
     """The run directory on the cluster, and the words of the command there."""
-    values: dict[str, Any] = {"address": "current"}
-    files = [f"{FILES}{_shipped(i, file)}" for i, file in enumerate(files_of(command))]
-    for key in ("config", "space"):
-        if command.values.get(key) is not None:
-            values[key] = files.pop(0)
-    if command.values.get("configs"):
-        values["configs"] = files
-    before = next((key for key in ("resume", "run_dir") if command.values.get(key)), None)
-    key = before or "out"
-    values[key] = FOLDER
-    given = command.values.get(key)
-    if before and (earlier := _folder_of(jobs, str(given))):
-        folder = earlier
-    elif given is not None and is_uri(str(given)):
-        folder = str(given)
-    elif given is not None:
-        folder = _there(f"--{key}" if key != "run_dir" else "the run", Path(given), is_here)
-    else:
-        folder = str(home() / "runs" / job_id) if is_here else f"~/.metaray/runs/{job_id}"
+    changes: dict[str, Any] = {"address": "current"}
+    shipped = (f"{FILES}{_shipped(i, file)}" for i, file in enumerate(_files(request)))
+    for name, value in request.given_as("config", "file").items():
+        changes[name] = [next(shipped) for _ in value] if isinstance(value, list) else next(shipped)
+    before = request.given_as("earlier run")
+    key, given = next(iter((before or {"out": request.given.get("out")}).items()))
+    earlier = _folder_of(jobs, str(given)) if before else None
+    folder = earlier or _folder_there(key, given, job_id, is_here)
     if is_uri(folder):
-        return folder, command.words(values | {key: folder})
+        return folder, replace(request, **changes, **{key: folder}).words()
     if is_here and not before and (taken := Path(folder)).is_dir() and any(taken.iterdir()):
         raise InputError(f"{folder} is not empty: choose another --name, or another --out")
     if is_here and before and not Path(folder).is_dir():
         raise InputError(f"{given} is neither a job of the cluster nor a folder: see metaray jobs")
-    return folder, command.words(values)
+    return folder, replace(request, **changes, **{key: FOLDER}).words()
 
 
-def _folder_of(jobs: JobClient, job_id: str) -> str | None:
-    return next((job.metadata.get("folder") for job in jobs.jobs() if job.job_id == job_id), None)
+def _folder_there(key: str, given: Any, job_id: str, is_here: bool) -> str:
+    """The run directory on the cluster: as it was given, or by the job's id."""
+    if given is None:
+        return str(home() / "runs" / job_id) if is_here else f"~/.metaray/runs/{job_id}"
+    if is_uri(str(given)):
+        return str(given)
+    return _there(f"--{key}" if key != "run_dir" else "the run", Path(given), is_here)
+
+
+def _files(request: Request) -> list[Path]:
+    """The files that go with the job."""
+    return request.files("config", "file")
+
+
+def _folder_of(jobs: JobClient, job_id: object) -> str | None:
+    return next(
+        (job.metadata.get("folder") for job in jobs.jobs() if job.job_id == str(job_id)), None
+    )
 
 
 def _there(what: str, path: Path, is_here: bool) -> str:
@@ -201,9 +206,9 @@ def _shipped(index: int, file: Path) -> str:
     return f"files/{index}/{file.name}"
 
 
-def _fresh_id(command: Command) -> str:
-    return f"{'-'.join(command.names)}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+def _fresh_id(request: Request) -> str:
+    return f"{'-'.join(request.names)}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _text(command: Command) -> str:
-    return shlex.join(word for word in command.words({}) if word != "--")
+def _text(request: Request) -> str:
+    return shlex.join(word for word in request.words() if word != "--")

@@ -6,11 +6,11 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
-from metaray.platform.compare.compare import parse_numbers
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
 from metaray.platform.compare.placement import bundles, check_fits
 from metaray.platform.compare.plan import Budget, Plan
+from metaray.platform.compare.request import parse_numbers
 from metaray.platform.config.loading import changed_keys, resolve
 
 STEPS = Budget(unit="steps", amount=5)

@@ -12,27 +12,28 @@ from pydantic import BaseModel
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
-from metaray.algorithms.transfer.registry import JOBS, job_classes
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.main import app
 from metaray.platform.config.commands import evaluate_command, train_command
 from metaray.platform.config.loading import (
     flat,
-    load_config,
     override,
     resolve,
     with_overrides,
     with_values,
 )
+from metaray.platform.config.request import Request
 from metaray.platform.config.transfer_commands import own_settings
 from metaray.platform.config.transfer_commands import train_command as transfer_command
 from metaray.platform.config.transfer_loading import load_transfer_config, resolve_transfer
 from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
-from metaray.platform.jobs.command import Command, parse_command
+from metaray.platform.experiment.request import EvaluateRequest, TrainRequest, TransferRequest
+from metaray.platform.jobs.command import parse_command
 
 CHANGED = ["seed=7", "train.checkpoint_every=3", "monitoring.trackers=['mlflow']"]
 
 
-def parsed(command: Sequence[str]) -> Command:
+def parsed(command: Sequence[str]) -> Request:
     """The printed command as the command line understands it."""
     program, *words = shlex.split(" ".join(command))
     assert program == "metaray"
@@ -42,10 +43,8 @@ def parsed(command: Sequence[str]) -> Command:
 def trained_again(command: Sequence[str]) -> BaseModel:
     """The config of the run that the printed command trains."""
     found = parsed(command)
-    overrides = found.values.get("overrides") or []
-    if found.kind == "transfer":
-        return load_transfer_config(None, [f"job.name={found.names[1]}", *overrides])
-    return load_config(None, overrides)
+    assert isinstance(found, TrainRequest)
+    return found.transfer_settings() if isinstance(found, TransferRequest) else found.settings()
 
 
 def nulled(config: BaseModel, base: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -73,7 +72,7 @@ def test_of_meta_training(method: str, data: str) -> None:
 @pytest.mark.parametrize("job", JOBS)
 def test_of_a_transfer_job(job: str, labels: str) -> None:
     settings = [f"job.name={job}", f"data.labels_per_class={labels}", "data.name=glyphs", *CHANGED]
-    if job_classes()[job].needs_target:
+    if JOBS[job].needs_target:
         settings += ["target.name=omniglot"]
     base = with_overrides({}, settings)
     try:
@@ -107,8 +106,9 @@ def test_of_a_test_with_changed_and_nulled_settings() -> None:
     ):
         tested = override(trained, overrides)
         found = parsed(evaluate_command("my run", trained, tested))
-        assert found.values["run_dir"] == "my run"
-        assert override(trained, found.values["overrides"]) == tested
+        assert isinstance(found, EvaluateRequest)
+        assert found.run_dir == "my run"
+        assert override(trained, found.overrides or []) == tested
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,15 +12,16 @@ import typer
 from metaray.algorithms.errors import InputError
 from metaray.cluster.jobs import JobClient
 from metaray.platform.cli.main import app
+from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
-from metaray.platform.jobs.command import Command, files_of, parse_command
+from metaray.platform.jobs.command import parse_command
 from metaray.platform.jobs.order import FOLDER, JobSpec
 from metaray.platform.jobs.submission import _check_versions, _check_words, _placed
 
 NODES = [{"CPU": 0.0}, {"CPU": 2.0, "memory": 1e9}]
 
 
-def parsed(*words: object) -> Command:
+def parsed(*words: object) -> Request:
     return parse_command([str(word) for word in words], typer.main.get_command(app))
 
 
@@ -39,17 +41,15 @@ def checked(*words: object, is_here: bool = True, grows: bool = False) -> list[s
 )
 def test_a_command_is_the_same_when_put_together_again(words: list[str]) -> None:
     command = parsed(*words)
-    again = parsed(*command.words({}))
-    assert again.values == command.values
-    assert again.names == command.names
+    assert parsed(*command.words()) == command
 
 
 def test_values_are_exchanged_and_defaults_left_out() -> None:
     command = parsed("train", "a.toml", "--out", "x")
-    assert command.words({"out": FOLDER, "address": "current"}) == [
+    assert replace(command, out=FOLDER, address="current").words() == [  # type: ignore[call-arg]
         "train", "--out", FOLDER, "--address", "current", "--", "a.toml",
     ]  # fmt: skip
-    assert parsed("train").words({}) == ["train"]
+    assert parsed("train").words() == ["train"]
 
 
 def test_what_is_no_job_is_refused() -> None:
@@ -59,11 +59,14 @@ def test_what_is_no_job_is_refused() -> None:
 
 
 def test_files_of_settings_go_along() -> None:
-    assert files_of(parsed("compare", "--steps", 3, "a.toml", "b.toml")) == [
+    assert parsed("compare", "--steps", 3, "a.toml", "b.toml").files("config", "file") == [
         Path("a.toml"), Path("b.toml"),
     ]  # fmt: skip
-    assert files_of(parsed("sweep", "c.toml", "--space", "s.py")) == [Path("c.toml"), Path("s.py")]
-    assert files_of(parsed("train")) == []
+    assert parsed("sweep", "c.toml", "--space", "s.py").files("config", "file") == [
+        Path("c.toml"),
+        Path("s.py"),
+    ]
+    assert parsed("train").files("config", "file") == []
 
 
 def test_an_order_becomes_words_of_the_cluster(tmp_path: Path) -> None:
@@ -154,7 +157,7 @@ def test_a_password_of_the_environment_is_no_part_of_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("METARAY_STORAGE", "postgresql://me:s3cr3t@host/db")
-    assert not any("s3cr3t" in word for word in parsed("sweep").words({}))
+    assert not any("s3cr3t" in word for word in parsed("sweep").words())
 
 
 def test_other_versions_are_said_or_refused() -> None:

@@ -1,0 +1,75 @@
+"""``metaray train`` and ``metaray evaluate``."""
+
+from __future__ import annotations
+
+from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
+
+TRAIN_EPILOG = (
+    "Examples:\n\n"
+    "  metaray train\n\n"
+    "  metaray train --set method.name=protonet --out runs/protonet\n\n"
+    "  metaray train omniglot.toml --set workers.count=4 --out runs/omniglot\n\n"
+    "  metaray train --resume runs/omniglot\n\n"
+    "  metaray train --resume runs/omniglot --set train.outer_steps=60000\n\n"
+    "Settings are listed by `metaray settings`, methods by `metaray methods`."
+)
+EVALUATE_EPILOG = (
+    "Examples:\n\n"
+    "  metaray evaluate runs/omniglot --set evaluate.num_episodes=2000\n\n"
+    "  metaray evaluate runs/omniglot --set evaluate.batch_norm=inductive\n\n"
+    "  metaray evaluate runs/glyphs --set data.name=omniglot --set data.root=~/omniglot"
+)
+
+
+def train(request: TrainRequest) -> None:
+    """Meta-train, meta-test on held-out classes, and write a report.
+
+    The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
+    episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
+    """
+    from metaray.algorithms.plugins import label_of
+    from metaray.platform.cli.output import console, print_result
+    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.run.storage.working_copy import existing_run, new_run
+
+    if request.resume is None:
+        settings = request.settings()
+    else:
+        request.check_resuming("a run")
+    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.experiment import meta as session
+
+    monitor = TerminalMonitor(console)
+    if request.resume is not None:
+        place = request.resume
+        with existing_run(place, monitor.message) as kept:
+            overrides = request.overrides or []
+            summary = session.resume(kept.folder, overrides, request.where, monitor)
+    else:
+        place = request.out or fresh_place(
+            f"{settings.method.label}-{label_of(settings.data.name)}"
+        )
+        with new_run(place, monitor.message) as kept:
+            summary = session.train(settings, kept.folder, request.where, monitor)
+    print_result(summary, place)
+
+
+def evaluate(request: EvaluateRequest) -> None:
+    """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
+
+    The result becomes the run's summary.json, episodes.parquet and report.html; every earlier one
+    stays under evaluations/. What can be set is what does not shape training: `evaluate.*`,
+    `method.eval_*`, `workers.*`, `task.ways`, `task.shots`, `task.queries`, `data.root` and
+    `data.cache`; and, for a test on another data set than that of the training, `data.name` with
+    all of `data.*`.
+    """
+    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.cli.output import console, print_result
+    from metaray.platform.experiment import meta as session
+    from metaray.platform.run.storage.working_copy import existing_run
+
+    monitor = TerminalMonitor(console)
+    with existing_run(request.run_dir, monitor.message) as kept:
+        overrides = request.overrides or []
+        summary = session.evaluate_run(kept.folder, overrides, request.where, monitor)
+    print_result(summary, request.run_dir)
