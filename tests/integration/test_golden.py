@@ -30,7 +30,6 @@ from typing import Any
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
 from golden_values import WARNING, check, facts
-from matplotlib.figure import Figure
 
 META = (
     "model.width=4",
@@ -143,21 +142,7 @@ high = 3
 QUICK_ON_RAY = ("maml", "protonet", "reptile")
 
 
-pytestmark = pytest.mark.filterwarnings(WARNING)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots are most of the time of so short a run, and other tests look at them."""
-
-    def savefig(figure: Figure, target: Any, **options: Any) -> None:
-        blank = b"<svg/>"
-        if hasattr(target, "write"):
-            target.write(blank)
-        else:
-            Path(target).write_bytes(blank)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
+pytestmark = [pytest.mark.filterwarnings(WARNING), pytest.mark.usefixtures("nothing_drawn")]
 
 
 def test_every_method_has_a_case(here: Command) -> None:

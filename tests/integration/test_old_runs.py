@@ -20,7 +20,7 @@ from runs import rows_of
 
 OLD = Path(__file__).parent / "old_runs"
 
-pytestmark = pytest.mark.filterwarnings(WARNING)
+pytestmark = [pytest.mark.filterwarnings(WARNING), pytest.mark.usefixtures("nothing_drawn")]
 
 
 @pytest.fixture
