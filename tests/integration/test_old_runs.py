@@ -25,9 +25,16 @@ pytestmark = [pytest.mark.filterwarnings(WARNING), pytest.mark.usefixtures("noth
 
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of the run that the test's parameter names."""
+    """A copy of the run that the test's parameter names, with the empty folders it was left with.
+
+    Git keeps no empty folder.
+    """
     copy = tmp_path / str(request.param)
     shutil.copytree(OLD / str(request.param), copy)
+    for config in [*copy.rglob("config.json")]:
+        if config.parent.parent.name != "evaluations":
+            for name in ("evaluations", "plots"):
+                (config.parent / name).mkdir(exist_ok=True)
     return copy
 
 
