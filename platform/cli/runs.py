@@ -36,21 +36,22 @@ def train(request: TrainRequest) -> None:
         settings = request.settings()
     else:
         request.check_resuming("a run")
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.experiment import meta as session
 
-    monitor = TerminalMonitor(console)
+    callbacks = CallbackList([Terminal(console)])
     if request.resume is not None:
         place = request.resume
-        with existing_run(place, monitor.message) as kept:
+        with existing_run(place, callbacks.notify) as kept:
             overrides = request.overrides or []
-            summary = session.resume(kept.folder, overrides, request.where, monitor)
+            summary = session.resume(kept.folder, overrides, request.where, callbacks)
     else:
         place = request.out or fresh_place(
             f"{settings.method.label}-{label_of(settings.data.name)}"
         )
-        with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, request.where, monitor)
+        with new_run(place, callbacks.notify) as kept:
+            summary = session.train(settings, kept.folder, request.where, callbacks)
     print_result(summary, place)
 
 
@@ -63,13 +64,14 @@ def evaluate(request: EvaluateRequest) -> None:
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.experiment import meta as session
     from metaray.platform.run.storage.working_copy import existing_run
 
-    monitor = TerminalMonitor(console)
-    with existing_run(request.run_dir, monitor.message) as kept:
+    callbacks = CallbackList([Terminal(console)])
+    with existing_run(request.run_dir, callbacks.notify) as kept:
         overrides = request.overrides or []
-        summary = session.evaluate_run(kept.folder, overrides, request.where, monitor)
+        summary = session.evaluate_run(kept.folder, overrides, request.where, callbacks)
     print_result(summary, request.run_dir)

@@ -105,21 +105,22 @@ def transfer(request: TransferRequest) -> None:
         settings = request.transfer_settings()
     else:
         request.check_resuming("a run")
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console
     from metaray.platform.experiment import transfer as session
     from metaray.platform.report.transfer_words import result_lines
 
-    monitor = TerminalMonitor(console, request.job)
+    callbacks = CallbackList([Terminal(console, request.job)])
     if request.resume is not None:
         place = request.resume
-        with existing_run(place, monitor.message) as kept:
+        with existing_run(place, callbacks.notify) as kept:
             overrides = request.overrides or []
-            summary = session.resume(kept.folder, overrides, request.where, monitor)
+            summary = session.resume(kept.folder, overrides, request.where, callbacks)
     else:
         place = request.out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
-        with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, request.where, monitor)
+        with new_run(place, callbacks.notify) as kept:
+            summary = session.train(settings, kept.folder, request.where, callbacks)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")

@@ -20,3 +20,6 @@ class MonitoringConfig(Section):
     trackers: tuple[TrackerName, ...] = Field(())
     """experiment trackers to tell too: mlflow, wandb; both write files into the run directory
     unless MLFLOW_TRACKING_URI or WANDB_MODE say otherwise"""
+    callbacks: tuple[str, ...] = Field(())
+    """your own callbacks, as "file.py:Class" or "package.module:Class" (docs/monitoring.md); each
+    is created without arguments"""
