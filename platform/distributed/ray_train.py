@@ -61,7 +61,7 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
 
     from metaray.platform.distributed.ray_writer import on_this_node, start_writer
 
-    keeper = start_writer(run, fingerprint(plan), plan.config.train.keep_checkpoints)
+    writer = start_writer(run, fingerprint(plan), plan.config.train.keep_checkpoints)
     task = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
     asked_to_stop = False
     workers: list[WorkerState] = []
@@ -69,28 +69,28 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
         tempfile.TemporaryDirectory(prefix="metaray-", ignore_cleanup_errors=True) as storage,
         observer.among(lambda: [*workers]),
     ):
-        fit = task.remote(plan, keeper, Path(storage))
+        fit = task.remote(plan, writer, Path(storage))
         try:
-            while (news := _news(keeper, watch)).stopped is None:
-                workers[:] = news.workers
+            while (update := _update(writer, watch)).stopped is None:
+                workers[:] = update.workers
                 if watch.stop_requested() and not asked_to_stop:
                     asked_to_stop = True
-                    ray.get(keeper.stop.remote())
-                if ray.wait([fit], timeout=_POLL_S)[0] and _news(keeper, watch).stopped is None:
+                    ray.get(writer.stop.remote())
+                if ray.wait([fit], timeout=_POLL_S)[0] and _update(writer, watch).stopped is None:
                     _raise_why(fit)
         finally:
             ray.cancel(fit, force=True)
-    ray.get(keeper.close.remote())
-    return news.stopped
+    ray.get(writer.close.remote())
+    return update.stopped
 
 
-def _fit(plan: Plan, keeper: Any, storage: Path) -> None:
+def _fit(plan: Plan, writer: Any, storage: Path) -> None:
     from metaray.platform.common.ray_errors import first_line
 
     start_timeout_s = plan.config.workers.start_timeout_s
     os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
     try:
-        _trainer(plan, keeper, storage).fit()
+        _trainer(plan, writer, storage).fit()
     except Exception as error:
         raise WorkersLostError(
             f"Ray Train gave up ({first_line(error)}; workers.max_restarts = "
@@ -119,7 +119,7 @@ def _raise_why(fit: Any) -> None:
     )
 
 
-def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
+def _trainer(plan: Plan, writer: Any, storage: Path) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -132,7 +132,7 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     limits: Any = {"max_failures": workers.max_restarts, "controller_failure_limit": 2}
     return TorchTrainer(
         work,
-        train_loop_config={"plan": plan, "keeper": keeper},
+        train_loop_config={"plan": plan, "writer": writer},
         torch_config=BoundTorchConfig(backend="nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=count,
@@ -179,15 +179,15 @@ def _needs(workers: ComputeConfig) -> dict[str, float]:
     return {kind: need for kind, need in needs.items() if need}
 
 
-def _news(keeper: Any, watch: TrainingWatch) -> RunUpdate:
+def _update(writer: Any, watch: TrainingWatch) -> RunUpdate:
     """What is new, which is shown; raise what the job failed of."""
     import ray
 
-    news: RunUpdate = ray.get(keeper.news.remote())
-    for row in news.rows:
+    update: RunUpdate = ray.get(writer.update.remote())
+    for row in update.rows:
         watch.on_row(row)
-    for message in news.messages:
+    for message in update.messages:
         watch.notify(message)
-    if news.failure is not None:
-        raise news.failure
-    return news
+    if update.failure is not None:
+        raise update.failure
+    return update

@@ -46,7 +46,7 @@ _RESUMABLE = (
         f"workers.{key}"
         for key in ("count", "min_count", "cpus", "gpus", "device", "max_", "start_")
     ),
-    *(f"train.{key}" for key in ("checkpoint_every", "keep_checkpoints")),
+    *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
     "evaluate.",
     "monitoring.",
 )
@@ -119,7 +119,7 @@ def prepared(config: TransferConfig, address: str) -> Prepared:
     check_place(config.workers, address)
     domains = open_domains(config, address)
     beginning = begin(config, domains)
-    blueprint = TransferBlueprint(beginning.plan, domains)
+    blueprint = TransferBlueprint(beginning.plan, domains, beginning.objective)
     check_batch_norm(config, blueprint)
     return Prepared(config=config, domains=domains, beginning=beginning, blueprint=blueprint)
 

@@ -34,7 +34,7 @@ def train_alone(config: TransferConfig, folder: Path, monitor: Monitor) -> None:
         trainer_here(job.plan, job.blueprint, job.run, job.store, watch) as trainer,
         observer.among(),
     ):
-        if trainer.train():
+        if trainer.train().stopped:
             raise Stopped(f"stopped after step {newest(job.run).step}, with a checkpoint")
 
 
@@ -45,8 +45,8 @@ def test_alone(folder: Path, monitor: Monitor) -> dict[str, Any]:
         on_row=lambda row: None, notify=monitor.message, stop_requested=lambda: False
     )
     with trainer_here(job.plan, job.blueprint, job.run, job.store, watch) as trainer:
-        trainer.test()
-        trainer.test_start(begin(job.plan.config, job.blueprint.domains).checkpoint)
+        trainer.test(newest(job.run))
+        trainer.test_before(begin(job.plan.config, job.blueprint.domains).checkpoint)
     return conclude(job, {})
 
 
