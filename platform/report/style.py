@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -67,6 +68,11 @@ DARK = Theme(
 Draw = Callable[[Theme], Figure]
 
 
+def styled(theme: Theme) -> AbstractContextManager[None]:
+    """Fonts, colours and lines of figures that are drawn in the block."""
+    return mpl.rc_context(_settings(theme))
+
+
 def new_figure(width_in: float = 4.5, height_in: float = 3.1) -> Figure:
     """An empty figure that lays out its axes; small, so that its text is read on a phone."""
     figure = new_canvas(width_in, height_in)
@@ -83,7 +89,7 @@ def new_canvas(width_in: float, height_in: float) -> Figure:
 
 def write_png(draw: Draw, title: str, path: Path) -> None:
     """Draw on light paper under a title, atomically into ``path``."""
-    with mpl.rc_context(_settings(LIGHT)):
+    with styled(LIGHT):
         figure = draw(LIGHT)
         figure.suptitle(title, y=1.02, va="bottom", fontsize=10, fontweight="bold")
         with atomic_path(path) as temporary:
@@ -94,7 +100,7 @@ def write_png(draw: Draw, title: str, path: Path) -> None:
 def svg_uri(draw: Draw, theme: Theme) -> str:
     """Draw as SVG in a data URI; the same figure gives the same text."""
     buffer = BytesIO()
-    with mpl.rc_context(_settings(theme)):
+    with styled(theme):
         draw(theme).savefig(buffer, format="svg", dpi=_PNG_DPI, metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -44,13 +45,18 @@ def curve(course: Course, key: str, theme: Theme) -> Figure | None:
     if not course.has(key) and validations < _FEWEST_POINTS:
         return None
     figure = new_figure()
-    axes = figure.subplots()
+    draw_curve(figure.subplots(), course, key, theme)
+    return figure
+
+
+def draw_curve(axes: Axes, course: Course, key: str, theme: Theme) -> None:
+    """A figure of each step, and on validation where that is known."""
     step = course.column("step")
     if course.has(key):
         raw_and_smooth(axes, step, course.column(key), theme)
-    if validations:
-        values = course.column(f"val_{key}")
-        at = np.isfinite(values)
+    values = course.column(f"val_{key}")
+    at = np.isfinite(values)
+    if at.any():
         half = course.column("val_ci95")[at] if key == "accuracy" else None
         axes.errorbar(
             step[at], values[at], yerr=half, fmt="o" if course.has(key) else "o-", markersize=4,
@@ -64,7 +70,6 @@ def curve(course: Course, key: str, theme: Theme) -> Figure | None:
     else:
         log_if_it_helps(axes, course.column(key))
     legend_above(axes)
-    return figure
 
 
 def learning_rate(course: Course, theme: Theme) -> Figure | None:
