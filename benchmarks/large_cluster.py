@@ -3,10 +3,11 @@
     python benchmarks/large_cluster.py --alone     # the learner without Ray, in CPU time
     python benchmarks/large_cluster.py             # whole steps
 
-Pool, scheduler, worker group and learner are metaray's own. A simulated worker sleeps for the time that
-its shard would take and returns a gradient of real size; all simulated workers are threads of a few
-processes, so that hundreds fit into one machine. Each worker has one shard a step (the meta-batch
-grows with the workers), so with no cost but computing every step would take as long as one shard.
+Pool, scheduler, worker group and learner are metaray's own. A simulated worker sleeps for the time
+that its shard would take and returns a gradient of real size; all simulated workers are threads of
+a few processes, so that hundreds fit into one machine. Each worker has one shard a step (the
+meta-batch grows with the workers), so with no cost but computing every step would take as long as
+one shard.
 
 ``flat``: the learner adds all shards, as metaray does. ``tree``: processes add groups of shards
 first, and the learner adds their sums. Both in the order of the shards within a group.
