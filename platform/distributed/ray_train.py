@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.monitor import TrainingWatch
 from metaray.platform.callbacks.observer import Observer
 from metaray.platform.common.errors import WorkersLostError
-from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
+from metaray.platform.distributed.resources import cluster_nodes, process_needs, room_for
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import WorkerState
 from metaray.platform.training.transfer.blueprint import Plan
@@ -43,7 +42,7 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
     from metaray.cluster.connect import connected
 
     with connected(address, metaray):
-        check_room(workers)
+        room_for(workers, cluster_nodes(), workers.min_count).check()
         yield
 
 
@@ -137,7 +136,7 @@ def _trainer(plan: Plan, writer: Any, storage: Path) -> Any:
         scaling_config=ScalingConfig(
             num_workers=count,
             use_gpu=workers.gpus > 0,
-            resources_per_worker=_needs(workers),
+            resources_per_worker=process_needs(workers),
         ),
         run_config=RunConfig(
             name="job",
@@ -145,38 +144,6 @@ def _trainer(plan: Plan, writer: Any, storage: Path) -> Any:
             failure_config=FailureConfig(**limits),
         ),
     )
-
-
-def check_room(workers: TransferWorkersConfig) -> None:
-    """Raise InputError where the cluster cannot hold the workers: Ray Train would wait for more."""
-    import ray
-
-    needs = _needs(workers)
-    room = (
-        sum(
-            int(
-                min((node["Resources"].get(kind, 0) + 1e-9) // need for kind, need in needs.items())
-            )
-            for node in ray.nodes()
-            if node["Alive"]
-        )
-        if needs
-        else workers.count
-    )
-    least = workers.count if workers.min_count is None else workers.min_count
-    if room < least:
-        has = ray.cluster_resources()
-        each = " and ".join(f"{need:g} {kind}" for kind, need in needs.items())
-        raise InputError(
-            f"there is room for {room} of {least} workers: each needs {each}, the cluster has "
-            f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU; lower workers.count, "
-            "workers.cpus or workers.gpus"
-        )
-
-
-def _needs(workers: ComputeConfig) -> dict[str, float]:
-    needs = {"CPU": workers.cpus, "GPU": workers.gpus}
-    return {kind: need for kind, need in needs.items() if need}
 
 
 def _update(writer: Any, watch: TrainingWatch) -> RunUpdate:

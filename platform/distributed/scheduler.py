@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 from metaray.platform.common.errors import WorkersLostError
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest
 
@@ -114,9 +115,7 @@ class Scheduler:
 
 def cannot_start(config: RunConfig) -> str:
     """Why no worker came up: what each needs, and what there is."""
-    wanted = f"{config.workers.cpus:g} CPU" + (
-        f" and {config.workers.gpus:g} GPU" if config.workers.gpus else ""
-    )
+    wanted = needs_text(process_needs(config.workers))
     has = ray.cluster_resources()
     free = ray.available_resources()
     return (
