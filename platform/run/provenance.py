@@ -9,7 +9,7 @@ from typing import Any
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.atomic import write_json
 from metaray.platform.config.loading import override, validate, with_overrides

@@ -13,7 +13,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
-from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.platform.training.device import choose_device, gpu_memory, prepare_process
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import (
