@@ -54,7 +54,7 @@ def _conclude(
     left = [folder for folder in directory.runs(plan) if not folder.measures.exists()]
     if left:
         with connected(address, metaray):
-            from metaray.platform.compare.runner import cluster_nodes  # needs a Ray that is set up
+            from metaray.platform.distributed.resources import cluster_nodes
 
             check_fits(plan, cluster_nodes())
             if is_new:

@@ -16,10 +16,10 @@ from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform
-from metaray.platform.compare.placement import bundles
 from metaray.platform.compare.plan import Curves
 from metaray.platform.compare.status import ProgressCallback, RunProgress
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.resources import process_needs, run_bundles
 
 
 class RunActor:
@@ -60,7 +60,7 @@ class RunJob:
         self.status = RunProgress()
         self._config = config
         self._curves = curves
-        self._group = placement_group(bundles(config))
+        self._group = placement_group(run_bundles(config.workers))
         self._actor: Any = None
         self._outcome: Any = None
         self._asked: Any = None
@@ -109,13 +109,13 @@ class RunJob:
 
     def _start(self) -> None:
         workers = self._config.workers
-        leads = workers.count > 0
+        leads, needs = workers.count > 0, process_needs(workers)
         strategy = PlacementGroupSchedulingStrategy(
             self._group, placement_group_capture_child_tasks=True
         )
         options = ray.remote(RunActor).options(
-            num_cpus=0 if leads else workers.threads,
-            num_gpus=0 if leads else workers.gpus,
+            num_cpus=0 if leads else needs.get("CPU", 0),
+            num_gpus=0 if leads else needs.get("GPU", 0),
             scheduling_strategy=strategy,
             max_restarts=0,
             max_concurrency=2,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from time import monotonic, sleep
 
-import ray
-
 from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Plan
@@ -15,11 +13,6 @@ from metaray.platform.compare.run_actor import RunJob
 
 _POLL_S = 0.25
 _STOP_S = 60.0  # a step, a validation and a checkpoint of the slowest run
-
-
-def cluster_nodes() -> list[dict[str, float]]:
-    """The resources of each node of the connected cluster."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def run_all(

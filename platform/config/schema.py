@@ -44,6 +44,8 @@ class TrainConfig(Section):
     """course of the outer step size; linear and cosine reach min_meta_lr at the last step"""
     min_meta_lr: float = Field(0.0, ge=0)
     """where linear and cosine schedules end"""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """share of the training in which the outer step size rises linearly to meta_lr"""
     lr_step_every: int = Field(2000, ge=1)
     """step schedule: outer steps between reductions"""
     lr_step_factor: float = Field(0.5, gt=0, le=1)
@@ -56,6 +58,8 @@ class TrainConfig(Section):
     """outer steps between validations; 0: never (the last parameters are tested)"""
     validate_episodes: int = Field(100, ge=2)
     """episodes of each validation"""
+    patience: int = Field(0, ge=0)
+    """early stopping: validations without improvement after which training ends; 0: never"""
     checkpoint_every: int = Field(100, ge=1)
     """outer steps between checkpoints; the last step always has one"""
     keep_checkpoints: int = Field(2, ge=1)

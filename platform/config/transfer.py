@@ -24,6 +24,8 @@ class TransferTrainConfig(Section):
     """passes over the training pictures of the source"""
     steps: int | None = Field(None, ge=1)
     """optimizer steps, in place of epochs"""
+    time_budget_s: float | None = Field(None, gt=0)
+    """stop training after this much time even if its steps are not done; then test"""
     batch_size: int = Field(64, ge=1)
     """pictures of each domain in a step; at most as many as the source has"""
     shard_size: int = Field(32, ge=1)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
+from contextlib import closing, contextmanager
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.malloc_tuning import keep_freed_memory
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.training.meta.worker import choose_device
+from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.transfer.blueprint import Plan, TransferBlueprint
 from metaray.platform.training.transfer.communicator import SingleProcess
 from metaray.platform.training.transfer.trainer import Trainer
@@ -84,16 +81,5 @@ def trainer_here(
     """A trainer in this process, at the newest checkpoint of ``store``."""
     workers = plan.config.workers
     prepare_process(workers)
-    keeper = LocalRunWriter(run, store, callbacks.on_step, callbacks.stop.requested)
-    try:
-        yield Trainer(blueprint, SingleProcess(), choose_device(workers), keeper)
-    finally:
-        keeper.close()
-
-
-def prepare_process(workers: ComputeConfig) -> None:
-    """Threads and memory of a process that computes; their number changes the order of sums."""
-    keep_freed_memory()
-    torch.set_num_threads(workers.threads)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    with closing(LocalRunWriter(run, store, callbacks)) as writer:
+        yield Trainer(blueprint, SingleProcess(), choose_device(workers), writer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,16 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.provenance import DataRecord, check_tested, config_of_test, other_data
 from metaray.platform.run.worker_requests import WorkerRequests
-from metaray.platform.training.loop import TrainingLoop
+from metaray.platform.training.device import choose_device
+from metaray.platform.training.loop import OuterLoop
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
 from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.pool import Pool
-from metaray.platform.training.meta.worker import choose_device
 from metaray.platform.training.pretrained import Provenance
-from metaray.platform.training.schedule import looks_ahead
+from metaray.platform.training.schedule import meta_schedule
+from metaray.platform.training.writer import LocalRunWriter
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
 _PLACES = ("data.root", "data.cache")
@@ -90,10 +92,9 @@ def train(
     check_monitoring(config.monitoring)
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = open_data(config, address)
-    Blueprint(config, source)  # so that what does not fit is known before a file is written
-    started = start_from_run(config, source)
-    session = _session(RunDirectory.create(out), config, source, callbacks)
+    blueprint = Blueprint(config, open_data(config, address))
+    started = start_from_run(blueprint)
+    session = _session(RunDirectory.create(out), blueprint, callbacks)
     _write_start(session, started)
     return _train_and_test(session, address)
 
@@ -114,10 +115,11 @@ def fit(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
         DataRecord.check_same(run, source, config.data.name)
-        session = _session(run, config, source, callbacks)
+        session = _session(run, Blueprint(config, source), callbacks)
     else:
-        started = start_from_run(config, source)
-        session = _session(RunDirectory.create(out), config, source, callbacks)
+        blueprint = Blueprint(config, source)
+        started = start_from_run(blueprint)
+        session = _session(RunDirectory.create(out), blueprint, callbacks)
         _write_start(session, started)
     with _pool(session, address) as (session, pool):
         return session, _train(session, pool)
@@ -171,11 +173,11 @@ def evaluate_run(
         check_tested(run, source, before.data, config.data)
     else:
         DataRecord.check_same(run, source, config.data.name)
-    session = _session(run, config, source, callbacks, before if is_other else config)
+    session = _session(run, Blueprint(config, source), callbacks, before if is_other else config)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
-    with open_pool(session.config, address, session.callbacks.notify) as pool:
+    with open_pool(session.blueprint, address, session.callbacks.notify) as pool:
         return _test(session, pool, last)
 
 
@@ -215,19 +217,24 @@ def _pool(session: Session, address: str) -> Iterator[tuple[Session, Pool]]:
             start_step=latest.step if latest else 0,
             time_left_s=None if budget_s is None else budget_s - (latest.wall_s if latest else 0),
         ) as callbacks,
-        open_pool(session.config, address, callbacks.notify) as pool,
+        open_pool(session.blueprint, address, callbacks.notify) as pool,
         callbacks.attach(pool.workers),
     ):
         yield replace(session, callbacks=callbacks), pool
 
 
 def _train(session: Session, pool: Pool) -> Checkpoint:
-    callbacks, wanted = session.callbacks, WorkerRequests(session.run).poll
-    with MetricsLog(session.run.metrics) as log, callbacks.training():
-        loop = TrainingLoop(pool, session.blueprint, session.checkpoints, log, callbacks, wanted)
-        last = loop.run()
-    if callbacks.stop.requested():
-        total = session.config.train.outer_steps
+    callbacks, total = session.callbacks, session.config.train.outer_steps
+    with (
+        callbacks.training(),
+        closing(LocalRunWriter(session.run, session.checkpoints, callbacks)) as writer,
+    ):
+        executor = ShardSumExecutor(pool, session.blueprint)
+        requests = WorkerRequests(session.run)
+        last, stopped = OuterLoop(
+            executor, writer, loop_settings(session.config), requests.poll
+        ).run()
+    if stopped:
         raise Stopped(
             f"stopped after outer step {last.step} of {total}, with a checkpoint: continue with "
             f"metaray train --resume {session.run.path}"
@@ -272,7 +279,7 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
 
 def _resumable(config: RunConfig) -> tuple[str, ...]:
     """With ``train.outer_steps`` where no step depends on how many there will be."""
-    if looks_ahead(config.train) or config.method.anneals:
+    if meta_schedule(config.train).looks_ahead or config.method.anneals:
         return _RESUMABLE
     return (*_RESUMABLE, "train.outer_steps")
 
@@ -294,23 +301,22 @@ def _reopen(
     """A run that exists, with the data that it was trained on."""
     source = open_data(config, address)
     DataRecord.check_same(run, source, config.data.name)
-    return _session(run, config, source, callbacks)
+    return _session(run, Blueprint(config, source), callbacks)
 
 
 def _session(
     run: RunDirectory,
-    config: RunConfig,
-    source: EpisodeSource,
+    blueprint: Blueprint,
     callbacks: Iterable[Callback],
     trained: RunConfig | None = None,
 ) -> Session:
     return Session(
         run=run,
-        config=config,
-        source=source,
-        blueprint=Blueprint(config, source),
+        config=blueprint.config,
+        source=blueprint.source,
+        blueprint=blueprint,
         callbacks=CallbackList.of(callbacks),
-        trained=trained or config,
+        trained=trained or blueprint.config,
     )
 
 

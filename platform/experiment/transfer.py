@@ -47,7 +47,7 @@ _RESUMABLE = (
         f"workers.{key}"
         for key in ("count", "min_count", "cpus", "gpus", "device", "max_", "start_")
     ),
-    *(f"train.{key}" for key in ("checkpoint_every", "keep_checkpoints")),
+    *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
     "evaluate.",
     "monitoring.",
 )
@@ -125,7 +125,7 @@ def prepared(config: TransferConfig, address: str) -> Prepared:
     check_monitoring(config.monitoring)
     domains = open_domains(config, address)
     beginning = begin(config, domains)
-    blueprint = TransferBlueprint(beginning.plan, domains)
+    blueprint = TransferBlueprint(beginning.plan, domains, beginning.objective)
     check_batch_norm(config, blueprint)
     return Prepared(config=config, domains=domains, beginning=beginning, blueprint=blueprint)
 

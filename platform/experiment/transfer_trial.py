@@ -37,7 +37,7 @@ def train_alone(config: TransferConfig, folder: Path, callbacks: Iterable[Callba
         trainer_here(job.plan, job.blueprint, job.run, job.store, everyone) as trainer,
         everyone.attach(),
     ):
-        if trainer.train():
+        if trainer.train().stopped:
             raise Stopped(f"stopped after step {newest(job.run).step}, with a checkpoint")
 
 
@@ -45,8 +45,8 @@ def test_alone(folder: Path, callbacks: Iterable[Callback]) -> dict[str, Any]:
     """Test the job that ``train_alone`` left in ``folder``, and its start; the summary."""
     job = reopen(folder, [], "local", callbacks)
     with trainer_here(job.plan, job.blueprint, job.run, job.store, job.callbacks) as trainer:
-        trainer.test()
-        trainer.test_start(begin(job.plan.config, job.blueprint.domains).checkpoint)
+        trainer.test(newest(job.run))
+        trainer.test_before(begin(job.plan.config, job.blueprint.domains).checkpoint)
     return conclude(job, {})
 
 

@@ -10,12 +10,11 @@ from time import monotonic
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.distributed.resources import bundles, trials_at_once
+from metaray.platform.distributed.resources import cluster_nodes, trial_bundles, trials_at_once
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
@@ -36,8 +35,7 @@ def trials_in_parallel(config: SweptConfig, wanted: int | None) -> int:
     Raises:
         InputError: not even one fits.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = trials_at_once(config.workers, nodes)
+    fits = trials_at_once(config.workers, cluster_nodes())
     return fits if wanted is None else min(fits, wanted)
 
 
@@ -70,7 +68,7 @@ def run_trials(
         return out_of_time or callbacks.stop.requested()
 
     searcher = searcher_of(plan)(plan, space, folder, study, num_trials, callbacks, stopping)
-    group = tune.PlacementGroupFactory(bundles(plan.base.workers))
+    group = tune.PlacementGroupFactory(trial_bundles(plan.base.workers))
     shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
     tuner = tune.Tuner(
         tune.with_resources(run_trial, group),

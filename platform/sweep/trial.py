@@ -26,6 +26,7 @@ from metaray.platform.experiment.registry import SweptConfig, kind_of
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep.outcome import Metrics, TrialResult
+from metaray.platform.training.loop import validation_score
 
 Report = Callable[[Metrics], None]
 
@@ -120,15 +121,10 @@ def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
     validated = [row for row in rows if "val_ci95" in row]
     kept = validated[-1]
     if config.evaluate.checkpoint == "best":
-        kept = max(validated, key=_score)  # the first of equals, as the loop has it
+        kept = max(validated, key=validation_score)  # the first of equals, as the loop has it
     shown = {key: value for key, value in kept.items() if key.startswith("val_")}
     last = rows[-1]
     return {"step": last["step"], "kept_step": kept["step"], **shown, "wall_s": last["wall_s"]}
-
-
-def _score(row: Mapping[str, Any]) -> float:
-    accuracy = row.get("val_accuracy")
-    return float(accuracy if accuracy is not None else -row["val_mse"])
 
 
 def failure_reason(error: Exception, folder: Path) -> str:

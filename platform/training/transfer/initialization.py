@@ -16,7 +16,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer.examples import Examples
-from metaray.algorithms.transfer.objective import Start
+from metaray.algorithms.transfer.objective import Objective, Start
 from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.loading import validate_as
@@ -31,6 +31,7 @@ class InitialState:
     """All that is decided before the first step."""
 
     plan: Plan
+    objective: Objective
     checkpoint: Checkpoint
     origin: Provenance | None
     """of the encoder; None where it starts at random or from published weights"""
@@ -52,7 +53,7 @@ def begin(config: TransferConfig, domains: Domains) -> InitialState:
     checkpoint, layout = first_checkpoint(state, dtype)
     plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
     checkpoint = replace(checkpoint, shapes=fingerprint(plan))
-    return InitialState(plan=plan, checkpoint=checkpoint, origin=origin)
+    return InitialState(plan=plan, objective=objective, checkpoint=checkpoint, origin=origin)
 
 
 def restore_plan(

@@ -12,7 +12,6 @@ from PIL import Image
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.compare import plots
@@ -84,9 +83,7 @@ def test_curves_are_tests_at_other_shapes(plan: Plan, finished: CompareDirectory
     config = run.record.config.model_copy(
         update={"task": run.record.config.task.model_copy(update={"ways": 3})}
     )
-    test = evaluate(
-        LocalPool(config), Blueprint(config, build_source(config.data)), "test", 6, state
-    )
+    test = evaluate(LocalPool(Blueprint.open(config)), Blueprint.open(config), "test", 6, state)
     assert point["score"] == pytest.approx(test.headline()["accuracy"])
 
 

@@ -26,7 +26,7 @@ from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import meta as meta_session
 from metaray.platform.experiment import transfer as session
 from metaray.platform.training.transfer.initialization import buffers_of
-from metaray.platform.training.transfer.metrics import accuracy_figures, wilson_interval
+from metaray.platform.training.transfer.metrics import accuracy_metrics, wilson_interval
 
 QUIET = [Terminal(Console(quiet=True))]
 OTHER = "job.target_classes=other"
@@ -197,7 +197,7 @@ def test_wilson_interval() -> None:
     assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     low, high = wilson_interval(30, 100)
     assert wilson_interval(70, 100) == pytest.approx((1 - high, 1 - low))
-    figures = accuracy_figures(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    figures = accuracy_metrics(np.array([0, 1, 1]), np.array([0, 1, 0]))
     assert figures["accuracy"] == pytest.approx(2 / 3)
 
 
