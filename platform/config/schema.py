@@ -19,6 +19,7 @@ from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.monitoring import MonitoringConfig
 
@@ -132,7 +133,7 @@ class RunConfig(Section):
     method: Annotated[MethodSection, METHODS] = MAMLConfig()
     data: DataConfig = DataConfig()
     task: TaskConfig = TaskConfig()
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
     train: TrainConfig = TrainConfig()
     workers: WorkersConfig = WorkersConfig()

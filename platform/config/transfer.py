@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.objective_configs import DANNConfig
@@ -89,7 +90,7 @@ class TransferConfig(Section):
     data: DomainConfig = DomainConfig()
     target: DomainConfig | None = None
     """the other domain: the test is there, and jobs that adapt see its pictures without labels"""
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
     train: TransferTrainConfig = TransferTrainConfig()
     workers: TransferWorkersConfig = TransferWorkersConfig()
