@@ -104,6 +104,7 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
 }
+_OF_CHARACTERS = {"glyphs", "omniglot", "sinusoid"}
 
 
 class DataConfig(NamedSection):
@@ -144,7 +145,11 @@ class DataConfig(NamedSection):
     def _as_published(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return _BY_DATA_SET.get(str(values.get("name")), {}) | values
+        name = str(values.get("name", "glyphs"))
+        if name not in _OF_CHARACTERS | _BY_DATA_SET.keys():  # a plug-in's
+            free = cls.model_fields["split"].default == "alphabet"
+            return ({"split": "random"} if free else {}) | values
+        return _BY_DATA_SET.get(name, {}) | values
 
     @field_validator("root", "cache", "split_lists")
     @classmethod

@@ -21,6 +21,7 @@ from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.registry import METHODS
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.monitoring import MonitoringConfig
 
 
@@ -131,7 +132,7 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     """root of every random choice"""
     method: Annotated[MethodSection, METHODS] = MAMLConfig()
-    data: DataConfig = DataConfig()
+    data: Annotated[DataConfig, DATA_SETS] = DataConfig()
     task: TaskConfig = TaskConfig()
     model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
