@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 import metaray
+from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
 from metaray.cluster.connect import connected
 from metaray.platform.common.errors import Stopped
@@ -54,7 +55,7 @@ def _conclude(
 ) -> Results:
     left = [folder for folder in directory.runs(plan) if not folder.measures.exists()]
     if left:
-        with connected(address, metaray):
+        with connected(address, metaray, plugins.files()):
             from metaray.platform.compare.runner import cluster_nodes  # needs a Ray that is set up
 
             check_fits(plan, cluster_nodes())

@@ -27,10 +27,11 @@ def open_pool(config: RunConfig, address: str, notify: Notify) -> Iterator[Pool]
         yield LocalPool(config)
         return
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
     notify(_starting(config, address))
-    with connected(address, metaray):
+    with connected(address, metaray, plugins.files()):
         from metaray.platform.distributed.ray_pool import (
             RayPool,  # imports Ray, which must be set up first
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi
 
+from metaray.algorithms.outer_loop_registry import rate_factor
 from metaray.platform.config.transfer import TransferTrainConfig
 
 
@@ -20,4 +21,6 @@ def lr_at(step: int, steps: int, train: TransferTrainConfig) -> float:
         return float(train.lr * train.lr_step_factor**reductions)
     if train.schedule == "dann":
         return float(train.lr / (1 + 10 * share) ** 0.75)
-    return train.lr
+    if train.schedule == "constant":
+        return train.lr
+    return train.lr * rate_factor(train.schedule, share)
