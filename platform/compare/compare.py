@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 import metaray
+from metaray.algorithms import plugins
 from metaray.cluster.connect import connected
 from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.common.errors import Stopped
@@ -53,7 +54,7 @@ def _conclude(
 ) -> Results:
     left = [folder for folder in directory.runs(plan) if not folder.measures.exists()]
     if left:
-        with connected(address, metaray):
+        with connected(address, metaray, plugins.files()):
             from metaray.platform.distributed.resources import cluster_nodes
 
             check_fits(plan, cluster_nodes())

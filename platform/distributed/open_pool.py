@@ -29,10 +29,11 @@ def open_pool(blueprint: Blueprint, address: str, notify: Notify) -> Iterator[Po
         yield LocalPool(blueprint)
         return
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
     notify(_starting(config, address))
-    with connected(address, metaray):
+    with connected(address, metaray, plugins.files()):
         from metaray.platform.distributed.ray_pool import (
             RayPool,  # imports Ray, which must be set up first
         )

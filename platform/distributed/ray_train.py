@@ -38,9 +38,10 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
         ClusterError: the cluster cannot be reached.
     """
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(address, metaray):
+    with connected(address, metaray, plugins.files()):
         room_for(workers, cluster_nodes(), workers.min_count).check()
         yield
 

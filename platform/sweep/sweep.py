@@ -128,9 +128,10 @@ def _own_space(plan: SweepPlan) -> Space:
 def _cluster(plan: SweepPlan, limits: LaunchOptions) -> Iterator[int]:
     """A connection to Ray for the time of the block; yields how many trials run there at once."""
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(limits.address, metaray):
+    with connected(limits.address, metaray, plugins.files()):
         from metaray.platform.sweep.runner import trials_in_parallel  # Ray, which is set up now
 
         yield trials_in_parallel(plan.base, limits.parallel)

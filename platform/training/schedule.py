@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import cos, pi
 
+from metaray.algorithms.outer_loop_registry import rate_factor
 from metaray.platform.config.schema import TrainConfig
 from metaray.platform.config.transfer import TransferTrainConfig
 
@@ -15,7 +16,7 @@ class Schedule:
     """The learning rate over a training of ``total_steps``."""
 
     name: str
-    """one of ``SCHEDULES``"""
+    """one of ``SCHEDULES``, or that of a plug-in"""
     lr: float
     """the rate after the warm-up"""
     total_steps: int
@@ -36,7 +37,9 @@ class Schedule:
         if step < warm:
             return self.lr * (step + 1) / (warm + 1)
         progress = (step - warm) / max(1, self.total_steps - warm)
-        return float(SCHEDULES[self.name](self, step - warm, progress))
+        if self.name in SCHEDULES:
+            return float(SCHEDULES[self.name](self, step - warm, progress))
+        return self.lr * rate_factor(self.name, progress)
 
     @property
     def looks_ahead(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.platform.common.errors import NonFiniteError
 from metaray.platform.config.schema import TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
@@ -116,8 +117,11 @@ class MetaLearner:
 
 
 def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
-    optimizer = torch.optim.Adam if train.optimizer == "adam" else torch.optim.SGD
-    return optimizer([params], lr=train.meta_lr)
+    ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    if train.optimizer in ours:
+        return ours[train.optimizer]([params], lr=train.meta_lr)
+    optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)
+    return optimizer
 
 
 def _check_finite(requests: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:
