@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from metaray.algorithms.atomic import atomic_path, write_json, write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path, write_json, write_text
 from metaray.platform.compare import plots, words
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.results import Results

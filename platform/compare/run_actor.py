@@ -10,8 +10,8 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped, TrainingError
 from metaray.platform.common.ray_errors import first_line
 from metaray.platform.compare.directory import RunFolder

@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.config.commands import evaluate_command, own_settings, train_command
 from metaray.platform.report import curves, results, words
 from metaray.platform.report.episode_picture import class_letter, episode_picture, picture_is_cut

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from metaray.platform.common.atomic import atomic_path
+from metaray.algorithms.atomic import atomic_path
 
 _PNG_DPI = 160
 

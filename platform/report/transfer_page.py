@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_commands import own_settings, train_command
 from metaray.platform.config.transfer_loading import read_transfer_config

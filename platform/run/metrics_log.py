@@ -13,8 +13,8 @@ from typing import Any
 
 from typing_extensions import Self
 
+from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path
 
 Row = dict[str, Any]
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.config.loading import changed_keys, flat, read_toml
 from metaray.platform.experiment.base import Kind
 from metaray.platform.experiment.registry import SweptConfig

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
+from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path, write_json
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import read_config
 from metaray.platform.experiment.registry import SweptConfig

@@ -13,8 +13,8 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_json
 from metaray.platform.config.commands import evaluate_command, train_command
 from metaray.platform.config.loading import load_config, resolve
 from metaray.platform.report import ExampleEpisode, write_report
