@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import Self
 
+from metaray.platform.common import formatting
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import DIRECTIONS
 from metaray.platform.sweep.population import Exploit
@@ -94,7 +94,7 @@ class SweepProgress:
     def on_exploit(self, takeover: Exploit) -> None:
         """A trial goes on from the parameters of another."""
         name = self._metrics[0]
-        values = figure(name, takeover.value), figure(name, takeover.source_value)
+        values = metric_text(name, takeover.value), metric_text(name, takeover.source_value)
         line = self._lines.setdefault(takeover.trial, _Line(takeover.trial, {}))
         line.metrics = {**line.metrics, name: takeover.source_value}
         self._say(
@@ -109,7 +109,7 @@ class SweepProgress:
             return
         line.metrics = metrics
         if line.state == "running" and metrics["step"] < self._outer_steps:
-            self._say(f"trial {number}: step {metrics['step']}, {self._figures(metrics)}")
+            self._say(f"trial {number}: step {metrics['step']}, {self._texts(metrics)}")
 
     def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
         """A trial is over."""
@@ -120,11 +120,11 @@ class SweepProgress:
             self._done += 1
         if state == "complete" and (self._best is None or self._is_better(line, self._best)):
             self._best = line
-        figures = self._figures(line.metrics) if line.metrics and reason is None else reason or ""
+        outcome = self._texts(line.metrics) if line.metrics and reason is None else reason or ""
         at = f" at step {line.metrics['step']}" if "step" in line.metrics and not reason else ""
-        parts = [f"trial {number} {state}{at}", figures]
+        parts = [f"trial {number} {state}{at}", outcome]
         if self._best:
-            parts.append(f"best: trial {self._best.number}, {self._figures(self._best.metrics)}")
+            parts.append(f"best: trial {self._best.number}, {self._texts(self._best.metrics)}")
         parts += [f"{self._done} of {self._total} trials", self._times()]
         self._say("; ".join(part for part in parts if part))
 
@@ -133,16 +133,18 @@ class SweepProgress:
         difference = line.metrics[name] - than.metrics[name]
         return bool(difference > 0 if DIRECTIONS[name] == "maximize" else difference < 0)
 
-    def _figures(self, metrics: Metrics) -> str:
+    def _texts(self, metrics: Metrics) -> str:
         return ", ".join(
-            f"{name} {figure(name, metrics[name])}" for name in self._metrics if name in metrics
+            f"{name} {metric_text(name, metrics[name])}"
+            for name in self._metrics
+            if name in metrics
         )
 
     def _times(self) -> str:
         elapsed_s = self._clock() - self._began_s
-        text = f"{_clock(elapsed_s)} elapsed"
+        text = f"{formatting.clock(elapsed_s)} elapsed"
         left_s = self._left_s(elapsed_s)
-        return text if left_s is None else f"{text}, about {_clock(left_s)} left"
+        return text if left_s is None else f"{text}, about {formatting.clock(left_s)} left"
 
     def _left_s(self, elapsed_s: float) -> float | None:
         """By the rate of trials so far, or by the budget where that ends first."""
@@ -169,7 +171,7 @@ class SweepProgress:
                 f"{line.number}{'*' if is_best else ''}",
                 Text(line.state, style=_STYLES.get(line.state, "")),
                 f"{line.metrics.get('step', '')}",
-                *(figure(name, line.metrics.get(name)) for name in self._metrics),
+                *(metric_text(name, line.metrics.get(name)) for name in self._metrics),
                 *(_value(line.values[key]) if key in line.values else "" for key in keys),
             ]
             table.add_row(*cells, style="bold" if is_best else "")
@@ -188,7 +190,7 @@ class SweepProgress:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def figure(name: str, value: float | None) -> str:
+def metric_text(name: str, value: float | None) -> str:
     """A metric as people read it."""
     if value is None:
         return ""
@@ -203,7 +205,3 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

@@ -20,7 +20,7 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.observer import observed_sweep
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
 from metaray.platform.sweep.population import check_population, method_of, rates_in
 from metaray.platform.sweep.progress import SweepProgress
@@ -174,7 +174,7 @@ def _run(
             )
         observer.update(state="testing")
         result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
-        write_page(folder, result)
+        write_sweep_page(folder, result)
         return result
 
 
