@@ -51,12 +51,12 @@ def sweep(
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
     space = _check(plan, space_file)
-    SweepDirectory.check_fresh(out)
+    SweepDirectory.check_free(out)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     plan.kind.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
-        folder = SweepDirectory.create(out)
+        folder = SweepDirectory.create(out.absolute())
         if space_file is not None:
             shutil.copyfile(space_file, folder.space(plan.space_suffix))
         elif not callable(space):
@@ -83,7 +83,7 @@ def resume(
         InputError: no sweep there, or its study is gone.
         Stopped: as ``sweep``.
     """
-    folder = SweepDirectory.open(folder_path)
+    folder = SweepDirectory.open(folder_path.absolute())
     plan = SweepPlan.read(folder.plan)
     if num_trials is not None:
         if plan.scheduler == "pbt":

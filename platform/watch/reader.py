@@ -148,7 +148,7 @@ def reader_of(folder: Path) -> RunReader | SweepReader:
         InputError: neither a run nor a sweep.
     """
     if SweepDirectory(folder).plan.is_file():
-        return SweepReader(SweepDirectory.open(folder))
+        return SweepReader(SweepDirectory.open(folder.absolute()))
     if (folder / "compare.json").is_file():
         raise InputError(f"{folder} is a comparison: watch one of the runs in it")
     return RunReader(RunDirectory.open(folder))

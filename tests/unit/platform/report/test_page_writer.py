@@ -61,7 +61,8 @@ def test_a_plot_without_data_has_no_image_and_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_error", "lengths", "text"), [(False, [50.0, 25.0], "50.00 %"), (True, [100.0, 50.0], "0.5")]
+    ("is_error", "lengths", "text"),
+    [(False, [50.0, 25.0], "50.00 %"), (True, [100.0, 50.0], "0.5")],
 )
 def test_bars_compare_accuracies_with_one_and_errors_with_the_largest(
     is_error: bool, lengths: list[float], text: str

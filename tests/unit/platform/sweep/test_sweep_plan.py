@@ -227,7 +227,7 @@ def test_the_head_of_a_placement_group_takes_nothing() -> None:
 def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
         sweep(resume=tmp_path, overrides=["seed=1"])
-    with pytest.raises(InputError, match="is not a sweep .it has no sweep.json"):
+    with pytest.raises(InputError, match="is not a sweep directory .it has no sweep.json"):
         sweep(resume=tmp_path)
 
 
