@@ -46,8 +46,8 @@ def percent(share: float | None, digits: int = 2) -> str:
 def score(value: float | None, *, is_error: bool = False, digits: int = 2) -> str:
     """An accuracy in percent, or an error as it is.
 
-    >>> score(0.5), score(0.012345, is_error=True)
-    ('50.00 %', '0.01234')
+    >>> score(0.5), score(0.0123, is_error=True)
+    ('50.00 %', '0.0123')
     """
     return number(value) if is_error else percent(value, digits)
 
