@@ -1,3 +1,69 @@
-"""metaray: few-shot and meta-learning that runs the same on a laptop and on a Ray cluster."""
+"""metaray: few-shot and meta-learning that runs the same on a laptop and on a Ray cluster.
+
+>>> import metaray as mr
+>>> trainer = mr.Trainer(mr.MAML(mr.models.Conv4(width=64), inner_lr=0.4), mr.datasets.Glyphs())
+>>> run = trainer.fit(outer_steps=1000, out="runs/maml")  # doctest: +SKIP
+>>> run.evaluate(episodes=600).accuracy  # doctest: +SKIP
+
+``docs/python.md`` tells the rest. Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metaray.algorithms.errors import InputError as InputError
+    from metaray.platform.api import datasets as datasets
+    from metaray.platform.api import models as models
+    from metaray.platform.api.methods import ANIL as ANIL
+    from metaray.platform.api.methods import FOMAML as FOMAML
+    from metaray.platform.api.methods import MAML as MAML
+    from metaray.platform.api.methods import MANN as MANN
+    from metaray.platform.api.methods import SNAIL as SNAIL
+    from metaray.platform.api.methods import Baseline as Baseline
+    from metaray.platform.api.methods import BaselinePlusPlus as BaselinePlusPlus
+    from metaray.platform.api.methods import MAMLPlusPlus as MAMLPlusPlus
+    from metaray.platform.api.methods import MatchingNetwork as MatchingNetwork
+    from metaray.platform.api.methods import MetaSGD as MetaSGD
+    from metaray.platform.api.methods import Method as Method
+    from metaray.platform.api.methods import ProtoMAML as ProtoMAML
+    from metaray.platform.api.methods import ProtoNet as ProtoNet
+    from metaray.platform.api.methods import RelationNetwork as RelationNetwork
+    from metaray.platform.api.methods import Reptile as Reptile
+    from metaray.platform.api.methods import SiameseNetwork as SiameseNetwork
+    from metaray.platform.api.run import Evaluation as Evaluation
+    from metaray.platform.api.run import Run as Run
+    from metaray.platform.api.run import load as load
+    from metaray.platform.api.trainer import Trainer as Trainer
+    from metaray.platform.common.errors import Stopped as Stopped
+    from metaray.platform.common.errors import TrainingError as TrainingError
 
 __version__ = "0.1.0"
+
+# Where each name is, as the imports above say for type checkers and editors.
+_NAMES = {
+    "metaray.algorithms.errors": ["InputError"],
+    "metaray.platform.api": ["datasets", "models"],
+    "metaray.platform.api.methods": [
+        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
+        "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
+        "Reptile", "SiameseNetwork",
+    ],
+    "metaray.platform.api.run": ["Evaluation", "Run", "load"],
+    "metaray.platform.api.trainer": ["Trainer"],
+    "metaray.platform.common.errors": ["Stopped", "TrainingError"],
+}  # fmt: skip
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    if home == "metaray.platform.api":
+        return import_module(f"{home}.{name}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(["__version__", *_HOMES])

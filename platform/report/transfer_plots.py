@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -25,17 +26,22 @@ def curve(metrics: MetricsTable, key: str, theme: Theme) -> Figure | None:
     if not metrics.has(key) and validations < _FEWEST_POINTS:
         return None
     figure = new_figure()
-    axes = figure.subplots()
+    draw_curve(figure.subplots(), metrics, key, theme)
+    return figure
+
+
+def draw_curve(axes: Axes, metrics: MetricsTable, key: str, theme: Theme) -> None:
+    """A metric of each step, and on validation where that is known."""
+    validated = np.isfinite(metrics.column(f"val_{key}"))
     step = metrics.column("step")
     if metrics.has(key):
         raw_and_smooth(axes, step, metrics.column(key), theme)
-    if validations:
+    if validated.any():
         values = metrics.column(f"val_{key}")
-        at = np.isfinite(values)
-        half = metrics.column("val_ci95")[at] if key == "accuracy" else None
+        half = metrics.column("val_ci95")[validated] if key == "accuracy" else None
         axes.errorbar(
-            step[at], values[at], yerr=half, fmt="o" if metrics.has(key) else "o-", markersize=4,
-            linewidth=1.2, color=theme.accent, label="validation",
+            step[validated], values[validated], yerr=half, markersize=4, linewidth=1.2,
+            fmt="o" if metrics.has(key) else "o-", color=theme.accent, label="validation",
         )  # fmt: skip
     axes.set(xlabel="step", ylabel=key)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
@@ -45,7 +51,6 @@ def curve(metrics: MetricsTable, key: str, theme: Theme) -> Figure | None:
     else:
         log_if_it_helps(axes, metrics.column(key))
     legend_above(axes)
-    return figure
 
 
 def learning_rate(metrics: MetricsTable, theme: Theme) -> Figure | None:

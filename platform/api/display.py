@@ -1,0 +1,37 @@
+"""How results look in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+
+def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A small table of names and values under a title."""
+    lines = "".join(
+        f'<tr><td style="text-align:left">{escape(name)}</td>'
+        f'<td style="text-align:left">{escape(value)}</td></tr>'
+        for name, value in rows
+        if value
+    )
+    return f"<strong>{escape(title)}</strong><table>{lines}</table>"
+
+
+def score_text(summary: Mapping[str, Any]) -> str:
+    """``accuracy 63.20 % ± 0.85``, or the mean squared error of a regression."""
+    if summary.get("accuracy") is None:
+        return f"mean squared error {summary['mse']:.4g} ± {summary['ci95']:.2g}"
+    return f"accuracy {100 * summary['accuracy']:.2f} % ± {100 * summary['ci95']:.2f}"
+
+
+def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The result of a test as names and values."""
+    shape = f"{summary['ways']}-way {summary['shots']}-shot" if "ways" in summary else ""
+    episodes = summary.get("num_episodes")
+    return [
+        ("result", score_text(summary)),
+        ("episodes", shape),
+        ("test episodes", "" if episodes is None else f"{episodes:,}"),
+        ("batch norm", str(summary.get("batch_norm") or "")),
+    ]

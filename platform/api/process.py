@@ -1,0 +1,66 @@
+"""How a run fits into the Python process that asked for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from metaray.platform.callbacks.monitor import Monitor, TerminalMonitor
+
+
+def ray_address(address: str | None) -> str:
+    """Where to compute: ``address``, or the Ray that this process uses, or one of our own.
+
+    A Ray that the program has started with ``ray.init`` is used and left running.
+    """
+    if address is not None:
+        return address
+    ray = sys.modules.get("ray")
+    return "current" if ray is not None and ray.is_initialized() else "local"
+
+
+@contextmanager
+def running(progress: bool, address: str | None) -> Iterator[tuple[str, Monitor]]:
+    """Where a run computes and what it tells, with the settings of the process kept."""
+    with torch_settings_kept(), console_for(progress) as console:
+        yield ray_address(address), TerminalMonitor(console)
+
+
+@contextmanager
+def console_for(progress: bool) -> Iterator[Console]:
+    """Where progress goes: stderr of a script, the output of a notebook's cell, or nowhere."""
+    if not progress:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            yield Console(file=nowhere, force_jupyter=False)
+        return
+    stream = sys.stdout if in_notebook() else sys.stderr
+    yield Console(file=stream, force_jupyter=False, highlight=False, soft_wrap=True)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules
+
+
+def show_figures_in_notebooks() -> None:
+    """Make a notebook show figures of matplotlib even if the user has not imported it."""
+    if in_notebook():
+        import matplotlib_inline.backend_inline  # noqa: F401
+
+
+@contextmanager
+def torch_settings_kept() -> Iterator[None]:
+    """Undo at the end what a run in this process sets for all of torch."""
+    import torch
+
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]

@@ -1,0 +1,71 @@
+"""New runs, resumed runs and tests, at a place that is a folder or a URI.
+
+The command line, ``Trainer``, ``Run`` and ``transfer`` call these functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from metaray.platform.callbacks.monitor import Monitor
+from metaray.platform.config.loading import read_config
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.registry import SweptConfig, kind_of
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.storage.remote_directory import RemoteDirectory, is_uri
+from metaray.platform.run.storage.working_copy import existing_run, new_run
+
+Summary = dict[str, Any]
+
+
+def new(config: RunConfig, place: str, address: str, monitor: Monitor) -> Summary:
+    """Train and test a new run; the summary."""
+    from metaray.platform.experiment import meta
+
+    with new_run(place, monitor.message) as kept:
+        return meta.train(config, kept.folder, address, monitor)
+
+
+def resume(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:
+    """Continue the run at ``place`` from its last checkpoint; the summary."""
+    from metaray.platform.experiment import meta
+
+    with existing_run(place, monitor.message) as kept:
+        return meta.resume(kept.folder, list(overrides), address, monitor)
+
+
+def evaluate(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:
+    """Test the run at ``place`` again; the summary."""
+    from metaray.platform.experiment import meta
+
+    with existing_run(place, monitor.message) as kept:
+        return meta.evaluate_run(kept.folder, list(overrides), address, monitor)
+
+
+def config_of(run: RunDirectory) -> SweptConfig:
+    """The settings of any kind of run; InputError where metaray did not write them."""
+    kind = kind_of(json.loads(run.config.read_text(encoding="utf-8")))
+    config: SweptConfig = read_config(kind.config_class, run.config)
+    return config
+
+
+def title_of(config: SweptConfig) -> str:
+    """What is trained, on what."""
+    return kind_of(config.model_dump()).title(config)
+
+
+def download(place: str) -> TemporaryDirectory[str] | None:
+    """A copy of the files of a run at a URI, without checkpoints; None for a folder."""
+    if not is_uri(place):
+        return None
+    remote, folder = RemoteDirectory.open(place), TemporaryDirectory(prefix="metaray-")
+    for name in remote.files():
+        if not name.startswith("checkpoints/"):
+            target = Path(folder.name) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remote.read_to(name, target)
+    return folder

@@ -1,0 +1,48 @@
+"""From Python arguments to the nested settings of a run, and to overrides as of ``--set``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metaray.platform.api.parts import Part, Settings
+from metaray.platform.config.commands import toml_value
+from metaray.platform.config.loading import Tree, flat, merged, with_values
+
+
+def nested(settings: Settings | None, given: Settings) -> Tree:
+    """Arguments and ``settings`` as nested tables; an argument that is None is left open.
+
+    >>> nested({"train.meta_lr": 0.01}, {"task": {"ways": 5, "shots": None}, "seed": None})
+    {'train': {'meta_lr': 0.01}, 'task': {'ways': 5}}
+    """
+    return merged(with_values({}, dict(flat(settings or {}))), _given(given))
+
+
+def overrides(settings: Settings | None, given: Settings) -> list[str]:
+    """Arguments and ``settings`` as ``key=value`` items.
+
+    >>> overrides({"workers.count": 2}, {"evaluate": {"num_episodes": 100}})
+    ['workers.count=2', 'evaluate.num_episodes=100']
+    """
+    return [f"{key}={toml_value(value)}" for key, value in flat(nested(settings, given))]
+
+
+def workers_section(workers: int | Settings | None) -> Tree | None:
+    """The section ``workers`` of a number of workers, or of all its settings."""
+    if workers is None or isinstance(workers, int):
+        return None if workers is None else {"count": workers}
+    return dict(workers)
+
+
+def _given(given: Settings) -> Tree:
+    return {key: _plain(value) for key, value in given.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.tree()
+    if isinstance(value, Mapping):
+        return _given(value)
+    return str(value) if isinstance(value, Path) else value
