@@ -27,8 +27,8 @@ def compare(plan: Plan, out: Path, address: str, parallel: int | None, console: 
         ClusterError: the cluster cannot be reached.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint of each run.
     """
-    directory = CompareDirectory(out.absolute())  # runs are led from processes elsewhere
-    directory.check_free()
+    directory = CompareDirectory(out.absolute())
+    CompareDirectory.check_free(directory.path)
     return _conclude(directory, plan, address, parallel, console, is_new=True)
 
 
@@ -40,7 +40,8 @@ def resume(folder: Path, address: str, parallel: int | None, console: Console) -
     Raises:
         InputError, ClusterError, Stopped: as ``compare``; or there is no comparison.
     """
-    directory, plan = CompareDirectory.open(folder.absolute())
+    directory = CompareDirectory.open(folder.absolute())
+    plan = Plan.read(directory.plan)
     return _conclude(directory, plan, address, parallel, console, is_new=False)
 
 
@@ -59,7 +60,7 @@ def _conclude(
 
             check_fits(plan, cluster_nodes())
             if is_new:
-                directory.create(plan)
+                plan.write(CompareDirectory.create(directory.path).plan)
             _run(directory, plan, left, parallel, console)
     results = Results.read(directory, plan)
     write_comparison(directory, results)

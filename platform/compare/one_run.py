@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+from metaray.algorithms.atomic import write_json
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.atomic import write_json
 from metaray.platform.compare import measure
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Curves

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from typing_extensions import Self
 
+from metaray.platform.common.formatting import clock, number
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.status import RunProgress
 
@@ -94,8 +94,8 @@ def _cells(status: RunProgress) -> list[str]:
     """One text for each of ``_COLUMNS``."""
     return [
         f"{status.step}/{status.total_steps}" if status.total_steps else "",
-        "" if status.loss is None else f"{status.loss:.4g}",
+        number(status.loss),
         "" if status.accuracy is None else f"{status.accuracy:.1%}",
         "" if status.validation is None else f"{status.validation:.1%}",
-        "" if status.left_s is None else str(timedelta(seconds=round(status.left_s))),
+        clock(status.left_s),
     ]

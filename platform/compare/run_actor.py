@@ -10,9 +10,9 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform

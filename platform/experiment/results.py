@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.tasks.registry import DATA_SETS
-from metaray.platform.common.atomic import atomic_path, write_json
 from metaray.platform.common.versions import versions
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -17,6 +16,7 @@ from typing_extensions import override
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.console import print_line
 from metaray.platform.callbacks.events import Event, Message, TrainingEnded, TrainingStarted
+from metaray.platform.common import formatting
 from metaray.platform.sweep.events import (
     TrialEnded,
     TrialExploited,
@@ -111,7 +111,7 @@ class SweepProgress(Callback):
 
     def _exploit(self, exploit: Exploit) -> None:
         name = self._metrics[0]
-        values = figure(name, exploit.value), figure(name, exploit.source_value)
+        values = metric_text(name, exploit.value), metric_text(name, exploit.source_value)
         line = self._line(exploit.trial)
         line.metrics = {**line.metrics, name: exploit.source_value}
         self._say(
@@ -126,7 +126,7 @@ class SweepProgress(Callback):
             return
         line.metrics = event.metrics
         if line.state == "running" and step < self._outer_steps:
-            self._say(f"trial {event.number}: step {step}, {self._figures(event.metrics)}")
+            self._say(f"trial {event.number}: step {step}, {self._texts(event.metrics)}")
 
     def _end(self, event: TrialEnded) -> None:
         line = self._line(event.number)
@@ -143,10 +143,10 @@ class SweepProgress(Callback):
         at = f" at step {line.metrics['step']}" if "step" in line.metrics and not failed else ""
         parts = [
             f"trial {line.number} {line.state}{at}",
-            line.reason or (self._figures(line.metrics) if line.metrics else ""),
+            line.reason or (self._texts(line.metrics) if line.metrics else ""),
         ]
         if self._best:
-            parts.append(f"best: trial {self._best.number}, {self._figures(self._best.metrics)}")
+            parts.append(f"best: trial {self._best.number}, {self._texts(self._best.metrics)}")
         return [*parts, f"{self._done} of {self._total} trials", self._times()]
 
     def _is_better(self, line: _Line, than: _Line) -> bool:
@@ -154,16 +154,18 @@ class SweepProgress(Callback):
         difference = line.metrics[name] - than.metrics[name]
         return bool(difference > 0 if DIRECTIONS[name] == "maximize" else difference < 0)
 
-    def _figures(self, metrics: Metrics) -> str:
+    def _texts(self, metrics: Metrics) -> str:
         return ", ".join(
-            f"{name} {figure(name, metrics[name])}" for name in self._metrics if name in metrics
+            f"{name} {metric_text(name, metrics[name])}"
+            for name in self._metrics
+            if name in metrics
         )
 
     def _times(self) -> str:
         elapsed_s = self._clock() - self._began_s
-        text = f"{_clock(elapsed_s)} elapsed"
+        text = f"{formatting.clock(elapsed_s)} elapsed"
         left_s = self._left_s(elapsed_s)
-        return text if left_s is None else f"{text}, about {_clock(left_s)} left"
+        return text if left_s is None else f"{text}, about {formatting.clock(left_s)} left"
 
     def _left_s(self, elapsed_s: float) -> float | None:
         """By the rate of trials so far, or by the budget where that ends first."""
@@ -190,7 +192,7 @@ class SweepProgress(Callback):
                 f"{line.number}{'*' if is_best else ''}",
                 Text(line.state, style=_STYLES.get(line.state, "")),
                 f"{line.metrics.get('step', '')}",
-                *(figure(name, line.metrics.get(name)) for name in self._metrics),
+                *(metric_text(name, line.metrics.get(name)) for name in self._metrics),
                 *(_value(line.values[key]) if key in line.values else "" for key in keys),
             ]
             table.add_row(*cells, style="bold" if is_best else "")
@@ -209,7 +211,7 @@ class SweepProgress(Callback):
             print_line(self._console, text)
 
 
-def figure(name: str, value: float | None) -> str:
+def metric_text(name: str, value: float | None) -> str:
     """A metric as people read it."""
     if value is None:
         return ""
@@ -224,7 +226,3 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

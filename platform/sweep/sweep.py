@@ -13,17 +13,17 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.monitored import check_monitoring, published
-from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
 from metaray.platform.sweep.population import check_population, method_of, rates_in
 from metaray.platform.sweep.progress import SweepProgress
@@ -57,12 +57,12 @@ def sweep(
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
     space = _check(plan, space_file)
-    SweepDirectory.check_fresh(out)
+    SweepDirectory.check_free(out)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     plan.kind.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
-        folder = SweepDirectory.create(out)
+        folder = SweepDirectory.create(out.absolute())
         if space_file is not None:
             shutil.copyfile(space_file, folder.space(plan.space_suffix))
         elif not callable(space):
@@ -89,7 +89,7 @@ def resume(
         InputError: no sweep there, or its study is gone.
         Stopped: as ``sweep``.
     """
-    folder = SweepDirectory.open(folder_path)
+    folder = SweepDirectory.open(folder_path.absolute())
     plan = SweepPlan.read(folder.plan)
     if num_trials is not None:
         if plan.scheduler == "pbt":
@@ -189,7 +189,7 @@ def _run(
         with everyone.evaluating(0):
             tested = _test_best(plan, folder, study, console)
         result = write_results(plan, folder, study, tested)
-        write_page(folder, result)
+        write_sweep_page(folder, result)
         return result
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from ray import tune
 from typing_extensions import override
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback, Row, RunInfo
-from metaray.platform.common.atomic import write_text
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
 from metaray.platform.config.loading import validate_as

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.atomic import atomic_path, write_json
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog

@@ -30,8 +30,8 @@ def plan(tiny: list[str]) -> Plan:
 
 @pytest.fixture(scope="session")
 def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDirectory:
-    directory = CompareDirectory(tmp_path_factory.mktemp("compare") / "out")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path_factory.mktemp("compare") / "out")
+    plan.write(directory.plan)
     configs = {entry.name: entry for entry in plan.entries}
     for folder in directory.runs(plan):
         config = configs[folder.entry].config_of(folder.seed)

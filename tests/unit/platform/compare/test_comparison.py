@@ -14,6 +14,7 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.terminal import Terminal
+from metaray.platform.common.formatting import short_time
 from metaray.platform.compare import plots
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
@@ -24,7 +25,7 @@ from metaray.platform.compare.plan import Budget, Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.status import ProgressCallback, RunProgress
-from metaray.platform.compare.table import seconds_text, terminal_tables
+from metaray.platform.compare.table import terminal_tables
 from metaray.platform.experiment import meta as session
 from metaray.platform.report.style import DARK
 from metaray.platform.training.meta.blueprint import Blueprint
@@ -96,8 +97,8 @@ def test_a_shape_that_diverges_is_left_out_with_its_reason(
         [], "maml", [*diverging, "method.eval_inner_steps=0", "method.inner_steps=0"],
         budget=Budget(unit="steps", amount=1), num_seeds=1, shots=[2], ways=[5], curve_episodes=4,
     )  # fmt: skip
-    directory = CompareDirectory(tmp_path / "out")
-    directory.create(one)
+    directory = CompareDirectory.create(tmp_path / "out")
+    one.write(directory.plan)
     (folder,) = directory.runs(one)
     perform(one.entries[0].config_of(0), folder, one.curves, "local", CallbackList())
     config = folder.path / "config.json"
@@ -188,14 +189,14 @@ def test_tables_fit_a_terminal(plan: Plan, finished: CompareDirectory) -> None:
         for table in terminal_tables(Results.read(finished, plan)):
             Console(width=90, file=console.file).print(table)
     assert "…" not in captured.get()
-    assert [seconds_text(s) for s in (2e-4, 0.0312, 2.5)] == ["200 µs", "31.2 ms", "2.5 s"]
+    assert [short_time(s) for s in (2e-4, 0.0312, 2.5)] == ["200 µs", "31.2 ms", "2.5 s"]
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
-    directory = CompareDirectory(tmp_path / "again")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path / "again")
+    plan.write(directory.plan)
     folder = directory.runs(plan)[0]
     config = plan.entries[0].config_of(0)
     folder.path.mkdir(parents=True)
@@ -263,8 +264,8 @@ def test_a_regression_is_compared_by_its_error(tmp_path: Path) -> None:
         [], "maml,fomaml", sets, budget=Budget(unit="tasks", amount=50), num_seeds=1, shots=[5],
         curve_episodes=4,
     )  # fmt: skip
-    directory = CompareDirectory(tmp_path / "out")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path / "out")
+    plan.write(directory.plan)
     for entry, folder in zip(plan.entries, directory.runs(plan), strict=True):
         perform(entry.config_of(0), folder, plan.curves, "local", CallbackList())
     results = Results.read(directory, plan)

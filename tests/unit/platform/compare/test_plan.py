@@ -149,9 +149,10 @@ def test_what_can_never_fit_is_refused(small: list[str]) -> None:
 def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
     plan = make_plan([], "maml,protonet", small, budget=STEPS, reference="maml")
     folder = tmp_path / "out"
-    directory = CompareDirectory(folder)
-    directory.create(plan)
-    assert CompareDirectory.open(folder) == (directory, plan)
+    directory = CompareDirectory.create(folder)
+    plan.write(directory.plan)
+    assert CompareDirectory.open(folder) == directory
+    assert Plan.read(directory.plan) == plan
     config = plan.entries[0].config_of(1)
     assert changed_keys(plan.entries[0].config, config) == ["seed"]
     directory.plan.write_text("{}")
@@ -161,16 +162,16 @@ def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
 
 def test_folders(small: list[str], tmp_path: Path) -> None:
     plan = make_plan([], "maml", small, budget=STEPS)
-    with pytest.raises(InputError, match="nothing to resume"):
+    with pytest.raises(InputError, match="there is no such folder"):
         CompareDirectory.open(tmp_path / "nothing")
     with pytest.raises(InputError, match="it has no compare.json"):
         CompareDirectory.open(tmp_path)
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and holds no comparison"):
-        CompareDirectory(tmp_path).create(plan)
-    CompareDirectory(tmp_path / "a").create(plan)
+        CompareDirectory.create(tmp_path)
+    plan.write(CompareDirectory.create(tmp_path / "a").plan)
     with pytest.raises(InputError, match="already holds a comparison"):
-        CompareDirectory(tmp_path / "a").create(plan)
+        CompareDirectory.create(tmp_path / "a")
 
 
 def test_numbers() -> None:

@@ -21,7 +21,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.exploit import read_lineage
 from metaray.platform.sweep.outcome import TrialResult
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.population import (
     Exploit,
@@ -186,7 +186,7 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
     sweep.run()
     study = studies.load_study(sweep.plan, sweep.folder, None)
     done = write_results(sweep.plan, sweep.folder, study, TEST)
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     assert done.best is not None
     taker = done.trials[done.takeovers[-1].trial]
     assert taker.course[-1] == (4, done.takeovers[-1].rates)

@@ -199,7 +199,7 @@ def test_the_own_values_of_the_config_are_known_if_the_space_holds_them() -> Non
 def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
         sweep(resume=tmp_path, overrides=["seed=1"])
-    with pytest.raises(InputError, match="is not a sweep .it has no sweep.json"):
+    with pytest.raises(InputError, match="is not a sweep directory .it has no sweep.json"):
         sweep(resume=tmp_path)
 
 

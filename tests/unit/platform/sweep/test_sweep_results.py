@@ -25,7 +25,7 @@ from metaray.platform.sweep.events import (
     TrialValidated,
 )
 from metaray.platform.sweep.outcome import TrialResult
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.population import Exploit
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
@@ -112,7 +112,7 @@ def test_the_reason_of_a_trial_that_failed_is_a_sentence(tmp_path: Path) -> None
 
 def test_the_page_stands_alone_and_says_what_was_tested(result: tuple[Any, SweepResult]) -> None:
     sweep, done = result
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     page = sweep.folder.page.read_text()
     assert "test classes were touched once" in page
     assert "7 trials: 5 complete, 1 pruned, 1 failed" in page
@@ -130,7 +130,7 @@ def test_the_page_has_a_front_and_a_map_where_there_are_such(bench: Make) -> Non
     sweep = bench(num_trials=7, space=space, sampler="random", metrics=("val_accuracy", "adapt_s"))
     done = finished(sweep)
     assert done.front
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     drawn = {path.stem for path in sweep.folder.plots.glob("*.png")}
     assert {"pareto", "ways_and_shots"} <= drawn
 
@@ -142,7 +142,7 @@ def test_without_a_complete_trial_there_is_a_page_and_no_best(bench: Make) -> No
     searcher.on_trial_complete("a", {"step": 2, "val_accuracy": 0.5})
     study = studies.load_study(sweep.plan, sweep.folder, None)
     done = write_results(sweep.plan, sweep.folder, study, None)
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     assert done.best is None
     assert not sweep.folder.best.exists()
     assert headline(done)["label"] == "no complete trial"

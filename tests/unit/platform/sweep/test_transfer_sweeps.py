@@ -19,7 +19,7 @@ from metaray.platform.experiment.registry import kind_of
 from metaray.platform.experiment.transfer_kind import TransferJob
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, make_plan, own_values
 from metaray.platform.sweep.population import check_population
 from metaray.platform.sweep.results import write_results
@@ -109,7 +109,7 @@ def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> N
     assert {path.stem for path in runs[best.number].evaluations.iterdir()} == {"before", "test"}
 
     result = write_results(sweep.plan, sweep.folder, study, test)
-    write_page(sweep.folder, result)
+    write_sweep_page(sweep.folder, result)
     print_result(result, sweep.folder.path, told)
     assert "train it again: metaray transfer finetune" in told.file.getvalue()  # type: ignore
     page = sweep.folder.page.read_text()

@@ -1,4 +1,4 @@
-"""A picture of one test episode: what the model was shown, and what it made of the queries."""
+"""An image of one test episode: what the model was shown, and what it made of the queries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.style import Theme, new_canvas
 
 _MOST_CLASSES, _MOST_SHOTS, _MOST_QUERIES = 10, 3, 6
-# Lengths in widths of an image; the picture is one pair of axes in that unit.
+# Lengths in widths of an image of the episode; the whole is one pair of axes in that unit.
 _LETTER, _SPACE, _GAP, _LABEL, _HEAD = 0.4, 0.14, 0.4, 0.32, 0.36
 _CELL_IN = 0.62
 
 
-def episode_picture(example: ExampleEpisode, theme: Theme) -> Figure:
+def episode_image(example: ExampleEpisode, theme: Theme) -> Figure:
     """A row per class: support images left, then queries with their prediction.
 
     Large episodes are cut to the first classes, shots and queries, right or wrong as they come.
@@ -45,8 +45,8 @@ def episode_picture(example: ExampleEpisode, theme: Theme) -> Figure:
     return figure
 
 
-def picture_is_cut(example: ExampleEpisode) -> bool:
-    """Whether the picture leaves out a part of the episode."""
+def is_cut(example: ExampleEpisode) -> bool:
+    """Whether the image leaves out a part of the episode."""
     queries = np.bincount(example.query_y.astype(np.int64))
     shots = np.bincount(example.support_y.astype(np.int64))
     return bool(
