@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import cast
 
@@ -117,10 +117,10 @@ class MetaLearner:
 
 
 def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
-    ours: dict[str, type[torch.optim.Optimizer]]
+    ours: dict[str, Callable[..., torch.optim.Optimizer]]
     ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     if train.optimizer in ours:
-        return ours[train.optimizer]([params], **{"lr": train.meta_lr})
+        return ours[train.optimizer]([params], lr=train.meta_lr)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)
     return optimizer
 
