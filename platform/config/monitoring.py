@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from metaray.algorithms.configs import Section
+from metaray.algorithms.plugins import located
 
 TrackerName = Literal["mlflow", "wandb"]
 
