@@ -24,3 +24,9 @@ class MonitoringConfig(Section):
     callbacks: tuple[str, ...] = Field(())
     """your own callbacks, as "file.py:Class" or "package.module:Class" (docs/monitoring.md); each
     is created without arguments"""
+
+    @field_validator("callbacks")
+    @classmethod
+    def _locate(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """With absolute paths, so that trials find the files wherever they run."""
+        return tuple(map(located, names))

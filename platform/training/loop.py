@@ -8,7 +8,6 @@ from itertools import count
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
-from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.executor import Executor, Row, Signal
