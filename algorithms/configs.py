@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.plugins import is_outside, label_of, load
 
 BatchNormMode = Literal["transductive", "inductive"]
 NormKind = Literal["batch", "group", "instance"]
@@ -18,6 +20,52 @@ class Section(BaseModel):
     """A frozen group of settings in which an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class NamedSection(Section):
+    """A section whose ``name`` says what its other settings are: those of a method, a data set.
+
+    A section of a plug-in derives from one of ours and adds settings. Its ``name`` is the name by
+    which it was found; made in Python, it is the ``module:Class`` of the section itself.
+    """
+
+    summary: ClassVar[str] = ""
+    """one line that says what it is"""
+    paper: ClassVar[str] = ""
+    """where it was published"""
+    implementation: ClassVar[str] = ""
+    """the ``module:Name`` of its code, which is imported when it is used"""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """other settings that it likes to have unless the user says otherwise, by path"""
+    search_space: ClassVar[Mapping[str, Any]] = {}
+    """what a sweep searches unless told otherwise: ranges of ``metaray.tune_spaces.space``"""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name for people and for folders, without the path of a file."""
+        return label_of(self.name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        if isinstance(values, dict) and cls.model_fields["name"].is_required():
+            return {"name": f"{cls.__module__}:{cls.__qualname__}"} | values
+        return values
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # another process must find the file of a plug-in before it can find its class
+        if not is_outside(self.name):
+            return super().__reduce_ex__(protocol)
+        cls = type(self)
+        return _restored, (self.name, cls.__module__, cls.__qualname__, self.model_dump())
+
+
+def _restored(name: str, module: str, class_name: str, values: dict[str, Any]) -> NamedSection:
+    load(name)
+    section: NamedSection = load(f"{module}:{class_name}").model_validate(values)
+    return section
 
 
 class TaskConfig(Section):

@@ -28,7 +28,7 @@ def measure(form: str, steps: int, tasks: int) -> tuple[float, float]:
     from metaray.algorithms.batching import batched_task_gradients
     from metaray.algorithms.configs import ModelConfig
     from metaray.algorithms.episode import Episode
-    from metaray.algorithms.methods.configs import MAMLConfig
+    from metaray.algorithms.methods.maml_config import MAMLConfig
     from metaray.algorithms.models.build import build_backbone
     from metaray.algorithms.registry import build_algorithm
 

@@ -22,7 +22,7 @@ from common import report
 
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.registry import METHODS
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
@@ -53,7 +53,7 @@ def config_for(method: str, steps: int, queries: int, workers: int) -> RunConfig
 
 
 def has_inner_steps(method: str) -> bool:
-    return "inner_steps" in config_classes()[method].model_fields
+    return "inner_steps" in METHODS[method].model_fields
 
 
 def one_by_one(config: RunConfig, worker: TaskWorker, tasks: int) -> float:

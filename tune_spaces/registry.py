@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metaray.algorithms.configs import NamedSection
+from metaray.algorithms.errors import InputError
 from metaray.tune_spaces import (
     anil,
     baseline,
@@ -51,3 +53,15 @@ JOB_SPACES: dict[str, Space] = {
     "simclr": simclr.SPACE,
     "moco": moco.SPACE,
 }
+
+
+def space_of(section: NamedSection) -> Space:
+    """The search space of a method or transfer job: ours, or the one that its plug-in offers.
+
+    Raises:
+        InputError: the plug-in offers none.
+    """
+    space = SPACES.get(section.name) or JOB_SPACES.get(section.name) or dict(section.search_space)
+    if not space:
+        raise InputError(f"{section.label} offers no search space: give one with --space")
+    return space

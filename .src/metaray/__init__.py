@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metaray.algorithms.errors import InputError as InputError
     from metaray.platform.api import datasets as datasets
+    from metaray.platform.api import jobs as jobs
     from metaray.platform.api import models as models
+    from metaray.platform.api.comparison import Comparison as Comparison
+    from metaray.platform.api.comparison import compare as compare
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML
     from metaray.platform.api.methods import MAML as MAML
@@ -31,27 +34,39 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import RelationNetwork as RelationNetwork
     from metaray.platform.api.methods import Reptile as Reptile
     from metaray.platform.api.methods import SiameseNetwork as SiameseNetwork
-    from metaray.platform.api.run import Evaluation as Evaluation
     from metaray.platform.api.run import Run as Run
+    from metaray.platform.api.run import evaluate as evaluate
     from metaray.platform.api.run import load as load
+    from metaray.platform.api.scored import Evaluation as Evaluation
+    from metaray.platform.api.sweeping import Sweep as Sweep
+    from metaray.platform.api.sweeping import sweep as sweep
     from metaray.platform.api.trainer import Trainer as Trainer
+    from metaray.platform.api.transfer import transfer as transfer
     from metaray.platform.common.errors import Stopped as Stopped
     from metaray.platform.common.errors import TrainingError as TrainingError
+    from metaray.tune_spaces.space import Choice as Choice
+    from metaray.tune_spaces.space import Float as Float
+    from metaray.tune_spaces.space import Int as Int
 
 __version__ = "0.1.0"
 
 # Where each name is, as the imports above say for type checkers and editors.
 _NAMES = {
     "metaray.algorithms.errors": ["InputError"],
-    "metaray.platform.api": ["datasets", "models"],
+    "metaray.platform.api": ["datasets", "jobs", "models"],
+    "metaray.platform.api.comparison": ["Comparison", "compare"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
         "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
         "Reptile", "SiameseNetwork",
     ],
-    "metaray.platform.api.run": ["Evaluation", "Run", "load"],
+    "metaray.platform.api.run": ["Run", "evaluate", "load"],
+    "metaray.platform.api.scored": ["Evaluation"],
+    "metaray.platform.api.sweeping": ["Sweep", "sweep"],
     "metaray.platform.api.trainer": ["Trainer"],
+    "metaray.platform.api.transfer": ["transfer"],
     "metaray.platform.common.errors": ["Stopped", "TrainingError"],
+    "metaray.tune_spaces.space": ["Choice", "Float", "Int"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

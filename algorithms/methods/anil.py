@@ -23,7 +23,7 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
-from metaray.algorithms.methods.configs import ANILConfig
+from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased, second_order_form
 from metaray.algorithms.models.backbone import Backbone

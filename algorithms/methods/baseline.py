@@ -36,7 +36,7 @@ from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind, figures_of
-from metaray.algorithms.methods.configs import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.models.backbone import Backbone

@@ -13,7 +13,7 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import Form, InnerStep, Rates, descend, meta_gradient
 from metaray.algorithms.losses import Kind, figures_of, loss_of
-from metaray.algorithms.methods.configs import SecondOrder
+from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.parameters import Tensors

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.methods.gradient_based import GradientAdaptation, second_order_form
+from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

@@ -37,7 +37,6 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import Form, InnerStep, LossWithAux, follow, meta_gradient
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import MAMLPlusPlusConfig
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.gradient_based import (
     RATE,
@@ -46,6 +45,7 @@ from metaray.algorithms.methods.gradient_based import (
     rate_name,
     second_order_form,
 )
+from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import MANNConfig
+from metaray.algorithms.methods.mann_config import MANNConfig
 from metaray.algorithms.methods.sequence_based import SequenceBased
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.external_memory import Memory, access, blank_memory

@@ -36,8 +36,8 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import MatchingConfig
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
+from metaray.algorithms.methods.matching_config import MatchingConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.parameters import Tensors

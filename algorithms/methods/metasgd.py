@@ -21,12 +21,12 @@ import torch
 
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import MetaSGDConfig
 from metaray.algorithms.methods.gradient_based import (
     GradientAdaptation,
     rate_name,
     second_order_form,
 )
+from metaray.algorithms.methods.metasgd_config import MetaSGDConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import ProtoMAMLConfig
 from metaray.algorithms.methods.embedding_based import one_hot
 from metaray.algorithms.methods.gradient_based import GradientAdaptation, second_order_form
+from metaray.algorithms.methods.protomaml_config import ProtoMAMLConfig
 from metaray.algorithms.methods.protonet import class_means
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD

@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import ProtoNetConfig
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support
+from metaray.algorithms.methods.protonet_config import ProtoNetConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 

@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metaray.algorithms.losses import Kind, figures_of
-from metaray.algorithms.methods.configs import RelationConfig
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, one_hot
+from metaray.algorithms.methods.relation_config import RelationConfig
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import batch_norm, init_norm
 from metaray.algorithms.parameters import Tensors

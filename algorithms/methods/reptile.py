@@ -28,8 +28,8 @@ from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind, figures_of, loss_of
-from metaray.algorithms.methods.configs import ReptileConfig
 from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased
+from metaray.algorithms.methods.reptile_config import ReptileConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 

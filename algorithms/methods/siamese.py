@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.losses import Kind, figures_of
-from metaray.algorithms.methods.configs import SiameseConfig
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.methods.protonet import squared_distances
+from metaray.algorithms.methods.siamese_config import SiameseConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 

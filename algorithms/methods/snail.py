@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import SNAILConfig
 from metaray.algorithms.methods.sequence_based import SequenceBased
+from metaray.algorithms.methods.snail_config import SNAILConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.causal import (
     Branches,

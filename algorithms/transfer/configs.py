@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -11,12 +11,6 @@ from typing_extensions import Self
 from metaray.algorithms.configs import DataConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.job_section import JobSection
-from metaray.algorithms.transfer.objective_configs import (
-    DANNConfig,
-    DistillConfig,
-    MoCoConfig,
-    SimCLRConfig,
-)
 
 DomainName = Literal[
     "glyphs", "omniglot", "miniimagenet", "cifar_fs", "fc100", "cub", "folder", "arrays"
@@ -123,6 +117,14 @@ def _default(key: str) -> Any:
 class FinetuneConfig(JobSection):
     """Fine-tuning: train a network on labelled pictures from where another training left it."""
 
+    summary: ClassVar[str] = (
+        "trains on labelled pictures from where another training left the network"
+    )
+    paper: ClassVar[str] = (
+        "Howard & Ruder, ACL 2018, arXiv 1801.06146; Li et al., ICML 2018, arXiv 1802.01483"
+    )
+    implementation: ClassVar[str] = "metaray.algorithms.transfer.finetune:FineTuning"
+
     references: ClassVar[tuple[str, ...]] = ("scratch", "head", "target_supervised")
 
     name: Literal["finetune"] = "finetune"
@@ -164,9 +166,3 @@ class FinetuneConfig(JobSection):
                 "it started: leave it out"
             )
         return self
-
-
-JobConfig = Annotated[
-    FinetuneConfig | DANNConfig | DistillConfig | SimCLRConfig | MoCoConfig,
-    Field(discriminator="name"),
-]

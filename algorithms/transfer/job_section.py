@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from metaray.algorithms.configs import Section
+from metaray.algorithms.configs import NamedSection
 
 
-class JobSection(Section):
+class JobSection(NamedSection):
     """The settings of a kind of job, and what holds for all jobs of that kind."""
 
     needs_target: ClassVar[bool] = False

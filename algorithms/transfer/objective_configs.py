@@ -15,6 +15,14 @@ from metaray.algorithms.transfer.job_section import JobSection
 class DANNConfig(JobSection):
     """Domain adaptation: labelled source, unlabelled target (Ganin et al. 2016, and references)."""
 
+    summary: ClassVar[str] = (
+        "adapts to a domain without labels: features that do not tell the two apart"
+    )
+    paper: ClassVar[str] = "Ganin et al., JMLR 17, 2016, arXiv 1505.07818"
+    implementation: ClassVar[str] = (
+        "metaray.algorithms.transfer.domain_adaptation:domain_adaptation"
+    )
+
     needs_target: ClassVar[bool] = True
     references: ClassVar[tuple[str, ...]] = ("source_only", "target_supervised")
 
@@ -64,6 +72,12 @@ class DANNConfig(JobSection):
 
 class DistillConfig(JobSection):
     """Distillation of a teacher into a smaller network; the loss is a weighted sum of terms."""
+
+    summary: ClassVar[str] = (
+        "trains a small network to agree with a trained one, with or without labels"
+    )
+    paper: ClassVar[str] = "Hinton, Vinyals & Dean 2015, arXiv 1503.02531; Romero et al., ICLR 2015"
+    implementation: ClassVar[str] = "metaray.algorithms.transfer.distill:Distillation"
 
     references: ClassVar[tuple[str, ...]] = ("alone",)
 
@@ -117,6 +131,12 @@ class DistillConfig(JobSection):
 class SimCLRConfig(JobSection):
     """SimCLR (Chen et al. 2020): two views of a picture attract, those of others repel."""
 
+    summary: ClassVar[str] = (
+        "learns without labels that two views of a picture are alike, others not"
+    )
+    paper: ClassVar[str] = "Chen, Kornblith, Norouzi & Hinton, ICML 2020, arXiv 2002.05709"
+    implementation: ClassVar[str] = "metaray.algorithms.transfer.simclr:SimCLR"
+
     references: ClassVar[tuple[str, ...]] = ("supervised",)
 
     name: Literal["simclr"] = "simclr"
@@ -132,6 +152,12 @@ class SimCLRConfig(JobSection):
 
 class MoCoConfig(JobSection):
     """MoCo (He et al. 2020; v2: Chen et al. 2020): keys of a slow copy, and a queue of them."""
+
+    summary: ClassVar[str] = "as SimCLR, against a queue of keys of a slow copy of the network"
+    paper: ClassVar[str] = (
+        "He et al., CVPR 2020, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297"
+    )
+    implementation: ClassVar[str] = "metaray.algorithms.transfer.moco:MoCo"
 
     references: ClassVar[tuple[str, ...]] = ("supervised",)
 

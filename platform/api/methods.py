@@ -11,7 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, cast
 
-from metaray.algorithms.methods import configs
+from metaray.algorithms.methods.anil_config import ANILConfig
+from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
+from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
+from metaray.algorithms.methods.mann_config import MANNConfig
+from metaray.algorithms.methods.matching_config import MatchingConfig
+from metaray.algorithms.methods.metasgd_config import MetaSGDConfig
+from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.methods.protomaml_config import ProtoMAMLConfig
+from metaray.algorithms.methods.protonet_config import ProtoNetConfig
+from metaray.algorithms.methods.relation_config import RelationConfig
+from metaray.algorithms.methods.reptile_config import ReptileConfig
+from metaray.algorithms.methods.siamese_config import SiameseConfig
+from metaray.algorithms.methods.snail_config import SNAILConfig
 from metaray.algorithms.registry import METHODS
 from metaray.platform.api.models import Model
 from metaray.platform.api.parts import Keywords, Part
@@ -38,8 +51,8 @@ class MethodBuilder(Protocol[P]):
         """The method with these settings."""
 
 
-def _method(shown: str, config: Callable[P, configs.MethodSection]) -> MethodBuilder[P]:
-    config_class = cast(type[configs.MethodSection], config)
+def _method(shown: str, config: Callable[P, MethodSection]) -> MethodBuilder[P]:
+    config_class = cast(type[MethodSection], config)
     name = config_class.model_fields["name"].default
     keywords = Keywords(config_class, first=_MODEL)
 
@@ -51,18 +64,18 @@ def _method(shown: str, config: Callable[P, configs.MethodSection]) -> MethodBui
     return cast(MethodBuilder[P], build)
 
 
-MAML = _method("MAML", configs.MAMLConfig)
-FOMAML = _method("FOMAML", configs.FOMAMLConfig)
-ANIL = _method("ANIL", configs.ANILConfig)
-Reptile = _method("Reptile", configs.ReptileConfig)
-ProtoNet = _method("ProtoNet", configs.ProtoNetConfig)
-MAMLPlusPlus = _method("MAMLPlusPlus", configs.MAMLPlusPlusConfig)
-MetaSGD = _method("MetaSGD", configs.MetaSGDConfig)
-ProtoMAML = _method("ProtoMAML", configs.ProtoMAMLConfig)
-MatchingNetwork = _method("MatchingNetwork", configs.MatchingConfig)
-RelationNetwork = _method("RelationNetwork", configs.RelationConfig)
-SiameseNetwork = _method("SiameseNetwork", configs.SiameseConfig)
-MANN = _method("MANN", configs.MANNConfig)
-SNAIL = _method("SNAIL", configs.SNAILConfig)
-Baseline = _method("Baseline", configs.BaselineConfig)
-BaselinePlusPlus = _method("BaselinePlusPlus", configs.BaselinePPConfig)
+MAML = _method("MAML", MAMLConfig)
+FOMAML = _method("FOMAML", FOMAMLConfig)
+ANIL = _method("ANIL", ANILConfig)
+Reptile = _method("Reptile", ReptileConfig)
+ProtoNet = _method("ProtoNet", ProtoNetConfig)
+MAMLPlusPlus = _method("MAMLPlusPlus", MAMLPlusPlusConfig)
+MetaSGD = _method("MetaSGD", MetaSGDConfig)
+ProtoMAML = _method("ProtoMAML", ProtoMAMLConfig)
+MatchingNetwork = _method("MatchingNetwork", MatchingConfig)
+RelationNetwork = _method("RelationNetwork", RelationConfig)
+SiameseNetwork = _method("SiameseNetwork", SiameseConfig)
+MANN = _method("MANN", MANNConfig)
+SNAIL = _method("SNAIL", SNAILConfig)
+Baseline = _method("Baseline", BaselineConfig)
+BaselinePlusPlus = _method("BaselinePlusPlus", BaselinePPConfig)

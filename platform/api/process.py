@@ -24,10 +24,12 @@ def ray_address(address: str | None) -> str:
 
 
 @contextmanager
-def running(progress: bool, address: str | None) -> Iterator[tuple[str, Monitor]]:
+def running(
+    progress: bool, address: str | None, title: str = "meta-training"
+) -> Iterator[tuple[str, Monitor]]:
     """Where a run computes and what it tells, with the settings of the process kept."""
     with torch_settings_kept(), console_for(progress) as console:
-        yield ray_address(address), TerminalMonitor(console)
+        yield ray_address(address), TerminalMonitor(console, title)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.display import html_table, result_rows, score_text
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running, show_figures_in_notebooks
+from metaray.platform.api.scored import Evaluation, Scored
 from metaray.platform.api.settings import overrides, workers_section
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -25,62 +26,7 @@ if TYPE_CHECKING:
     from metaray.platform.experiment.registry import SweptConfig
 
 
-class _Scored:
-    """What the result of a test has."""
-
-    summary: dict[str, Any]
-
-    @property
-    def accuracy(self) -> float:
-        """Mean accuracy of the test, from 0 to 1.
-
-        Raises:
-            InputError: the test was a regression, which has ``mse`` instead.
-        """
-        return self._score("accuracy")
-
-    @property
-    def mse(self) -> float:
-        """Mean squared error of a regression.
-
-        Raises:
-            InputError: the test was a classification, which has ``accuracy`` instead.
-        """
-        return self._score("mse")
-
-    @property
-    def ci95(self) -> float:
-        """Half the width of the 95 % confidence interval of the score, in its unit."""
-        return float(self.summary["ci95"])
-
-    def _score(self, name: str) -> float:
-        value = self.summary.get(name)
-        if value is None:
-            other = "mse" if name == "accuracy" else "accuracy"
-            raise InputError(f"this test has no {name}: use .{other}")
-        return float(value)
-
-
-class Evaluation(_Scored):
-    """The result of one test.
-
-    Attributes:
-        summary: all numbers, as in ``summary.json``.
-        episodes: a row for each test episode.
-    """
-
-    def __init__(self, summary: dict[str, Any], episodes: pd.DataFrame) -> None:
-        self.summary = summary
-        self.episodes = episodes
-
-    def __repr__(self) -> str:
-        return f"Evaluation({score_text(self.summary)}, {len(self.episodes)} episodes)"
-
-    def _repr_html_(self) -> str:
-        return html_table("Evaluation", result_rows(self.summary))
-
-
-class Run(_Scored):
+class Run(Scored):
     """A run in its folder: what ``Trainer.fit``, ``transfer`` and ``load`` return.
 
     Everything is read from the folder when it is asked for, so this works for a run that is still
@@ -276,3 +222,8 @@ def load(place: str | Path) -> Run:
         InputError: no run is there.
     """
     return Run(place)
+
+
+def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:
+    """Test a run, or the run at a place; ``options`` are those of ``Run.evaluate``."""
+    return (run if isinstance(run, Run) else Run(run)).evaluate(**options)

@@ -22,20 +22,26 @@ from metaray.platform.run.storage.working_copy import existing_run, new_run
 Summary = dict[str, Any]
 
 
-def new(config: RunConfig, place: str, address: str, monitor: Monitor) -> Summary:
+def new(config: SweptConfig, place: str, address: str, monitor: Monitor) -> Summary:
     """Train and test a new run; the summary."""
-    from metaray.platform.experiment import meta
-
     with new_run(place, monitor.message) as kept:
-        return meta.train(config, kept.folder, address, monitor)
+        if isinstance(config, RunConfig):
+            from metaray.platform.experiment import meta
+
+            return meta.train(config, kept.folder, address, monitor)
+        from metaray.platform.experiment import transfer
+
+        return transfer.train(config, kept.folder, address, monitor)
 
 
 def resume(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:
     """Continue the run at ``place`` from its last checkpoint; the summary."""
-    from metaray.platform.experiment import meta
+    from metaray.platform.experiment import meta, transfer
 
     with existing_run(place, monitor.message) as kept:
-        return meta.resume(kept.folder, list(overrides), address, monitor)
+        is_meta = isinstance(config_of(RunDirectory.open(kept.folder)), RunConfig)
+        again = meta.resume if is_meta else transfer.resume
+        return again(kept.folder, list(overrides), address, monitor)
 
 
 def evaluate(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metaray.platform.api.datasets import Dataset
+from metaray.platform.api.methods import Method
 from metaray.platform.api.parts import Part, Settings
 from metaray.platform.config.commands import toml_value
 from metaray.platform.config.loading import Tree, flat, merged, with_values
@@ -18,6 +20,31 @@ def nested(settings: Settings | None, given: Settings) -> Tree:
     {'train': {'meta_lr': 0.01}, 'task': {'ways': 5}}
     """
     return merged(with_values({}, dict(flat(settings or {}))), _given(given))
+
+
+def meta_tree(
+    method: Method | str | None,
+    data: Dataset | str | None,
+    *,
+    ways: int | None,
+    shots: int | None,
+    queries: int | None,
+    workers: int | Settings | None,
+    seed: int | None,
+    settings: Settings | None,
+    checkpoint: str | Path | None = None,
+) -> Tree:
+    """The nested settings of a meta-training."""
+    given = {
+        "seed": seed,
+        "method": Method(method) if isinstance(method, str) else method,
+        "model": method.model if isinstance(method, Method) else None,
+        "data": Dataset(data) if isinstance(data, str) else data,
+        "task": {"ways": ways, "shots": shots, "queries": queries},
+        "workers": workers_section(workers),
+        "init": {"checkpoint": checkpoint},
+    }
+    return nested(settings, given)
 
 
 def overrides(settings: Settings | None, given: Settings) -> list[str]:

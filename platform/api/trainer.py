@@ -11,7 +11,7 @@ from metaray.platform.api.methods import Method
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
-from metaray.platform.api.settings import nested, workers_section
+from metaray.platform.api.settings import meta_tree, nested
 from metaray.platform.config.loading import merged, resolve
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import fresh_place
@@ -32,8 +32,8 @@ class Trainer:
 
     def __init__(
         self,
-        method: Method | None = None,
-        data: Dataset | None = None,
+        method: Method | str | None = None,
+        data: Dataset | str | None = None,
         *,
         ways: int | None = None,
         shots: int | None = None,
@@ -68,17 +68,16 @@ class Trainer:
         Raises:
             InputError: unknown or wrong settings, or settings that exclude each other.
         """
-        self._tree = nested(
-            settings,
-            {
-                "seed": seed,
-                "method": method,
-                "model": None if method is None else method.model,
-                "data": data,
-                "task": {"ways": ways, "shots": shots, "queries": queries},
-                "workers": workers_section(workers),
-                "init": {"checkpoint": init.place if isinstance(init, Run) else init},
-            },
+        self._tree = meta_tree(
+            method,
+            data,
+            ways=ways,
+            shots=shots,
+            queries=queries,
+            workers=workers,
+            seed=seed,
+            settings=settings,
+            checkpoint=init.place if isinstance(init, Run) else init,
         )
         self._progress, self._address = progress, address
         self.config: RunConfig = resolve(self._tree)

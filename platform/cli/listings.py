@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from metaray.algorithms.registry import METHODS
-from metaray.algorithms.transfer.registry import JOBS, job_classes
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.output import console
 from metaray.platform.config.loading import resolve
 from metaray.platform.config.transfer_loading import resolve_transfer
@@ -35,7 +35,7 @@ def _resolved(name: str, data: str) -> BaseModel:
     """The defaults of a method or of a transfer job, which may need a second domain."""
     if name not in JOBS:
         return resolve({"method": {"name": name}, "data": {"name": data}})
-    target = {"target": {"name": data}} if job_classes()[name].needs_target else {}
+    target = {"target": {"name": data}} if JOBS[name].needs_target else {}
     return resolve_transfer({"job": {"name": name}, "data": {"name": data}, **target})
 
 

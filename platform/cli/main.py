@@ -50,6 +50,7 @@ def train(
     The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
     episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
     """
+    from metaray.algorithms.plugins import label_of
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.config.loading import load_config
     from metaray.platform.run.directory import fresh_place
@@ -68,7 +69,7 @@ def train(
         with existing_run(place, monitor.message) as kept:
             summary = session.resume(kept.folder, overrides or [], address, monitor)
     else:
-        place = out or fresh_place(f"{settings.method.name}-{settings.data.name}")
+        place = out or fresh_place(f"{settings.method.label}-{label_of(settings.data.name)}")
         with new_run(place, monitor.message) as kept:
             summary = session.train(settings, kept.folder, address, monitor)
     print_result(summary, place)

@@ -141,6 +141,7 @@ def planned(
     storage: str | None,
 ) -> tuple[SweepPlan, Path]:
     """The sweep that the options ask for, and its folder; InputError if they are no good."""
+    from metaray.algorithms.plugins import label_of
     from metaray.platform.config.loading import read_toml, with_overrides
     from metaray.platform.experiment.registry import kind_of
     from metaray.platform.run.directory import fresh_place
@@ -151,7 +152,7 @@ def planned(
     settings = with_overrides(read_toml(config) if config else {}, overrides or [])
     kind = kind_of(settings)
     base = kind.resolve(settings)
-    place = out or fresh_place(f"sweep-{kind.name(base)}-{base.data.name}")
+    place = out or fresh_place(f"sweep-{kind.name(base)}-{label_of(base.data.name)}")
     folder = shared_folder(place, "a sweep")
     plan = make_plan(
         settings,

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.transfer.registry import JOBS, job_classes
+from metaray.algorithms.plugins import label_of
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.options import Address, Out, Overrides, Resume
 
 app = typer.Typer(
@@ -104,7 +105,7 @@ def _run(
         with existing_run(place, monitor.message) as kept:
             summary = session.resume(kept.folder, overrides, address, monitor)
     else:
-        place = out or fresh_place(f"{job}-{settings.data.name}")
+        place = out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
         with new_run(place, monitor.message) as kept:
             summary = session.train(settings, kept.folder, address, monitor)
     for line in result_lines(summary):
@@ -113,14 +114,14 @@ def _run(
 
 
 def _help(name: str) -> str:
-    references = job_classes()[name].references
+    references = JOBS[name].references
     compared = (
         f"\n\nCompared with, if asked for by evaluate.references: {', '.join(references)}."
         if references
         else ""
     )
     return (
-        f"{(job_classes()[name].__doc__ or '').strip()}\n\n"
+        f"{(JOBS[name].__doc__ or '').strip()}\n\n"
         "The run directory holds config.json, data.json, metrics.jsonl, checkpoints, plots, "
         "summary.json and report.html. Ctrl-C stops after the current step, with a checkpoint."
         f"{compared}\n\n{_SETTINGS_HELP.format(name=name)}"

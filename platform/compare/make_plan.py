@@ -9,7 +9,8 @@ from typing import Any
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.plugins import is_outside
+from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.compare.plan import Budget, Curves, Entry, Plan, unique_names
 from metaray.platform.config.commands import own_settings
@@ -48,6 +49,28 @@ def make_plan(
     configs = [(file.stem, load_config(file, overrides, below)) for file in files]
     for name in _method_names(methods, overrides) if methods else ():
         configs.append((name, load_config(None, [*overrides, f"method.name={name}"], below)))
+    return plan_of(
+        configs,
+        budget=budget,
+        num_seeds=num_seeds,
+        shots=shots,
+        ways=ways,
+        curve_episodes=curve_episodes,
+        reference=reference,
+    )
+
+
+def plan_of(
+    configs: list[tuple[str, RunConfig]],
+    *,
+    budget: Budget,
+    num_seeds: int = 3,
+    shots: Sequence[int] | None = None,
+    ways: Sequence[int] | None = None,
+    curve_episodes: int = 100,
+    reference: str | None = None,
+) -> Plan:
+    """The plan for entries by name; InputError as of ``make_plan``."""
     if not configs:
         raise InputError(
             "nothing to compare: name config files, or --methods such as maml,protonet or all"
@@ -78,13 +101,12 @@ def _method_names(text: str, overrides: Iterable[str]) -> list[str]:
     """``all`` are those that can learn the kind of data that is asked for."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name != "all" and name not in METHODS:
+        if name != "all" and not is_outside(name) and name not in METHODS:
             raise InputError(_unknown("--methods", name, METHODS))
     if names != ["all"]:
         return names
     is_regression = load_config(None, _of_data(overrides)).data.name == "sinusoid"
-    classes = config_classes()
-    return [name for name in METHODS if classes[name].learns_regression or not is_regression]
+    return [name for name in METHODS if METHODS[name].learns_regression or not is_regression]
 
 
 def _of_data(overrides: Iterable[str]) -> list[str]:

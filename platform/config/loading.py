@@ -14,8 +14,11 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.open_registry import SectionRegistry, not_one_of
+from metaray.algorithms.plugins import located
 from metaray.algorithms.recipes.lookup import paper_defaults
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.schema import RunConfig
@@ -26,6 +29,16 @@ else:
     import tomli as tomllib
 
 Tree = dict[str, Any]
+OPEN_KEYS = (
+    "method.name",
+    "data.name",
+    "target.name",
+    "model.name",
+    "job.name",
+    "train.optimizer",
+    "train.schedule",
+)
+"""settings that may name code of the user's own"""
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -54,10 +67,17 @@ def resolve(user: Tree) -> RunConfig:
     data = get(user, "data.name", default.data.name)
     shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
     tree: Tree = {"method": {"name": method}}
-    if method in METHODS and all(isinstance(n, int) for n in shape):
-        for path, value in paper_defaults(method, data, *shape).items():
+    if all(isinstance(n, int) for n in shape):
+        for path, value in _method_defaults(method, data, *shape).items():
             put(tree, path, value)
     return validate(merged(merged(tree, settings_of_start(user)), user))
+
+
+def _method_defaults(method: Any, data: str, ways: int, shots: int) -> Mapping[str, Any]:
+    """The settings of the paper, or those that a plug-in likes to have."""
+    if not isinstance(method, str) or method in METHODS.builtin:
+        return paper_defaults(method, data, ways, shots) if method in METHODS.builtin else {}
+    return METHODS[located(method)].defaults
 
 
 def settings_of_start(user: Tree) -> Tree:
@@ -128,7 +148,7 @@ def known_keys(model: type[BaseModel] = RunConfig) -> list[str]:
     """Every path that a config may hold, over all methods."""
     keys: set[str] = set()
     for section, field in model.model_fields.items():
-        models = _sections(field.annotation)
+        models = _models_of(field)
         keys.update(f"{section}.{name}" for one in models for name in one.model_fields)
         if not models:
             keys.add(section)
@@ -143,26 +163,29 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
     return [annotation] if is_model else []
 
 
-def _tags(model: type[BaseModel], section: str) -> list[str]:
-    """The names that a section of ``model`` may have whose other keys follow its name."""
-    field = model.model_fields.get(section)
-    if field is None or field.discriminator is None:
-        return []
-    return [one.model_fields["name"].default for one in _sections(field.annotation)]
+def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    """The models that a field may hold: those that a registry knows, if it has one."""
+    registry = next((item for item in field.metadata if isinstance(item, SectionRegistry)), None)
+    return list(registry.known_classes()) if registry else _sections(field.annotation)
 
 
 def read_toml(file: Path) -> Tree:
-    """The tables of a TOML file.
+    """The tables of a TOML file. Plug-ins beside it are named by the path of their file.
 
     Raises:
         InputError: it cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{file} is not valid TOML: {error}") from None
+    for path in OPEN_KEYS:
+        name = get(tree, path, None)
+        if isinstance(name, str):
+            put(tree, path, located(name, file.absolute().parent))
+    return tree
 
 
 def with_values(tree: Tree, values: Mapping[str, Any]) -> Tree:
@@ -235,21 +258,18 @@ def complaint(error: ValidationError, model: type[BaseModel] = RunConfig) -> str
     """The first problem of a validation of ``model``, as a person would say it."""
     problem = error.errors()[0]
     location = [str(part) for part in problem["loc"]]
-    tags = _tags(model, location[0]) if location else []
-    if len(location) > 1 and location[1] in tags:
-        del location[1]  # the tag of the union, not a key
     key = ".".join(location)
     found = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return _unknown(key, known_keys(model))
-    if problem["type"].startswith("union_tag"):
-        given = found.get("name") if isinstance(found, dict) else found
-        return _not_one_of(f"{key}.name", given, sorted(tags))
+        known = known_keys(model)
+        if key in known:
+            return f"unknown setting {key}: not one of this {location[0]}.name, leave it out"
+        return _unknown(key, known)
     if problem["type"] == "literal_error":
         options = [
             o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
         ]
-        return _not_one_of(key, found, options)
+        return not_one_of(key, found, options)
     if problem["type"] == "value_error":
         sentence = str(problem["ctx"]["error"])
         # a section that stands in two places cannot say in which it is
@@ -267,9 +287,3 @@ def _unknown(key: str, known: list[str]) -> str:
     suggestion = (by_leaf or near)[:1]
     hint = f"did you mean {suggestion[0]}?" if suggestion else f"keys are {', '.join(known)}"
     return f"unknown setting {key}: {hint}"
-
-
-def _not_one_of(key: str, found: Any, options: list[str]) -> str:
-    near = get_close_matches(str(found), options, n=1)
-    hint = f", did you mean {near[0]}?" if near else ""
-    return f"{key} = {found!r} is not one of {', '.join(options)}{hint}"

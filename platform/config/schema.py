@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -17,7 +17,9 @@ from metaray.algorithms.configs import (
 )
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import MAMLConfig, MethodConfig
+from metaray.algorithms.methods.maml_config import MAMLConfig
+from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.registry import METHODS
 from metaray.platform.config.monitoring import MonitoringConfig
 
 
@@ -127,7 +129,7 @@ class RunConfig(Section):
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""
-    method: MethodConfig = MAMLConfig()
+    method: Annotated[MethodSection, METHODS] = MAMLConfig()
     data: DataConfig = DataConfig()
     task: TaskConfig = TaskConfig()
     model: ModelConfig = ModelConfig()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig, JobConfig
+from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig
+from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.objective_configs import DANNConfig
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config.monitoring import MonitoringConfig
 from metaray.platform.config.schema import ComputeConfig, InitConfig
 
@@ -83,7 +85,7 @@ class TransferConfig(Section):
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""
-    job: JobConfig = FinetuneConfig()
+    job: Annotated[JobSection, JOBS] = FinetuneConfig()
     data: DomainConfig = DomainConfig()
     target: DomainConfig | None = None
     """the other domain: the test is there, and jobs that adapt see its pictures without labels"""

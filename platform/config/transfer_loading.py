@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from metaray.algorithms.plugins import located
 from metaray.algorithms.transfer.recipes import transfer_defaults
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config.loading import (
     Tree,
     get,
@@ -42,6 +44,8 @@ def resolve_transfer(user: Tree) -> TransferConfig:
     trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
     norm_is_free = not trained and get(user, "model.name", None) != "mlp"
     defaults = transfer_defaults(job, data, few_labels, norm_is_free)
+    if isinstance(job, str) and job not in JOBS.builtin:
+        defaults |= JOBS[located(job)].defaults
     if get(user, "train.steps", None) is not None:
         defaults.pop("train.epochs", None)
     for path, value in defaults.items():

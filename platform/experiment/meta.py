@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.monitor import Monitor

@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.plugins import label_of
 from metaray.platform.callbacks.monitor import Monitor, TerminalMonitor
 from metaray.platform.config.commands import own_settings, train_command
 from metaray.platform.config.loading import Tree, resolve
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.base import Bar, Kind
 from metaray.platform.report.words import method_title
-from metaray.tune_spaces.registry import SPACES
+from metaray.tune_spaces.registry import space_of
 from metaray.tune_spaces.space import Space
 
 
@@ -52,7 +53,7 @@ class MetaTraining(Kind[RunConfig]):
 
     def space(self, config: RunConfig) -> Space:
         """That of the method."""
-        return SPACES[config.method.name]
+        return space_of(config.method)
 
     def steps(self, config: RunConfig) -> int:
         """Outer steps."""
@@ -84,7 +85,7 @@ class MetaTraining(Kind[RunConfig]):
 
     def name(self, config: RunConfig) -> str:
         """The method's."""
-        return config.method.name
+        return config.method.label
 
     def title(self, config: RunConfig) -> str:
         """Method, data and the shape of the episodes."""
@@ -94,7 +95,7 @@ class MetaTraining(Kind[RunConfig]):
             if config.data.name == "sinusoid"
             else f"{task.ways}-way {task.shots}-shot"
         )
-        return f"{method_title(config.method.name)} on {config.data.name}, {shape}"
+        return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
 
     def identity(self, config: RunConfig) -> list[str]:
         """See Kind."""

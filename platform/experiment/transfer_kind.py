@@ -17,7 +17,7 @@ from metaray.platform.config.transfer_loading import resolve_transfer
 from metaray.platform.experiment.base import Bar, Kind
 from metaray.platform.report.transfer_words import TITLES
 from metaray.platform.report.words import data_title
-from metaray.tune_spaces.registry import JOB_SPACES
+from metaray.tune_spaces.registry import space_of
 from metaray.tune_spaces.space import Space
 
 _METRICS = ("val_accuracy", "val_loss", "wall_s")
@@ -78,7 +78,7 @@ class TransferJob(Kind[TransferConfig]):
 
     def space(self, config: TransferConfig) -> Space:
         """That of the job."""
-        return JOB_SPACES[config.job.name]
+        return space_of(config.job)
 
     def steps(self, config: TransferConfig) -> int:
         """Optimizer steps, which ``check`` asks for."""
@@ -108,11 +108,11 @@ class TransferJob(Kind[TransferConfig]):
 
     def name(self, config: TransferConfig) -> str:
         """The job's."""
-        return config.job.name
+        return config.job.label
 
     def title(self, config: TransferConfig) -> str:
         """Job and domains."""
-        title = f"{TITLES[config.job.name]} on {data_title(config.data.name)}"
+        title = f"{TITLES.get(config.job.name, config.job.label)} on {data_title(config.data.name)}"
         target = config.target
         return title if target is None else f"{title}, tested on {data_title(target.name)}"
 

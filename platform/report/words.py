@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from metaray.algorithms.registry import config_classes
+from metaray.algorithms.plugins import label_of
+from metaray.algorithms.registry import METHODS
 from metaray.platform.common.formatting import clock, number, plural, score, score_with_margin
 from metaray.platform.report.record import RunRecord
 
@@ -28,8 +29,9 @@ _DATA = {
 
 def method_title(name: str) -> str:
     """``maml`` as its paper writes it."""
-    cls = config_classes().get(name)
-    return (cls.__doc__ or name).split(" (")[0] if cls else name
+    if name not in METHODS.builtin:
+        return label_of(name)
+    return (METHODS[name].__doc__ or name).split(" (")[0]
 
 
 def title(run: RunRecord) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import MethodConfig
+from metaray.algorithms.methods.method_section import MethodSection
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.tune_spaces.space import Float, Space
@@ -46,7 +46,7 @@ class Exploit:
         return asdict(self)
 
 
-def rates_of(method: MethodConfig) -> tuple[str, ...]:
+def rates_of(method: MethodSection) -> tuple[str, ...]:
     """Paths of the settings that may change while ``method`` trains.
 
     A learned step size is a parameter, and its setting no more than where it started.
@@ -55,7 +55,7 @@ def rates_of(method: MethodConfig) -> tuple[str, ...]:
     return ("train.meta_lr", "method.inner_lr") if fixed else ("train.meta_lr",)
 
 
-def method_of(plan: SweepPlan) -> MethodConfig:
+def method_of(plan: SweepPlan) -> MethodSection:
     """The method whose rates may change; InputError if ``plan`` is of transfer jobs."""
     if not isinstance(plan.base, RunConfig):
         raise InputError(
@@ -65,7 +65,7 @@ def method_of(plan: SweepPlan) -> MethodConfig:
     return plan.base.method
 
 
-def rates_in(space: Space, method: MethodConfig) -> Space:
+def rates_in(space: Space, method: MethodSection) -> Space:
     """The part of ``space`` that a population may search."""
     return {path: space[path] for path in rates_of(method) if path in space}
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from conftest import Command, arguments  # type: ignore[attr-defined]
 
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.common.errors import NonFiniteError, WorkersLostError
 from metaray.platform.config.loading import load_config
@@ -67,7 +67,7 @@ def listening_addresses() -> set[str]:
 def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
     """Seven tasks in shards of three: the last shard is smaller."""
     more = [f"method.name={method}"]
-    if not config_classes()[method].fixed_head:
+    if not METHODS[method].fixed_head:
         more.append("task.train_ways=8")
     local = config_of(tiny, *more)
     reference = LocalPool(local)

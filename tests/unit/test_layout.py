@@ -19,7 +19,7 @@ FOLDERS = ("platform", "algorithms", "tune_spaces", "cluster")
 
 MAY_IMPORT = {
     "platform": ("metaray.algorithms", "metaray.tune_spaces", "metaray.cluster"),
-    "tune_spaces": ("metaray.algorithms.configs",),
+    "tune_spaces": ("metaray.algorithms.configs", "metaray.algorithms.errors"),
     "algorithms": (),
     "cluster": ("metaray.algorithms.atomic", "metaray.algorithms.errors"),
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
-from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.registry import build_algorithm

@@ -14,7 +14,7 @@ from metaray.algorithms.batching import batched_predictions, batched_task_gradie
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import BatchTrained
+from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.common.malloc_tuning import keep_freed_memory
 from metaray.platform.config.schema import ComputeConfig, RunConfig

@@ -13,24 +13,20 @@ from metaray.algorithms.batching import batched_task_gradients
 from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import (
-    ANILConfig,
-    BaselineConfig,
-    BaselinePPConfig,
-    FOMAMLConfig,
-    MAMLConfig,
-    MAMLPlusPlusConfig,
-    MANNConfig,
-    MatchingConfig,
-    MetaSGDConfig,
-    MethodSection,
-    ProtoMAMLConfig,
-    ProtoNetConfig,
-    RelationConfig,
-    ReptileConfig,
-    SiameseConfig,
-    SNAILConfig,
-)
+from metaray.algorithms.methods.anil_config import ANILConfig
+from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
+from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
+from metaray.algorithms.methods.mann_config import MANNConfig
+from metaray.algorithms.methods.matching_config import MatchingConfig
+from metaray.algorithms.methods.metasgd_config import MetaSGDConfig
+from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.methods.protomaml_config import ProtoMAMLConfig
+from metaray.algorithms.methods.protonet_config import ProtoNetConfig
+from metaray.algorithms.methods.relation_config import RelationConfig
+from metaray.algorithms.methods.reptile_config import ReptileConfig
+from metaray.algorithms.methods.siamese_config import SiameseConfig
+from metaray.algorithms.methods.snail_config import SNAILConfig
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.registry import build_algorithm
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from metaray.algorithms.methods.baseline import Baseline, BaselinePP
-from metaray.algorithms.methods.configs import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.models.cosine_head import init_cosine_head
 
 CONFIGS = [BaselineConfig(eval_inner_steps=25), BaselinePPConfig(eval_inner_steps=25)]

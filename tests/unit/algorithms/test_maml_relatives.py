@@ -12,16 +12,14 @@ from torch import Tensor
 from torch.func import grad
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.methods.configs import (
-    MAMLConfig,
-    MAMLPlusPlusConfig,
-    MetaSGDConfig,
-    ProtoMAMLConfig,
-    SecondOrder,
-)
 from metaray.algorithms.methods.gradient_based import FastWeights
+from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.mamlpp import MAMLPlusPlus, step_weights
+from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
+from metaray.algorithms.methods.metasgd_config import MetaSGDConfig
+from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.methods.protomaml import ProtoMAML
+from metaray.algorithms.methods.protomaml_config import ProtoMAMLConfig
 
 PLAIN = {
     "learned_rates": False,

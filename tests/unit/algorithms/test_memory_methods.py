@@ -10,8 +10,8 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.configs import MANNConfig
 from metaray.algorithms.methods.mann import MANN
+from metaray.algorithms.methods.mann_config import MANNConfig
 from metaray.algorithms.methods.sequence_based import SequenceBased
 from metaray.algorithms.methods.snail import SNAIL
 from metaray.algorithms.models.causal import (

@@ -11,16 +11,14 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State, curve_steps
 from metaray.algorithms.inner_loop import InnerStep, meta_gradient
 from metaray.algorithms.methods.anil import ANIL
-from metaray.algorithms.methods.configs import (
-    ANILConfig,
-    MAMLConfig,
-    ReptileConfig,
-    SecondOrder,
-)
+from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.gradient_based import FastWeights
 from metaray.algorithms.methods.maml import MAML
+from metaray.algorithms.methods.maml_config import MAMLConfig
+from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.methods.protonet import squared_distances
 from metaray.algorithms.methods.reptile import Reptile
+from metaray.algorithms.methods.reptile_config import ReptileConfig
 from metaray.algorithms.models.head import HEAD
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.configs import ModelConfig
-from metaray.algorithms.methods.configs import MatchingConfig, SiameseConfig
 from metaray.algorithms.methods.matching import (
     READ_STEPS,
     MatchingNetwork,
@@ -22,8 +21,10 @@ from metaray.algorithms.methods.matching import (
     read_queries,
     read_support,
 )
+from metaray.algorithms.methods.matching_config import MatchingConfig
 from metaray.algorithms.methods.relation import RelationNetwork
 from metaray.algorithms.methods.siamese import contrastive_loss, distances, triplet_loss
+from metaray.algorithms.methods.siamese_config import SiameseConfig
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.lstm import init_lstm, lstm_cell
 from metaray.algorithms.registry import build_algorithm

@@ -15,7 +15,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.configs import ModelConfig, NormKind
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.configs import MAMLConfig
+from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.head import apply_head

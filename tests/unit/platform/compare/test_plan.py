@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.registry import METHODS
 from metaray.platform.compare.compare import parse_numbers
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
@@ -45,7 +45,7 @@ def test_all_methods_are_asked_the_same(small: list[str]) -> None:
 
 def test_all_is_what_can_learn_the_data() -> None:
     plan = make_plan([], "all", ["data.name=sinusoid"], budget=STEPS)
-    able = [name for name, cls in config_classes().items() if cls.learns_regression]
+    able = [name for name, cls in METHODS.items() if cls.learns_regression]
     assert sorted(entry.name for entry in plan.entries) == sorted(able)
     assert plan.curves.ways == ()
     with pytest.raises(InputError, match="protonet: protonet classifies"):

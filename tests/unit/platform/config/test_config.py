@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import DATASETS
 from metaray.platform.config.loading import (
     changed_keys,
@@ -119,7 +119,7 @@ def test_override_changes_one_thing() -> None:
 def test_every_setting_has_a_meaning() -> None:
     sections = [f.annotation for f in RunConfig.model_fields.values()]
     models = [m for m in sections if isinstance(m, type) and issubclass(m, BaseModel)]
-    models += config_classes().values()
+    models += METHODS.values()
     without = [
         f"{model.__name__}.{key}"
         for model in models

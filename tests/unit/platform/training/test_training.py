@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.registry import METHODS, config_classes
+from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.cli.main import app
 from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
@@ -128,7 +128,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
 ) -> None:
     """Adam's state, Reptile's moments, running statistics, schedule, best step, and the log."""
     more = [f"method.name={method}", "train.schedule=linear"]
-    if not config_classes()[method].fixed_head:
+    if not METHODS[method].fixed_head:
         more.append("task.train_ways=8")
     config = config_of(tiny, *more)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
@@ -177,7 +177,7 @@ def test_the_best_step_is_chosen_on_validation_classes_alone(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) -> None:
-    more = [] if config_classes()[method].fixed_head else ["task.train_ways=8"]
+    more = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
     config = config_of(tiny, f"method.name={method}", *more)
     pool = LocalPool(config)
     pool.train_step(train_requests(0, config.train))
