@@ -150,8 +150,8 @@ class Run(Scored):
             "data": data,
             "workers": workers_section(workers),
         }  # fmt: skip
-        with running(progress, address) as (where, monitor):
-            summary = runs.evaluate(self.place, overrides(settings, given), where, monitor)
+        with running(progress, address) as (where, callbacks):
+            summary = runs.evaluate(self.place, overrides(settings, given), where, callbacks)
         self._forget_download()
         return Evaluation(summary, self.episodes)
 
@@ -183,8 +183,8 @@ class Run(Scored):
             Stopped: the run was interrupted; there is a checkpoint.
         """
         given = {"train": {"outer_steps": outer_steps}, "workers": workers_section(workers)}
-        with running(progress, address) as (where, monitor):
-            runs.resume(self.place, overrides(settings, given), where, monitor)
+        with running(progress, address) as (where, callbacks):
+            runs.resume(self.place, overrides(settings, given), where, callbacks)
         self._forget_download()
         return self
 

@@ -125,8 +125,8 @@ class Trainer:
         }
         config = resolve(merged(self._tree, nested(None, {"train": given | train})))
         place = str(out or fresh_place(f"{config.method.name}-{config.data.name}"))
-        with running(self._progress, self._address) as (address, monitor):
-            runs.new(config, place, address, monitor)
+        with running(self._progress, self._address) as (address, callbacks):
+            runs.new(config, place, address, callbacks)
         return Run(place)
 
     def __repr__(self) -> str:

@@ -81,6 +81,6 @@ def transfer(
     }
     config = resolve_transfer(nested(settings, given))
     place = str(out or fresh_place(f"{config.job.name}-{config.data.name}"))
-    with running(progress, address, config.job.name) as (where, monitor):
-        runs.new(config, place, where, monitor)
+    with running(progress, address, config.job.name) as (where, callbacks):
+        runs.new(config, place, where, callbacks)
     return Run(place)

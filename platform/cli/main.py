@@ -60,18 +60,19 @@ def train(
         settings = load_config(config, overrides or [])
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.experiment import meta as session
 
-    monitor = TerminalMonitor(console)
+    callbacks = CallbackList([Terminal(console)])
     if resume is not None:
         place = resume
-        with existing_run(place, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides or [], address, monitor)
+        with existing_run(place, callbacks.notify) as kept:
+            summary = session.resume(kept.folder, overrides or [], address, callbacks)
     else:
         place = out or fresh_place(f"{settings.method.label}-{label_of(settings.data.name)}")
-        with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, address, monitor)
+        with new_run(place, callbacks.notify) as kept:
+            summary = session.train(settings, kept.folder, address, callbacks)
     print_result(summary, place)
 
 
@@ -94,14 +95,15 @@ def evaluate(
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.experiment import meta as session
     from metaray.platform.run.storage.working_copy import existing_run
 
-    monitor = TerminalMonitor(console)
-    with existing_run(run_dir, monitor.message) as kept:
-        summary = session.evaluate_run(kept.folder, overrides or [], address, monitor)
+    callbacks = CallbackList([Terminal(console)])
+    with existing_run(run_dir, callbacks.notify) as kept:
+        summary = session.evaluate_run(kept.folder, overrides or [], address, callbacks)
     print_result(summary, run_dir)
 
 

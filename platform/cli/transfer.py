@@ -94,20 +94,21 @@ def _run(
             raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
-    from metaray.platform.callbacks.monitor import TerminalMonitor
+    from metaray.platform.callbacks.callback_list import CallbackList
+    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console
     from metaray.platform.experiment import transfer as session
     from metaray.platform.report.transfer_words import result_lines
 
-    monitor = TerminalMonitor(console, job)
+    callbacks = CallbackList([Terminal(console, job)])
     if resume is not None:
         place = resume
-        with existing_run(place, monitor.message) as kept:
-            summary = session.resume(kept.folder, overrides, address, monitor)
+        with existing_run(place, callbacks.notify) as kept:
+            summary = session.resume(kept.folder, overrides, address, callbacks)
     else:
         place = out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
-        with new_run(place, monitor.message) as kept:
-            summary = session.train(settings, kept.folder, address, monitor)
+        with new_run(place, callbacks.notify) as kept:
+            summary = session.train(settings, kept.folder, address, callbacks)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")

@@ -9,8 +9,8 @@ from rich.console import Console
 import metaray
 from metaray.algorithms.errors import InputError
 from metaray.cluster.connect import connected
+from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.common.errors import Stopped
-from metaray.platform.common.shutdown import GracefulShutdown
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.placement import check_fits
@@ -78,8 +78,9 @@ def _run(
 
     for folder in left:
         folder.failure.unlink(missing_ok=True)
-    with GracefulShutdown() as stop, RunsProgress(console, directory.runs(plan)) as progress:
-        finished = run_all(plan, left, parallel, progress, lambda: stop.received is not None)
+    stop = StopToken()
+    with stop.on_signals(), RunsProgress(console, directory.runs(plan)) as progress:
+        finished = run_all(plan, left, parallel, progress, stop)
     if not finished:
         raise Stopped(
             f"stopped; runs that had begun have a checkpoint: continue with "

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.callbacks.observer import Observer
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.malloc_tuning import keep_freed_memory
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
@@ -55,21 +54,22 @@ def compute(
     blueprint: TransferBlueprint,
     run: RunDirectory,
     store: CheckpointStore,
-    observer: Observer,
+    callbacks: CallbackList,
 ) -> bool:
     """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
 
     Raises:
         TrainingError: the job cannot go on.
     """
-    workers, latest = plan.config.workers, store.latest()
-    assert latest is not None  # the first one is written before
-    with observer.training(blueprint.steps, latest.step, None) as watch:
-        if workers.count:
+    with callbacks.training():
+        if plan.config.workers.count:
             from metaray.platform.distributed.ray_train import train_on_ray
 
-            return train_on_ray(plan, run, watch, observer)
-        with trainer_here(plan, blueprint, run, store, watch) as trainer, observer.among():
+            return train_on_ray(plan, run, callbacks)
+        with (
+            trainer_here(plan, blueprint, run, store, callbacks) as trainer,
+            callbacks.attach(),
+        ):
             return trainer.run()
 
 
@@ -79,12 +79,12 @@ def trainer_here(
     blueprint: TransferBlueprint,
     run: RunDirectory,
     store: CheckpointStore,
-    watch: TrainingWatch,
+    callbacks: CallbackList,
 ) -> Iterator[Trainer]:
     """A trainer in this process, at the newest checkpoint of ``store``."""
     workers = plan.config.workers
     prepare_process(workers)
-    keeper = LocalRunWriter(run, store, watch.on_row, watch.stop_requested)
+    keeper = LocalRunWriter(run, store, callbacks.on_step, callbacks.stop.requested)
     try:
         yield Trainer(blueprint, SingleProcess(), choose_device(workers), keeper)
     finally:

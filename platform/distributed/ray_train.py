@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.callbacks.observer import Observer
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import WorkersLostError
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
@@ -47,7 +46,7 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
         yield
 
 
-def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: Observer) -> bool:
+def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool:
     """Train and test on the workers of ``plan``; whether the job was asked to stop.
 
     ``TorchTrainer.fit`` is a task of Ray: in this process it would take Ctrl-C for itself, and in
@@ -67,16 +66,16 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
     workers: list[WorkerState] = []
     with (
         tempfile.TemporaryDirectory(prefix="metaray-", ignore_cleanup_errors=True) as storage,
-        observer.among(lambda: [*workers]),
+        callbacks.attach(lambda: [*workers]),
     ):
         fit = task.remote(plan, keeper, Path(storage))
         try:
-            while (news := _news(keeper, watch)).stopped is None:
+            while (news := _news(keeper, callbacks)).stopped is None:
                 workers[:] = news.workers
-                if watch.stop_requested() and not asked_to_stop:
+                if callbacks.stop.requested() and not asked_to_stop:
                     asked_to_stop = True
                     ray.get(keeper.stop.remote())
-                if ray.wait([fit], timeout=_POLL_S)[0] and _news(keeper, watch).stopped is None:
+                if ray.wait([fit], timeout=_POLL_S)[0] and _news(keeper, callbacks).stopped is None:
                     _raise_why(fit)
         finally:
             ray.cancel(fit, force=True)
@@ -179,15 +178,15 @@ def _needs(workers: ComputeConfig) -> dict[str, float]:
     return {kind: need for kind, need in needs.items() if need}
 
 
-def _news(keeper: Any, watch: TrainingWatch) -> RunUpdate:
+def _news(keeper: Any, callbacks: CallbackList) -> RunUpdate:
     """What is new, which is shown; raise what the job failed of."""
     import ray
 
     news: RunUpdate = ray.get(keeper.news.remote())
     for row in news.rows:
-        watch.on_row(row)
+        callbacks.on_step(row)
     for message in news.messages:
-        watch.notify(message)
+        callbacks.notify(message)
     if news.failure is not None:
         raise news.failure
     return news

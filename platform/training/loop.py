@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from time import perf_counter, sleep
 from typing import Any
 
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError
 from metaray.platform.config.schema import TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
@@ -20,20 +21,6 @@ from metaray.platform.training.meta.pool import Pool, StepResult
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopHooks:
-    """What the surroundings of the loop do for it."""
-
-    on_row: Callable[[Row], None]
-    """shows a finished step"""
-    notify: Callable[[str], None]
-    """shows a message"""
-    stop_requested: Callable[[], bool]
-    """asked between steps"""
-    wanted_workers: Callable[[], int | None]
-    """asked between steps: a new number of workers, or None"""
-
-
 class TrainingLoop:
     """Runs a pool from its checkpoint to the last outer step."""
 
@@ -43,14 +30,17 @@ class TrainingLoop:
         blueprint: Blueprint,
         store: CheckpointStore,
         log: MetricsLog,
-        hooks: LoopHooks,
+        callbacks: CallbackList,
+        wanted_workers: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """``wanted_workers`` is asked between steps: a new number of workers, or None."""
         self._pool = pool
         self._blueprint = blueprint
         self._train = blueprint.config.train
         self._store = store
         self._log = log
-        self._hooks = hooks
+        self._callbacks = callbacks
+        self._wanted_workers = wanted_workers
         self._step = 0
         self._best_step: int | None = None
         self._best_score: float | None = None
@@ -65,15 +55,15 @@ class TrainingLoop:
         Returns the checkpoint of the end.
         """
         self._rewind()
-        while not self._finished() and not self._hooks.stop_requested():
-            count = self._hooks.wanted_workers()
+        while not self._finished() and not self._callbacks.stop.requested():
+            count = self._wanted_workers()
             if count is not None:
                 self._pool.resize(count)
             try:
                 self._one_step()
             except LearnerLostError as error:
                 self._replace_learner(error)
-        if not self._hooks.stop_requested():
+        if not self._callbacks.stop.requested():
             self._validate_at_last()
         return self._save()
 
@@ -90,7 +80,7 @@ class TrainingLoop:
         if due(self._step, self._train.validate_every, self._train.outer_steps):
             row |= self._validate()
         self._log.append(row)
-        self._hooks.on_row(row)
+        self._callbacks.on_step(row)
         if due(self._step, self._train.checkpoint_every, self._train.outer_steps):
             self._save()
 
@@ -179,7 +169,7 @@ class TrainingLoop:
                 sleep(attempt)
             else:
                 break
-        self._hooks.notify(f"the learner was lost and continues from step {self._step}")
+        self._callbacks.notify(f"the learner was lost and continues from step {self._step}")
 
     def _wall_s(self) -> float:
         return self._wall_before + perf_counter() - self._started

@@ -16,6 +16,13 @@ from metaray.platform.config.loading import load_config, resolve, validate
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
+from metaray.platform.sweep.events import (
+    TrialEnded,
+    TrialExploited,
+    TrialPaused,
+    TrialStarted,
+    TrialValidated,
+)
 from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.population import Exploit
@@ -144,11 +151,13 @@ def watched(console: Console, clock: Callable[[], float]) -> SweepProgress:
         time_budget_s=100.0,
         clock=clock,
     )
-    progress.started(0, {"method.inner_lr": 0.1234567})
-    progress.validated(0, {"step": 2, "val_accuracy": 0.5})
-    progress.ended(0, "complete", {"step": 4, "val_accuracy": 0.75}, None)
-    progress.started(1, {"method.inner_lr": 1.0})
-    progress.ended(1, "failed", {}, "too large")
+    progress.on_event(TrialStarted(number=0, values={"method.inner_lr": 0.1234567}))
+    progress.on_event(TrialValidated(number=0, metrics={"step": 2, "val_accuracy": 0.5}))
+    progress.on_event(
+        TrialEnded(number=0, state="complete", metrics={"step": 4, "val_accuracy": 0.75})
+    )
+    progress.on_event(TrialStarted(number=1, values={"method.inner_lr": 1.0}))
+    progress.on_event(TrialEnded(number=1, state="failed", metrics={}, reason="too large"))
     return progress
 
 
@@ -181,21 +190,24 @@ def test_a_population_waits_takes_over_and_has_time_left_before_any_trial_ends()
         clock=lambda: next(now),
     )
     for number in range(2):
-        progress.started(number, {"train.meta_lr": 0.01})
-        progress.validated(number, {"step": 2, "val_accuracy": 0.5 + 0.1 * number})
-        progress.waits(number)
+        progress.on_event(TrialStarted(number=number, values={"train.meta_lr": 0.01}))
+        progress.on_event(
+            TrialValidated(number=number, metrics={"step": 2, "val_accuracy": 0.5 + 0.1 * number})
+        )
+        progress.on_event(TrialPaused(number=number))
     rates = {"train.meta_lr": 0.012}
-    progress.on_exploit(
-        Exploit(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
-    )
-    progress.started(0, rates)
-    progress.validated(0, {"step": 2, "val_accuracy": 0.6})  # told again
+    exploit = Exploit(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
+    progress.on_event(TrialExploited(number=0, exploit=exploit))
+    progress.on_event(TrialStarted(number=0, values=rates))
+    progress.on_event(
+        TrialValidated(number=0, metrics={"step": 2, "val_accuracy": 0.6})
+    )  # told again
     assert out.getvalue().splitlines() == [
         "trial 0 began: train.meta_lr=0.01",
         "trial 0: step 2, val_accuracy 50.0%",
         "trial 1 began: train.meta_lr=0.01",
         "trial 1: step 2, val_accuracy 60.0%",
-        "trial 0 (50.0%) takes over from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
+        "trial 0 (50.0%) continues from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
     ]
     shown = Console(file=out, width=120, no_color=True)
     shown.print(progress._table())

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import build_source
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.cli.main import app
 from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.loop import LoopHooks, TrainingLoop, due, train_requests
+from metaray.platform.training.loop import TrainingLoop, due, train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.learner import MetaLearner
@@ -46,14 +47,10 @@ def run_loop(
 ) -> Checkpoint:
     blueprint = Blueprint(config, build_source(config.data))
     with MetricsLog(folder / "metrics.jsonl") as log:
-        hooks = LoopHooks(
-            on_row=lambda row: None,
-            notify=lambda text: None,
-            stop_requested=stop,
-            wanted_workers=lambda: None,
-        )
+        callbacks = CallbackList()
+        callbacks.stop.add_condition(stop)
         store = CheckpointStore(folder, "same", 2)
-        return TrainingLoop(pool or LocalPool(config), blueprint, store, log, hooks).run()
+        return TrainingLoop(pool or LocalPool(config), blueprint, store, log, callbacks).run()
 
 
 def test_shards_cover_each_task_once(tiny: list[str]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks import publisher as teller
+from metaray.platform.callbacks import members
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.identity import Identity
-from metaray.platform.callbacks.monitor import TerminalMonitor
-from metaray.platform.callbacks.observer import observed
+from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.common.errors import NonFiniteError, Stopped
 from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import meta as session
@@ -21,13 +21,9 @@ from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.status import Status
 
 
-def quiet() -> TerminalMonitor:
-    return TerminalMonitor(Console(quiet=True))
-
-
 def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "night"
-    session.train(load_config(None, tiny), folder, "local", quiet())
+    session.train(load_config(None, tiny), folder, "local")
     status = Status.read(folder)
     assert status is not None
     assert (status.kind, status.run, status.state) == ("train", "night", "done")
@@ -41,12 +37,12 @@ def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path
 
 def test_event_files_of_a_resumed_run_have_each_step_once(tiny: list[str], tmp_path: Path) -> None:
     config = load_config(None, [*tiny, "train.outer_steps=4"])
-    with observed(tmp_path, config, quiet()) as observer, observer.training(4, 0, None) as watch:
+    with monitored(tmp_path, config, CallbackList(), total_steps=4) as callbacks:
         for step in (1, 2, 3):
-            watch.on_row({"step": step, "loss": float(step)})
-    with observed(tmp_path, config, quiet()) as observer, observer.training(4, 2, None) as watch:
+            callbacks.on_step({"step": step, "loss": float(step)})
+    with monitored(tmp_path, config, CallbackList(), total_steps=4, start_step=2) as callbacks:
         for step in (3, 4):
-            watch.on_row({"step": step, "loss": 10.0 * step})
+            callbacks.on_step({"step": step, "loss": 10.0 * step})
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [e.value for e in events.Scalars("train/loss")] == [1.0, 2.0, 30.0, 40.0]
 
@@ -63,8 +59,8 @@ def test_the_status_says_how_a_run_ended(
     error: BaseException, state: str, tiny: list[str], tmp_path: Path
 ) -> None:
     def run() -> None:
-        with observed(tmp_path, load_config(None, tiny), quiet()) as observer:
-            observer.message("a worker joined")
+        with following(tmp_path, tiny) as callbacks:
+            callbacks.notify("a worker joined")
             raise error
 
     with pytest.raises(type(error)):
@@ -79,29 +75,31 @@ def test_the_status_says_how_a_run_ended(
     ]
 
 
-def test_a_sink_that_fails_ends_no_run_and_is_told_once(tiny: list[str], tmp_path: Path) -> None:
+def following(folder: Path, tiny: list[str]) -> AbstractContextManager[CallbackList]:
+    return monitored(folder, load_config(None, tiny), CallbackList(), total_steps=6)
+
+
+def test_a_callback_that_fails_ends_no_run_and_is_reported_once(
+    tiny: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "tensorboard").write_text("in the way")
-    with (
-        observed(tmp_path, load_config(None, tiny), quiet()) as observer,
-        observer.training(6, 0, None) as watch,
-    ):
-        watch.on_row({"step": 1, "loss": 0.5})
+    with following(tmp_path, tiny) as callbacks, callbacks.training():
+        callbacks.on_step({"step": 1, "loss": 0.5})
     status = Status.read(tmp_path)
     assert status is not None
     assert status.state == "done"
     assert [event.text.partition(":")[0] for event in status.events] == [
-        "monitoring goes on without TensorBoard"
+        "the run continues without TensorBoard"
     ]
 
 
 def test_a_long_step_is_told_of_too(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teller, "BEAT_S", 0.01)
-    with observed(tmp_path, load_config(None, tiny), quiet()) as observer:
+    monkeypatch.setattr(members, "HEARTBEAT_S", 0.01)
+    with following(tmp_path, tiny):
         first = _wait_for_status(tmp_path, 0.0)
         assert _wait_for_status(tmp_path, first) > first
-        observer.update(state="testing")
 
 
 def _wait_for_status(folder: Path, later_than: float) -> float:
@@ -119,7 +117,7 @@ def test_a_tracker_that_is_not_installed_is_refused(
     config = load_config(None, [*tiny, 'monitoring.trackers=["mlflow"]'])
     with (
         pytest.raises(InputError, match=r"pip install 'metaray\[mlflow\]'"),
-        observed(tmp_path, config, quiet()),
+        monitored(tmp_path, config, CallbackList(), total_steps=6),
     ):
         raise AssertionError("began")
 
