@@ -54,25 +54,22 @@ def train(
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.config.loading import load_config
     from metaray.platform.run.directory import fresh_place
-    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if resume is None:
         settings = load_config(config, overrides or [])
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
-    from metaray.platform.experiment import meta as session
 
     callbacks = CallbackList([Terminal(console)])
     if resume is not None:
         place = resume
-        with existing_run(place, callbacks.notify) as kept:
-            summary = session.resume(kept.folder, overrides or [], address, callbacks)
+        summary = runs.resume(place, overrides or [], address, callbacks)
     else:
         place = out or fresh_place(f"{settings.method.label}-{label_of(settings.data.name)}")
-        with new_run(place, callbacks.notify) as kept:
-            summary = session.train(settings, kept.folder, address, callbacks)
+        summary = runs.new(settings, place, address, callbacks)
     print_result(summary, place)
 
 
@@ -95,15 +92,12 @@ def evaluate(
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
-    from metaray.platform.experiment import meta as session
-    from metaray.platform.run.storage.working_copy import existing_run
 
-    callbacks = CallbackList([Terminal(console)])
-    with existing_run(run_dir, callbacks.notify) as kept:
-        summary = session.evaluate_run(kept.folder, overrides or [], address, callbacks)
+    summary = runs.evaluate(run_dir, overrides or [], address, CallbackList([Terminal(console)]))
     print_result(summary, run_dir)
 
 

@@ -86,7 +86,6 @@ def _run(
 ) -> None:
     from metaray.platform.config.transfer_loading import load_transfer_config
     from metaray.platform.run.directory import fresh_place
-    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if resume is None:
         settings = load_transfer_config(config, [f"job.name={job}", *overrides])
@@ -94,21 +93,19 @@ def _run(
             raise InputError(f"job.name = {settings.job.name!r} is not {job}: leave it out")
     elif config is not None or out is not None:
         raise InputError("--resume continues a run where it is: leave out CONFIG and --out")
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console
-    from metaray.platform.experiment import transfer as session
     from metaray.platform.report.transfer_words import result_lines
 
     callbacks = CallbackList([Terminal(console, job)])
     if resume is not None:
         place = resume
-        with existing_run(place, callbacks.notify) as kept:
-            summary = session.resume(kept.folder, overrides, address, callbacks)
+        summary = runs.resume(place, overrides, address, callbacks)
     else:
         place = out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
-        with new_run(place, callbacks.notify) as kept:
-            summary = session.train(settings, kept.folder, address, callbacks)
+        summary = runs.new(settings, place, address, callbacks)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")
