@@ -104,22 +104,13 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
 }
+_OF_CHARACTERS = {"glyphs", "omniglot", "sinusoid"}
 
 
-class DataConfig(Section):
+class DataConfig(NamedSection):
     """Where the classes come from, and how they are split."""
 
-    name: Literal[
-        "glyphs",
-        "omniglot",
-        "sinusoid",
-        "miniimagenet",
-        "cifar_fs",
-        "fc100",
-        "cub",
-        "folder",
-        "arrays",
-    ] = "glyphs"
+    name: str = "glyphs"
     """data set"""
     root: str | None = None
     """where the raw data is: a folder, or for some sets a file (`metaray data list` tells)"""
@@ -154,7 +145,11 @@ class DataConfig(Section):
     def _as_published(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return _BY_DATA_SET.get(str(values.get("name")), {}) | values
+        name = str(values.get("name", "glyphs"))
+        if name not in _OF_CHARACTERS | _BY_DATA_SET.keys():  # a plug-in's
+            free = cls.model_fields["split"].default == "alphabet"
+            return ({"split": "random"} if free else {}) | values
+        return _BY_DATA_SET.get(name, {}) | values
 
     @field_validator("root", "cache", "split_lists")
     @classmethod
@@ -174,12 +169,13 @@ class DataConfig(Section):
         return ratio
 
 
-class ModelConfig(Section):
+class ModelConfig(NamedSection):
     """The network that is meta-trained."""
 
-    name: Literal[
-        "conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision", "mlp"
-    ] = "conv4_strided"
+    uses: ClassVar[tuple[str, ...]] = ()
+    """of a network of a plug-in: those of the settings below that it reads"""
+
+    name: str = "conv4_strided"
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
     conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
     wrn28_10: residual networks; torchvision: the network `arch`"""
@@ -206,6 +202,8 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:
+        if type(self) is not ModelConfig or is_outside(self.name):
+            return self._in_effect_outside()
         if self.name != "torchvision":
             for key in ("arch", "weights"):
                 if getattr(self, key) != type(self).model_fields[key].default:
@@ -220,4 +218,11 @@ class ModelConfig(Section):
             )
         if self.norm != "batch" and self.name == "mlp":
             raise InputError("an mlp has no norm: leave out model.norm")
+        return self
+
+    def _in_effect_outside(self) -> Self:
+        used = {"name", "norm", *self.uses}  # norm is what stands in place of any batch norm
+        for key in ModelConfig.model_fields:
+            if key not in used and getattr(self, key) != type(self).model_fields[key].default:
+                raise InputError(f"model.{key} has no effect on {self.label}: leave it out")
         return self

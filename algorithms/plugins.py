@@ -59,7 +59,7 @@ def located(name: str, folder: Path | None = None) -> str:
         return name  # a module of a package, which is imported as such
     relative = Path(module if module.endswith(".py") else f"{module}.py").expanduser()
     # a file that has moved, as with the folder of a job, may lie in one of the folders now
-    candidates = [relative] if not relative.is_absolute() else [relative, Path(relative.name)]
+    candidates = dict.fromkeys([relative, Path(relative.name)])
     for place in _folders(folder):
         for candidate in candidates:
             if (place / candidate).is_file():

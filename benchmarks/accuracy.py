@@ -32,7 +32,8 @@ from common import METARAY, RESULTS, omniglot_settings, options, report
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.loading import load_config
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.training.loop import train_requests
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.pool import LocalPool
 
 TASKS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1)}
@@ -101,7 +102,7 @@ def settings(method: str, task: str, split: str, episodes: int) -> list[str]:
 def steps_in(core_minutes: float, sets: list[str]) -> int:
     """Outer steps that one core makes in that time, from a few that are timed."""
     config = load_config(None, [*sets, "train.outer_steps=100000"])
-    pool = LocalPool(config)
+    pool = LocalPool(Blueprint.open(config))
     pool.train_step(train_requests(0, config.train))
     started, steps = process_time(), 0
     while process_time() - started < _TIMED_S:

@@ -17,7 +17,7 @@ from common import SHARED_DATA
 from rich.console import Console
 from scipy.stats import t
 
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 
 _AT_ONCE = 2
 _CORE_SECONDS = "core_seconds"  # of all of the job, tests too
@@ -101,7 +101,7 @@ def _compute(cell: Cell) -> Cell:
 
     shutil.rmtree(cell.folder, ignore_errors=True)  # of a benchmark that was interrupted
     config = load_transfer_config(None, cell.sets)
-    quiet, before = TerminalMonitor(Console(quiet=True)), process_time()
+    quiet, before = [Terminal(Console(quiet=True))], process_time()
     if cell.tested:
         session.train(config, cell.folder, "local", quiet)
     else:

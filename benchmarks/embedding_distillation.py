@@ -22,7 +22,7 @@ from common import Row, omniglot_settings, report
 from rich.console import Console
 
 from metaray.algorithms.tasks.catalog import build_source
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
 from metaray.platform.experiment.meta import train
 from metaray.platform.experiment.transfer_results import read_summary
@@ -51,7 +51,7 @@ def meta_trained(folder: Path, steps: int, *sets: str) -> tuple[dict[str, Any], 
             "workers.count=0",
         ]
         config = load_config(None, [*common, *sets])
-        done = train(config, folder, "local", TerminalMonitor(Console(quiet=True)))
+        done = train(config, folder, "local", [Terminal(Console(quiet=True))])
         taken.write_text(str(process_time() - before))
     return done, float(taken.read_text()) / 60
 

@@ -3,16 +3,17 @@
     python benchmarks/large_cluster.py --alone     # the learner without Ray, in CPU time
     python benchmarks/large_cluster.py             # whole steps
 
-Pool, dispatch, roster and learner are metaray's own. A simulated worker sleeps for the time that
-its shard would take and returns a gradient of real size; all simulated workers are threads of a few
-processes, so that hundreds fit into one machine. Each worker has one shard a step (the meta-batch
-grows with the workers), so with no cost but computing every step would take as long as one shard.
+Pool, scheduler, worker group and learner are metaray's own. A simulated worker sleeps for the time
+that its shard would take and returns a gradient of real size; all simulated workers are threads of
+a few processes, so that hundreds fit into one machine. Each worker has one shard a step (the
+meta-batch grows with the workers), so with no cost but computing every step would take as long as
+one shard.
 
 ``flat``: the learner adds all shards, as metaray does. ``tree``: processes add groups of shards
 first, and the learner adds their sums. Both in the order of the shards within a group.
 
 ``learner ms``: adding and stepping, as the learner measures it. ``hand over ms``: the rest of a
-step beyond the sleep: orders, results into the object store, the state. On this machine all of it
+step beyond the sleep: requests, results into the object store, the state. On this machine all of it
 shares the cores that simulate the workers, which a cluster's nodes would each do for themselves.
 """
 
@@ -34,8 +35,8 @@ from metaray.cluster.connect import connected
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.meta import open_data
-from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainRequest
 
@@ -61,7 +62,7 @@ class SimulatedWorkers:
         return self.gradient, ShardReport(
             num_tasks=order.num_tasks,
             finite=True,
-            figures={"loss": 1.0, "accuracy": 0.5},
+            metrics={"loss": 1.0, "accuracy": 0.5},
             sample_s=0.0,
             compute_s=SHARD_S,
         )
@@ -91,27 +92,27 @@ def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[
     return lambda config: hosts[next(started) % processes], hosts
 
 
-def tree_step(pool: Any, adders: list[Any], orders: Sequence[TrainRequest]) -> Any:
+def tree_step(pool: Any, adders: list[Any], requests: Sequence[TrainRequest]) -> Any:
     """``RayPool.train_step``, with the sums of groups in place of the shards."""
-    dispatch = pool._run(orders, pool._state)
-    group = ceil(sqrt(len(orders)))
+    scheduler = pool._run(requests, pool._state)
+    group = ceil(sqrt(len(requests)))
     merged, sums, reports = [], [], []
-    for number, start in enumerate(range(0, len(orders), group)):
+    for number, start in enumerate(range(0, len(requests), group)):
         part = slice(start, start + group)
-        tasks = sum(order.num_tasks for order in orders[part])
+        tasks = sum(request.num_tasks for request in requests[part])
         merged.append(
             TrainRequest(
-                step=orders[0].step,
+                step=requests[0].step,
                 shard=number,
-                first_task=orders[start].first_task,
+                first_task=requests[start].first_task,
                 num_tasks=tasks,
             )
         )
         adder = adders[number % len(adders)]
-        sums.append(adder.add.remote(*dispatch.payloads[part]))
+        sums.append(adder.add.remote(*scheduler.payloads[part]))
         reports.append(
             ShardReport(
-                num_tasks=tasks, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
+                num_tasks=tasks, finite=True, metrics={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
             )
         )
     state, update = pool._learner.update.options(num_returns=2).remote(merged, *sums, *reports)
@@ -138,16 +139,16 @@ def settings(name: str, workers: int) -> RunConfig:
 def alone(name: str, shards: int, steps: int) -> Row:
     """What an update costs the learner's own thread, whatever else the machine does."""
     config = settings(name, shards)
-    learner = MetaLearner(config)
+    learner = MetaLearner(Blueprint.open(config))
     result = ShardReport(
-        num_tasks=TASKS, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
+        num_tasks=TASKS, finite=True, metrics={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
     )
     sums = [np.full(learner.state().size, 1e-6, np.float32) for _ in range(shards)]
     seconds = []
     for step in range(steps + 1):
-        orders = train_requests(step, config.train)
+        requests = train_requests(step, config.train)
         started = process_time()
-        learner.update(orders, *sums, *[result] * shards)
+        learner.update(requests, *sums, *[result] * shards)
         seconds.append(process_time() - started)
     return {
         "numbers": len(sums[0]),
@@ -160,13 +161,13 @@ def alone(name: str, shards: int, steps: int) -> Row:
 def measure(name: str, workers: int, steps: int) -> list[Row]:
     import ray
 
-    from metaray.platform.distributed import worker_group as roster
+    from metaray.platform.distributed import worker_group
     from metaray.platform.distributed.ray_pool import RayPool
 
     config = settings(name, workers)
     blueprint = Blueprint(config, open_data(config))
     size = sum(layout.size for layout in blueprint.layouts)
-    roster.start_worker, hosts = simulate(size, workers)
+    worker_group.start_worker, hosts = simulate(size, workers)
     pool = RayPool(config, lambda text: None)
     pool.wait_for_workers(workers)
     adders = [ray.remote(Adder).options(num_cpus=0).remote() for _ in range(2)]
@@ -175,10 +176,12 @@ def measure(name: str, workers: int, steps: int) -> list[Row]:
     for way in ("flat", "tree") if workers > 4 else ("flat",):
         seconds, updates = [], []
         for turn in range(steps + 1):
-            orders = train_requests(step, config.train)
+            requests = train_requests(step, config.train)
             started = perf_counter()
             update = (
-                pool.train_step(orders).update if way == "flat" else tree_step(pool, adders, orders)
+                pool.train_step(requests).update
+                if way == "flat"
+                else tree_step(pool, adders, requests)
             )
             if turn:  # the first is slower
                 seconds.append(perf_counter() - started)

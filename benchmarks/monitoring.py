@@ -22,7 +22,6 @@ from common import report
 from rich.console import Console
 
 import metaray
-from metaray.algorithms.tasks.catalog import build_source
 from metaray.cluster.connect import connected
 from metaray.platform.callbacks.monitor import TerminalMonitor, TrainingWatch
 from metaray.platform.callbacks.observer import Observer, observed
@@ -30,10 +29,11 @@ from metaray.platform.config.loading import load_config
 from metaray.platform.experiment.meta import fingerprint
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.loop import LoopHooks, TrainingLoop
+from metaray.platform.training.loop import OuterLoop
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
 from metaray.platform.training.meta.metrics import mean_and_ci95
+from metaray.platform.training.writer import LocalRunWriter
 
 TURN_S = 5.0
 SETTINGS = [
@@ -104,24 +104,24 @@ def main() -> None:
         from metaray.platform.distributed.ray_pool import RayPool
 
         run = RunDirectory.create(Path(name) / "run")
-        blueprint = Blueprint(config, build_source(config.data))
+        blueprint = Blueprint.open(config)
         pool = RayPool(config, print)
         with (
             observed(run.path, config, TerminalMonitor(Console(quiet=True))) as observer,
             observer.among(pool.workers),
             observer.training(config.train.outer_steps, 0, None) as watch,
-            MetricsLog(run.metrics) as log,
         ):
             time.sleep(10)  # libraries are imported, and the first values exported
             turns = Turns(observer, watch)
-            hooks = LoopHooks(
+            measured = TrainingWatch(
                 on_row=turns.on_row,
                 notify=print,
                 stop_requested=lambda: turns.done(arguments.turns),
-                wanted_workers=lambda: None,
             )
             store = CheckpointStore(run.checkpoints, fingerprint(blueprint), 1)
-            TrainingLoop(pool, blueprint, store, log, hooks).run()
+            writer = LocalRunWriter(run, store, measured)
+            OuterLoop(ShardSumExecutor(pool, blueprint), writer, loop_settings(config)).run()
+            writer.close()
         pool.close()
     on, off = (np.array(turns.step_s[is_on][: arguments.turns]) for is_on in (True, False))
     differences, ci95 = mean_and_ci95(on - off)

@@ -72,8 +72,9 @@ def few_shot(encoder: Path, episodes: int) -> dict[str, Scores]:
         ]
         config = load_config(None, settings)
         source = open_data(config)
-        blueprint, pool = Blueprint(config, source), LocalPool(config)
-        started = start_from_run(config, source)
+        blueprint = Blueprint(config, source)
+        pool = LocalPool(blueprint)
+        started = start_from_run(blueprint)
         assert started is not None  # the settings name a run
         states = {"encoder": flat_state(started[0]), "untrained": blueprint.initial_flat}
         found[task] = {

@@ -26,7 +26,8 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
-from metaray.platform.training.loop import train_requests
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool, StepResult
 from metaray.platform.training.meta.worker import TaskWorker
 
@@ -93,33 +94,34 @@ def measure(method: str, setup: str, rounds: int) -> dict[str, Any]:
     outer = 2 if queries > 1 else 6
     with ExitStack() as stack:
         config = config_for(method, steps, queries, 1)
-        ray_pool: Any = stack.enter_context(open_pool(config, "local", lambda text: None))
-        local = Stepper(LocalPool(config), config)
-        worker = TaskWorker(config)
+        blueprint = Blueprint.open(config)
+        ray_pool: Any = stack.enter_context(open_pool(blueprint, "local", lambda text: None))
+        local = Stepper(LocalPool(blueprint), config)
+        worker = TaskWorker(blueprint)
         ray = Stepper(ray_pool, config)
-        figures: dict[str, list[float]] = {key: [] for key in ("loop", "local", "one", "two")}
+        metrics: dict[str, list[float]] = {key: [] for key in ("loop", "local", "one", "two")}
         waits = []
         local.rate(1)
         for _ in range(rounds):
-            figures["loop"].append(one_by_one(config, worker, 8))
-            figures["local"].append(local.rate(outer)[0])
+            metrics["loop"].append(one_by_one(config, worker, 8))
+            metrics["local"].append(local.rate(outer)[0])
             for count, key in ((1, "one"), (2, "two")):
                 ray_pool.resize(count)
                 ray_pool.wait_for_workers(count)
                 ray.rate(2)  # a worker that has just joined warms up
                 rate, results = ray.rate(outer * count)
-                figures[key].append(rate)
+                metrics[key].append(rate)
                 if count == 1:
                     waits += [1000 * result.transfer_s for result in results]
     return {
         "method": method,
         "setup": setup,
-        "one by one": median(figures["loop"]),
-        "in process": median(figures["local"]),
-        "1 worker": median(figures["one"]),
-        "2 workers": median(figures["two"]),
+        "one by one": median(metrics["loop"]),
+        "in process": median(metrics["local"]),
+        "1 worker": median(metrics["one"]),
+        "2 workers": median(metrics["two"]),
         "ratio": median(
-            two / one / 2 for one, two in zip(figures["one"], figures["two"], strict=True)
+            two / one / 2 for one, two in zip(metrics["one"], metrics["two"], strict=True)
         ),
         "Ray ms": median(waits),
     }

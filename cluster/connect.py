@@ -10,8 +10,9 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,7 +30,7 @@ _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a 
 
 
 @contextmanager
-def connected(address: str, package: ModuleType) -> Iterator[None]:
+def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> Iterator[None]:
     """A Ray connection for the time of the block.
 
     Args:
@@ -39,6 +40,7 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
             ``HOST:PORT`` or ``ray://HOST:PORT`` joins that one; ``current`` uses the one that this
             process is a part of already, and leaves it as it is, or joins the one whose job it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
+        files: modules that workers need to import too.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
@@ -47,7 +49,7 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
         yield
         return
     try:
-        _start_local() if address == "local" else _join(address, package)
+        _start_local(files) if address == "local" else _join(address, package, files)
     except ClusterError:
         raise
     except Exception as error:
@@ -63,7 +65,7 @@ def connected(address: str, package: ModuleType) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start_local() -> None:
+def _start_local(files: Sequence[Path]) -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
         raise ClusterError(
@@ -74,11 +76,20 @@ def _start_local() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update([LOOPBACK_NODE])  # so that nothing listens elsewhere
     os.environ.setdefault(*NO_TASK_HISTORY)
+    _let_import(files)
     import ray
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = False  # as the variable, had Ray been imported before
     ray.init(address="local", include_dashboard=False, **_quiet())
+
+
+def _let_import(files: Sequence[Path]) -> None:
+    """Let the processes that start from now on import ``files`` by name."""
+    path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    folders = list(dict.fromkeys(str(file.parent) for file in files))
+    if set(folders) - set(path):
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*path, *folders]))
 
 
 def _leads_a_job() -> bool:
@@ -90,7 +101,7 @@ def _leads_a_job() -> bool:
     return not ray.is_initialized()
 
 
-def _join(address: str, package: ModuleType) -> None:
+def _join(address: str, package: ModuleType, files: Sequence[Path]) -> None:
     if address in ("auto", "current"):  # Ray names the cluster of a job in $RAY_ADDRESS
         named = os.environ.get("RAY_ADDRESS") or enter_local_cluster(None)
         prepare()
@@ -102,7 +113,7 @@ def _join(address: str, package: ModuleType) -> None:
     import ray
 
     # A job brings the package with it, and Ray lets nobody name it twice
-    shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package]}
+    shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package, *map(str, files)]}
     ray.init(address=address, runtime_env=shipped, **_quiet())
 
 

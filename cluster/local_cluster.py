@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from metaray.algorithms.atomic import write_json
 from metaray.cluster.dashboard import Dashboard
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import cluster_folder, token_file
@@ -74,10 +74,7 @@ class LocalCluster:
     def write(self) -> None:
         """Note it in place of what was noted before."""
         values = asdict(self) | {"folder": str(self.folder)}
-        path = _state_file()
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_json(_state_file(), values)
 
     def end(self) -> None:
         """End all of its processes and remove Ray's files; nothing that others started."""

@@ -51,14 +51,14 @@ class ANIL(FrozenBackbone, GradientBased):
         batch_norm: BatchNormMode,
     ) -> list[Any]:
         """The body with the head after each of ``reported_steps``."""
-        features, seen = self.backbone.apply(state.params, support_x, None)
+        features, batch_stats = self.backbone.apply(state.params, support_x, None)
         trajectory = descend(
             lambda head: loss_of(self.kind, apply_head(head, features), support_y),
             {name: state.params[name] for name in HEAD},
             self._rates,
             self.config.eval_inner_steps,
         )
-        stats = None if batch_norm == "transductive" else seen
+        stats = None if batch_norm == "transductive" else batch_stats
         return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
 
     def head_outputs(self, adapted: FastWeights, features: Tensor) -> Tensor:
@@ -71,8 +71,8 @@ class ANIL(FrozenBackbone, GradientBased):
         """The exact meta-gradient: of the head through the inner loop, of the body through both."""
 
         def embed(body: Tensors) -> Tensors:
-            support, seen = self.backbone.apply(body, episode.support_x, None)
-            stats = None if self.config.train_batch_norm == "transductive" else seen
+            support, batch_stats = self.backbone.apply(body, episode.support_x, None)
+            stats = None if self.config.train_batch_norm == "transductive" else batch_stats
             query, _ = self.backbone.apply(body, episode.query_x, stats)
             return {"support": support, "query": query}
 

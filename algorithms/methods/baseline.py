@@ -104,12 +104,12 @@ class _PreTrained(FrozenBackbone):
         """The gradient on a mini-batch, which is the query set; its labels are training classes."""
 
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
-            features, seen = self.backbone.apply(params, episode.query_x, None, episode.key)
+            features, batch_stats = self.backbone.apply(params, episode.query_x, None, episode.key)
             figures = figures_of(self.kind, self.train_logits(params, features), episode.query_y)
-            return figures["loss"], (figures, seen)
+            return figures["loss"], (figures, batch_stats)
 
-        gradient, (figures, seen) = grad(loss, has_aux=True)(state.params)
-        return TaskGradient(gradient, running_statistics(state.buffers, seen), figures)
+        gradient, (figures, batch_stats) = grad(loss, has_aux=True)(state.params)
+        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), figures)
 
     def adapt(
         self,

@@ -78,11 +78,11 @@ class EmbeddingBased(Algorithm):
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
             support = support._replace(key=episode.key)
-            figures, seen = self.figures(support, episode.query_x, episode.query_y)
-            return figures["loss"], (figures, seen)
+            figures, batch_stats = self.figures(support, episode.query_x, episode.query_y)
+            return figures["loss"], (figures, batch_stats)
 
-        gradient, (figures, seen) = grad(loss, has_aux=True)(state.params)
-        return TaskGradient(gradient, running_statistics(state.buffers, seen), figures)
+        gradient, (figures, batch_stats) = grad(loss, has_aux=True)(state.params)
+        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), figures)
 
     @abstractmethod
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
@@ -93,8 +93,8 @@ class EmbeddingBased(Algorithm):
 
         The loss is the cross-entropy of the logits, unless a method says otherwise.
         """
-        logits, seen = self.logits(support, x)
-        return figures_of(self.kind, logits, y), seen
+        logits, batch_stats = self.logits(support, x)
+        return figures_of(self.kind, logits, y), batch_stats
 
     def support_of(
         self, params: Tensors, x: Tensor, y: Tensor, ways: int, stats: Tensors | None
@@ -105,9 +105,11 @@ class EmbeddingBased(Algorithm):
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
         together = torch.cat([support.x, x])
-        features, seen = self.backbone.apply(support.params, together, support.stats, support.key)
+        features, batch_stats = self.backbone.apply(
+            support.params, together, support.stats, support.key
+        )
         size = support.x.shape[0]
-        return features[:size], features[size:], seen
+        return features[:size], features[size:], batch_stats
 
 
 def one_hot(y: Tensor, ways: int, dtype: torch.dtype) -> Tensor:
@@ -120,6 +122,6 @@ def unit_length(features: Tensor) -> Tensor:
     return features * features.square().sum(-1, keepdim=True).clamp(min=_LEAST_SQUARE).rsqrt()
 
 
-def running_statistics(old: Tensors, seen: Tensors) -> Tensors:
-    """The running statistics ``old`` after a batch with those ``seen``."""
-    return {name: (1 - _MOMENTUM) * old[name] + _MOMENTUM * seen[name] for name in old}
+def running_statistics(old: Tensors, batch_stats: Tensors) -> Tensors:
+    """The running statistics ``old`` after a batch with the statistics ``batch_stats``."""
+    return {name: (1 - _MOMENTUM) * old[name] + _MOMENTUM * batch_stats[name] for name in old}

@@ -68,12 +68,12 @@ class MatchingNetwork(EmbeddingBased):
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Log-probability of each class, ``[B, ways]``."""
-        embedded, queries, seen = self.embed(support, x)
+        embedded, queries, batch_stats = self.embed(support, x)
         if self.config.full_context:
             embedded = read_support(support.params, embedded)
             queries = read_queries(support.params, queries, embedded)
         attention = log_attention(queries, embedded, self.config.temperature)
-        return log_mixture(attention, support.one_hot), seen
+        return log_mixture(attention, support.one_hot), batch_stats
 
 
 def log_attention(queries: Tensor, support: Tensor, temperature: float) -> Tensor:

@@ -27,8 +27,8 @@ class ProtoNet(EmbeddingBased):
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Minus the squared distance of each query to each prototype, ``[B, ways]``."""
-        embedded, queries, seen = self.embed(support, x)
-        return -squared_distances(queries, class_means(embedded, support.one_hot)), seen
+        embedded, queries, batch_stats = self.embed(support, x)
+        return -squared_distances(queries, class_means(embedded, support.one_hot)), batch_stats
 
 
 def class_means(features: Tensor, one_hot: Tensor) -> Tensor:

@@ -67,21 +67,21 @@ class RelationNetwork(EmbeddingBased):
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Scores before the sigmoid, ``[B, ways]``."""
-        embedded, queries, seen = self.embed(support, x)
+        embedded, queries, batch_stats = self.embed(support, x)
         classes = support.one_hot.T @ embedded
-        scores, seen_by_module = self._compare(
+        scores, module_stats = self._compare(
             support.params,
             classes.reshape(-1, *self.backbone.map_shape),
             queries.reshape(-1, *self.backbone.map_shape),
             support.stats,
         )
-        return scores, seen | seen_by_module
+        return scores, batch_stats | module_stats
 
     def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The mean squared error of the relation scores."""
-        logits, seen = self.logits(support, x)
+        logits, batch_stats = self.logits(support, x)
         error = logits.sigmoid() - one_hot(y, logits.shape[-1], logits.dtype)
-        return figures_of(self.kind, logits, y) | {"loss": error.square().mean()}, seen
+        return figures_of(self.kind, logits, y) | {"loss": error.square().mean()}, batch_stats
 
     def _compare(
         self, params: Tensors, classes: Tensor, queries: Tensor, stats: Tensors | None
@@ -104,6 +104,6 @@ class RelationNetwork(EmbeddingBased):
 def _norm_and_pool(
     params: Tensors, block: str, x: Tensor, stats: Tensors | None
 ) -> tuple[Tensor, Tensors]:
-    x, seen = batch_norm(params, f"{block}.norm", x, stats)
+    x, batch_stats = batch_norm(params, f"{block}.norm", x, stats)
     height, width = x.shape[-2:]
-    return F.max_pool2d(F.relu(x), (min(2, height), min(2, width))), seen
+    return F.max_pool2d(F.relu(x), (min(2, height), min(2, width))), batch_stats

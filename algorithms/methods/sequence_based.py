@@ -28,9 +28,9 @@ class SequenceBased(EmbeddingBased):
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Outputs ``[B, num_outputs]`` of each query after the support set."""
-        features, queries, seen = self.embed(support, x)
+        features, queries, batch_stats = self.embed(support, x)
         labels = support.y if self.kind == "regression" else support.one_hot
-        return self.read(support.params, features, labels, queries), seen
+        return self.read(support.params, features, labels, queries), batch_stats
 
     @abstractmethod
     def init_reader(self, generator: torch.Generator) -> Tensors:

@@ -47,22 +47,22 @@ class SiameseNetwork(EmbeddingBased):
 
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of unit length."""
-        embedded, queries, seen = super().embed(support, x)
-        return unit_length(embedded), unit_length(queries), seen
+        embedded, queries, batch_stats = super().embed(support, x)
+        return unit_length(embedded), unit_length(queries), batch_stats
 
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Minus the distance to the nearest support example of each class, ``[B, ways]``."""
-        embedded, queries, seen = self.embed(support, x)
-        return _nearest(distances(queries, embedded), support.one_hot), seen
+        embedded, queries, batch_stats = self.embed(support, x)
+        return _nearest(distances(queries, embedded), support.one_hot), batch_stats
 
     def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The loss is over pairs or triplets of support and queries alike."""
-        embedded, queries, seen = self.embed(support, x)
+        embedded, queries, batch_stats = self.embed(support, x)
         logits = _nearest(distances(queries, embedded), support.one_hot)
         examples, labels = torch.cat([embedded, queries]), torch.cat([support.y, y])
         of = contrastive_loss if self.config.loss == "contrastive" else triplet_loss
         loss = of(examples, labels, self.config.margin)
-        return figures_of(self.kind, logits, y) | {"loss": loss}, seen
+        return figures_of(self.kind, logits, y) | {"loss": loss}, batch_stats
 
 
 def contrastive_loss(examples: Tensor, labels: Tensor, margin: float) -> Tensor:

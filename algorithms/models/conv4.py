@@ -96,8 +96,8 @@ class Conv4(Backbone):
         stride = 2 if self.reduce == "stride" else 1
         for block in _BLOCKS:
             x = F.conv2d(x, params[f"{block}.conv"], stride=stride, padding=1)
-            x, seen = normalise(self.norm, params, f"{block}.norm", x, stats)
-            used |= seen
+            x, batch_stats = normalise(self.norm, params, f"{block}.norm", x, stats)
+            used |= batch_stats
             x = F.relu(x)
             if block in _POOLED[self.reduce]:
                 x = F.max_pool2d(x, 2)

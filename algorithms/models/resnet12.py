@@ -81,8 +81,8 @@ class ResNet12(Backbone):
 
         def layer(prefix: str, x: Tensor, padding: int) -> Tensor:
             x = F.conv2d(x, params[f"{prefix}.conv"], padding=padding)
-            x, seen = normalise(self.norm, params, f"{prefix}.norm", x, stats)
-            used.update(seen)
+            x, batch_stats = normalise(self.norm, params, f"{prefix}.norm", x, stats)
+            used.update(batch_stats)
             return x
 
         for block in range(len(self.widths)):

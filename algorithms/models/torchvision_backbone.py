@@ -2,9 +2,7 @@
 
 The network is torchvision's own, called as a function of its parameters. Differences:
 
-* Its batch norms are replaced by ``norm.normalise``, so that they obey given statistics, give back
-  those seen, and can be differentiated twice under ``vmap``. Other norms stay.
-* Dropout and stochastic depth are off, in training too: their masks would come from a global state.
+* Batch norm, dropout and stochastic depth are treated as ``module_backbone`` says.
 * Pictures in [0, 1] are normalised by the mean and deviation of ImageNet, which torchvision's
   weights expect; one channel is repeated to three.
 * ``googlenet`` and ``inception_v3``, which train with auxiliary heads, are not offered.
@@ -12,21 +10,17 @@ The network is torchvision's own, called as a function of its parameters. Differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from threading import Lock
-from typing import cast
 
 import torch
-import torch.nn.functional as F
 import torchvision.models
 from torch import Tensor, nn
-from torch.func import functional_call
+from typing_extensions import override
 
 from metaray.algorithms.configs import NormKind
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.norm import init_norm, normalise
+from metaray.algorithms.models.module_backbone import ModuleBackbone, replace, replaced_norms
 from metaray.algorithms.models.pretrained import fitted, read_weights
 from metaray.algorithms.parameters import Tensors
 
@@ -35,7 +29,7 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _AUXILIARY_HEADS = {"googlenet", "inception_v3"}
 
 
-class TorchvisionBackbone(Backbone):
+class TorchvisionBackbone(ModuleBackbone):
     """The network ``arch`` over ``[B, 1 or 3, H, W]``.
 
     Args:
@@ -60,78 +54,33 @@ class TorchvisionBackbone(Backbone):
             )
         self.arch = arch
         self.weights = weights
-        self.norm = norm
-        self._frame = _Frame()
-        self._lock = Lock()
-        self._module = self._build(seed=0)
-        self.feature_dim = self._probe(input_shape)
+        super().__init__(self._without_head, input_shape, norm, arch)
 
+    @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """torchvision's initialisation, or the pretrained weights.
 
         Raises:
             InputError: the weights cannot be read, or are those of another network.
         """
-        seed = int(torch.randint(2**31, (), generator=generator))
-        module = self._build(seed)
-        params = {name: p.detach().clone() for name, p in module.named_parameters()}
-        stats: Tensors = {}
-        for prefix, norm in _norms(module):
-            stats |= init_norm(prefix, norm.scale.numel(), self.norm)[1]
+        params, stats = super().init(generator)
         if self.weights is not None:
             found = self._ours(read_weights(self.arch, self.weights))
             start = fitted(params | stats, found, f"the weights {self.weights} for {self.arch}")
             params, stats = ({name: start[name] for name in part} for part in (params, stats))
         return params, stats
 
-    def apply(
-        self,
-        params: Mapping[str, Tensor],
-        x: Tensor,
-        stats: Mapping[str, Tensor] | None,
-        key: Tensor | None = None,
+    @override
+    def _call(
+        self, params: Mapping[str, Tensor], x: Tensor, stats: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensors]:
-        """``[B, 1 or 3, H, W]`` in [0, 1] to ``[B, feature_dim]``."""
         mean, deviation = (x.new_tensor(v)[:, None, None] for v in (_MEAN, _DEVIATION))
-        x = (x - mean) / deviation  # one channel becomes three
-        constants = {
-            name: b.to(x.device, x.dtype) if b.is_floating_point() else b.to(x.device)
-            for name, b in self._module.named_buffers()
-        }
-        own = {name: params[name] for name in self._names}  # a head may lie beside them
-        with self._lock:  # the module is shared, and swaps its tensors during a call
-            self._frame.stats, self._frame.used = stats, {}
-            features = functional_call(self._module, own | constants, (x,))
-            used, self._frame.used = self._frame.used, {}
-        return features, used
+        return super()._call(params, (x - mean) / deviation, stats)  # one channel becomes three
 
-    def layer_of(self, name: str) -> str:
-        """A child of the network; of one that is a sequence, its parts."""
-        first, _, rest = name.partition(".")
-        in_sequence = isinstance(getattr(self._module, first), nn.Sequential)
-        return f"{first}.{rest.partition('.')[0]}" if in_sequence else first
-
-    def _build(self, seed: int) -> nn.Module:
-        """The network, drawn from torch's global generator, whose state is put back."""
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            module: nn.Module = torchvision.models.get_model(self.arch, weights=None)
+    def _without_head(self) -> nn.Module:
+        module: nn.Module = torchvision.models.get_model(self.arch, weights=None)
         self._head = _replace_head(module)
-        replaced = 0
-        for name, part in list(module.named_modules()):
-            if isinstance(part, nn.BatchNorm2d):
-                norm = _Norm(name, part, self.norm, self._frame)
-                _set(module, name, norm)
-                replaced += 1
-            elif isinstance(part, nn.Hardsigmoid):
-                _set(module, name, _Hardsigmoid())
-            elif hasattr(part, "inplace"):
-                part.inplace = False
-        if not replaced and self.norm != "batch":
-            raise InputError(
-                f"{self.arch} has no batch norm to replace: leave out model.norm = {self.norm}"
-            )
-        return module.eval()
+        return module
 
     def _ours(self, theirs: Tensors) -> Tensors:
         """A state dict of torchvision's under our names, less what the backbone does not have."""
@@ -140,11 +89,13 @@ class TorchvisionBackbone(Backbone):
             names |= {"running_mean": "mean", "running_var": "var"}
         renamed = {
             f"{prefix}.{their}": f"{prefix}.{our}"
-            for prefix, _ in _norms(self._module)
+            for prefix, _ in replaced_norms(self._module)
             for their, our in names.items()
         }
         statistics = ("num_batches_tracked", "running_mean", "running_var")
-        unused = {f"{prefix}.{name}" for prefix, _ in _norms(self._module) for name in statistics}
+        unused = {
+            f"{prefix}.{name}" for prefix, _ in replaced_norms(self._module) for name in statistics
+        }
         unused |= {f"{self._head}.weight", f"{self._head}.bias"}
         unused |= {name for name, _ in self._module.named_buffers()}
         return {
@@ -152,57 +103,6 @@ class TorchvisionBackbone(Backbone):
             for name, tensor in theirs.items()
             if name in renamed or name not in unused
         }
-
-    def _probe(self, input_shape: tuple[int, ...]) -> int:
-        """The number of features, found by a call."""
-        self._names = [name for name, _ in self._module.named_parameters()]
-        params = {name: p.detach() for name, p in self._module.named_parameters()}
-        try:
-            with torch.no_grad():
-                features, _ = self.apply(params, torch.zeros(2, *input_shape), None)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"{self.arch} cannot take pictures of shape {input_shape} ({error}): change "
-                "data.image_size or model.arch"
-            ) from None
-        return int(features.shape[1])
-
-
-class _Frame:
-    """What the norms of a network read and write during one call."""
-
-    stats: Mapping[str, Tensor] | None = None
-    used: Tensors
-
-
-class _Norm(nn.Module):
-    """``normalise`` in the place of a BatchNorm2d."""
-
-    def __init__(
-        self, prefix: str, replaced: nn.BatchNorm2d, kind: NormKind, frame: _Frame
-    ) -> None:
-        super().__init__()
-        # as torchvision left them: some networks start with a scale of zero
-        self.scale = nn.Parameter(cast(Tensor, replaced.weight).detach().clone())
-        self.shift = nn.Parameter(cast(Tensor, replaced.bias).detach().clone())
-        self._prefix = prefix
-        self._epsilon = replaced.eps
-        self._kind: NormKind = kind
-        self._frame = frame
-
-    def forward(self, x: Tensor) -> Tensor:
-        params = {f"{self._prefix}.scale": self.scale, f"{self._prefix}.shift": self.shift}
-        frame = self._frame
-        out, used = normalise(self._kind, params, self._prefix, x, frame.stats, self._epsilon)
-        frame.used |= used
-        return out
-
-
-class _Hardsigmoid(nn.Module):
-    """torch's own has no second derivative in forward mode, which the recursion takes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x + 3) / 6
 
 
 def _check_name(arch: str) -> None:
@@ -223,16 +123,5 @@ def _replace_head(module: nn.Module) -> str:
         if (isinstance(part, nn.Linear) and part.out_features == _CLASSES)
         or (isinstance(part, nn.Conv2d) and part.out_channels == _CLASSES)
     ]
-    _set(module, heads[-1], nn.Identity())
+    replace(module, heads[-1], nn.Identity())
     return heads[-1]
-
-
-def _set(module: nn.Module, name: str, part: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(parent), leaf, part)
-
-
-def _norms(module: nn.Module) -> Iterator[tuple[str, _Norm]]:
-    for name, part in module.named_modules():
-        if isinstance(part, _Norm):
-            yield name, part

@@ -79,8 +79,8 @@ class WideResNet(Backbone):
         used: Tensors = {}
 
         def norm_relu(prefix: str, x: Tensor) -> Tensor:
-            x, seen = normalise(self.norm, params, prefix, x, stats)
-            used.update(seen)
+            x, batch_stats = normalise(self.norm, params, prefix, x, stats)
+            used.update(batch_stats)
             return F.relu(x)
 
         x = F.conv2d(x, params["stem.conv"], padding=1)

@@ -18,15 +18,11 @@ from typing import TYPE_CHECKING
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.cifar100 import FC100, CifarFS
+from metaray.algorithms.tasks.collection import as_dataset
 from metaray.algorithms.tasks.content import ImageClass
-from metaray.algorithms.tasks.cub import Cub
 from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
-from metaray.algorithms.tasks.folder import Folder, FolderByPart
-from metaray.algorithms.tasks.glyphs import Glyphs
-from metaray.algorithms.tasks.miniimagenet import MiniImageNet
-from metaray.algorithms.tasks.npz import Arrays, ArraysByPart
-from metaray.algorithms.tasks.omniglot import Omniglot
+from metaray.algorithms.tasks.folder import FolderByPart
+from metaray.algorithms.tasks.npz import ArraysByPart
 from metaray.algorithms.tasks.parts import (
     PARTS_FROM,
     Mapper,
@@ -34,6 +30,7 @@ from metaray.algorithms.tasks.parts import (
     decoded_in_parts,
     remove_parts,
 )
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.algorithms.tasks.splits import Splits, check_disjoint, check_leaks
 from metaray.algorithms.tasks.store import ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
@@ -43,18 +40,9 @@ if TYPE_CHECKING:
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
 DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
-    "glyphs": Glyphs(),
-    "omniglot": Omniglot(),
-    "miniimagenet": MiniImageNet(),
-    "cifar_fs": CifarFS(),
-    "fc100": FC100(),
-    "cub": Cub(),
-    "folder": Folder(),
-    "arrays": Arrays(),
-    "sinusoid": GeneratedTasks(
-        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)"
-    ),
+    name: DATA_SETS.target(name)() for name in DATA_SETS.builtin
 }
+"""our own"""
 BY_PART: dict[str, ImageDataset] = {"folder": FolderByPart(), "arrays": ArraysByPart()}
 """sets whose raw data has parts, in the form that keeps them apart"""
 
@@ -64,6 +52,15 @@ _OF_ALL = {"name", "cache"}
 
 def _silent(done: int, total: int) -> None:
     """Progress that nobody follows."""
+
+
+def dataset_of(name: str) -> ImageDataset | GeneratedTasks:
+    """The data set ``name``: ours, or that of a plug-in.
+
+    Raises:
+        InputError: there is none.
+    """
+    return DATASETS.get(name) or as_dataset(name, DATA_SETS.implementation(name))
 
 
 def build_source(
@@ -84,7 +81,7 @@ def build_source(
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
     check_settings(data)
-    dataset = DATASETS[data.name]
+    dataset = dataset_of(data.name)
     if isinstance(dataset, GeneratedTasks):
         return SinusoidEpisodes()
     store = open_store(dataset, data, progress, mapper)
@@ -111,7 +108,7 @@ def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
     and all are alike. Arguments and InputError as of build_source; also when the file is damaged.
     """
     check_settings(data)
-    dataset = DATASETS[data.name]
+    dataset = dataset_of(data.name)
     if isinstance(dataset, GeneratedTasks):
         raise InputError(f"{data.name} is computed as it is used: there is nothing to prepare")
     path = _prepared_path(dataset, data)
@@ -124,11 +121,11 @@ def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
 
 def check_settings(data: DataConfig) -> None:
     """Raise InputError for a setting that would have no effect: none is ignored in silence."""
-    dataset = DATASETS[data.name]
+    dataset = dataset_of(data.name)
     used = _OF_ALL | set(dataset.settings)
     used |= _OF_PICTURES if isinstance(dataset, ImageDataset) else set()
-    for key, field in DataConfig.model_fields.items():
-        if key not in used and getattr(data, key) != field.default:
+    for key in DataConfig.model_fields:
+        if key not in used and getattr(data, key) != type(data).model_fields[key].default:
             raise InputError(f"data.{key} has no effect on {data.name}: leave it out")
     if dataset.splits and data.split not in dataset.splits:
         known = ", ".join(dataset.splits)
@@ -136,7 +133,7 @@ def check_settings(data: DataConfig) -> None:
     for key, split in (
         ("split_seed", "random"), ("split_ratio", "random"), ("split_lists", "lists"),
     ):  # fmt: skip
-        if data.split != split and getattr(data, key) != DataConfig.model_fields[key].default:
+        if data.split != split and getattr(data, key) != type(data).model_fields[key].default:
             raise InputError(f"data.{key} has no effect on the {data.split} split: leave it out")
 
 
@@ -145,7 +142,7 @@ def splits_of(store: ImageStore, data: DataConfig) -> Splits:
 
     InputError when the rule does not fit the classes or leaves a part empty, and for a leak.
     """
-    dataset = DATASETS[data.name]
+    dataset = dataset_of(data.name)
     assert isinstance(dataset, ImageDataset)  # others have no store
     header = store.header
     splits = dataset.split(ClassLists(header.class_names, header.class_groups), data)

@@ -13,14 +13,13 @@ classes: in the order of class ids, counted from 0, the even ones are for traini
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
@@ -96,12 +95,14 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
     tar = scratch / f"{_FOLDER}.tar"
     if tar.exists():
         return tar
-    temporary = tar.with_name(f".{tar.name}.{uuid.uuid4().hex}")
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        with gzip.open(archive) as source, temporary.open("wb") as target:
+        with (
+            atomic_path(tar) as temporary,
+            gzip.open(archive) as source,
+            temporary.open("wb") as target,
+        ):
             shutil.copyfileobj(source, target, 1 << 20)
-        os.replace(temporary, tar)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
     except OSError as error:
@@ -109,8 +110,6 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
             f"cannot unzip {archive} into {scratch}: {error}; free some space or choose another "
             "folder with data.cache"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return tar
 
 

@@ -85,6 +85,11 @@ class GeneratedTasks(NamedTuple):
     needs: str = ""
 
 
+def sinusoids() -> GeneratedTasks:
+    """The entry of regression tasks."""
+    return GeneratedTasks("regression of y = A sin(x - phase) from a few points (Finn et al. 2017)")
+
+
 def missing(what: str, root: Path, needs: str) -> InputError:
     """The error for raw data that is not there: where to get it and where to put it."""
     found = "there is no such folder or file"

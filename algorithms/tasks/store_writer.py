@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from metaray.algorithms.atomic import atomic_path, temporary_path
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
 from metaray.algorithms.tasks.store import METADATA_KEY, StoreHeader
@@ -32,7 +31,7 @@ def write_store(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Arrow puts the schema first, but the hash is known last: hence a draft and a copy.
-        with _replacing(path) as final, _scratch(path) as draft:
+        with atomic_path(path) as final, temporary_path(path) as draft:
             header, schema = _write_draft(draft, classes, name, parameters)
             metadata = {METADATA_KEY: header.model_dump_json().encode()}
             with pa.memory_map(str(draft), "r") as source:
@@ -84,24 +83,3 @@ def _record_batch(images: Images, class_id: int, schema: Any) -> Any:
     column = pa.Array.from_buffers(schema.field("image").type, n, [None, data])
     ids = pa.array(np.full(n, class_id, dtype=np.int32))
     return pa.record_batch([column, ids], schema=schema)
-
-
-@contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A path for a temporary file beside ``path``, gone afterwards."""
-    # Not tempfile: its files can be read by their owner only, and a cache may be shared.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` when the block ends well."""
-    with _scratch(path) as temporary:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)

@@ -43,9 +43,9 @@ class Alignment(TwoStreams):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source, and the features of both domains."""
-        source, target, seen = self.both_features(state, shard)
+        source, target, batch_stats = self.both_features(state, shard)
         logits = self.label_logits(state, source)
-        return Forward({"logits": logits, "source": source, "target": target}, seen)
+        return Forward({"logits": logits, "source": source, "target": target}, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float

@@ -44,13 +44,13 @@ class BackboneObjective(Objective):
         Raises:
             InputError: the batch is a single picture, and the network has batch norm.
         """
-        features, seen = self.backbone.apply(params, x, None, key)
-        if seen and len(x) < 2:
+        features, batch_stats = self.backbone.apply(params, x, None, key)
+        if batch_stats and len(x) < 2:
             raise InputError(
                 "batch norm needs two pictures or more at a time, got a shard of one: raise the "
                 "size of batch and shards, or set model.norm = group"
             )
-        return features, seen
+        return features, batch_stats
 
     def features(self, state: State, x: Tensor) -> Tensor:
         """The backbone's features."""

@@ -10,18 +10,18 @@ from typing_extensions import Self
 
 from metaray.algorithms.configs import DataConfig, Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.open_registry import not_one_of
+from metaray.algorithms.plugins import is_outside, located
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.algorithms.transfer.job_section import JobSection
 
-DomainName = Literal[
-    "glyphs", "omniglot", "miniimagenet", "cifar_fs", "fc100", "cub", "folder", "arrays"
-]
 _KEEPS_PARTS = ("folder", "arrays")
 
 
 class DomainConfig(Section):
     """Labelled pictures, divided within each class into training, validation and test."""
 
-    name: DomainName = "glyphs"
+    name: str = "glyphs"
     """data set"""
     root: str | None = None
     """where the raw data is: a folder, for some sets a file; arrays: also a pattern such as
@@ -58,6 +58,14 @@ class DomainConfig(Section):
         if not isinstance(values, dict):
             return values
         return ({"division": "published"} if values.get("name") in _KEEPS_PARTS else {}) | values
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = [other for other in DATA_SETS if other != "sinusoid"]
+        if not is_outside(name) and name not in known:
+            raise InputError(not_one_of("data.name", name, known))
+        return located(name)
 
     @field_validator("root", "cache")
     @classmethod
@@ -98,7 +106,7 @@ class DomainConfig(Section):
             settings["image_size"] = self.image_size
         if self.name == "glyphs":
             settings["num_classes"] = self.num_classes
-        return DataConfig.model_validate(settings)
+        return DATA_SETS.validate(settings)
 
     def like(self, source: DomainConfig) -> DomainConfig:
         """This domain, in the size and channels of ``source`` where its own are not set."""

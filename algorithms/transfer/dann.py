@@ -46,14 +46,14 @@ class DANN(TwoStreams):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source, and logits of being target: ``source_domain``, and so on."""
-        source, target, seen = self.both_features(state, shard)
+        source, target, batch_stats = self.both_features(state, shard)
         outputs = {"logits": self.label_logits(state, source)}
         strength = self.config.weight * reversal_at(progress)
         depth = len(self.config.domain_hidden) + 1
         for name, features in (("source", source), ("target", target)):
             logit = apply_dense(state.params, _DOMAIN, reverse_gradient(features, strength), depth)
             outputs[f"{name}_domain"] = logit[:, 0]
-        return Forward(outputs, seen)
+        return Forward(outputs, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float

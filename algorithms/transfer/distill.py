@@ -105,7 +105,7 @@ class Distillation(BackboneObjective):
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """Features and logits of the student, and ``teacher_...`` for those of the teacher."""
         x = shard.pictures[0]
-        features, seen = self.train_features(state.params, x, shard.key)
+        features, batch_stats = self.train_features(state.params, x, shard.key)
         outputs = {"features": features}
         if self.num_classes is not None:
             outputs["logits"] = apply_head(state.params, features)
@@ -120,7 +120,7 @@ class Distillation(BackboneObjective):
             outputs["teacher_features"] = taught
             if self.config.soft_weight:
                 outputs["teacher_logits"] = apply_dense(frozen, _HEAD, taught, _depth(frozen))
-        return Forward(outputs, seen)
+        return Forward(outputs, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import BY_PART, DATASETS, open_store, splits_of
+from metaray.algorithms.tasks.catalog import BY_PART, dataset_of, open_store, splits_of
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.dataset import ImageDataset
 from metaray.algorithms.tasks.parts import Mapper, Progress
@@ -105,9 +105,10 @@ def open_examples(
     Raises:
         InputError: raw data is missing or damaged, or a part would be empty.
     """
-    table = BY_PART if config.division == "published" else DATASETS
-    dataset = table[config.name]
-    assert isinstance(dataset, ImageDataset)  # DomainConfig has no other names
+    published = config.division == "published"
+    dataset = BY_PART[config.name] if published else dataset_of(config.name)
+    if not isinstance(dataset, ImageDataset):
+        raise InputError(f"{config.name} has no labelled pictures: set {section}.name to others")
     stored = config.stored()
     if progress is None:
         return Examples(open_store(dataset, stored, mapper=mapper), config, section)

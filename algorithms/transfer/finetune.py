@@ -75,8 +75,8 @@ class FineTuning(BackboneObjective):
         if self.config.dropout:
             kept = ~bernoulli(shard.key, _DROP_STREAM, tuple(features.shape), self.config.dropout)
             features = features * kept / (1 - self.config.dropout)
-        seen = {name: value for name, value in used.items() if name not in fixed}
-        return Forward({"logits": apply_head(state.params, features)}, seen)
+        batch_stats = {name: value for name, value in used.items() if name not in fixed}
+        return Forward({"logits": apply_head(state.params, features)}, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float

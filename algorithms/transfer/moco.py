@@ -88,11 +88,11 @@ class MoCo(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``queries``; ``keys`` in shuffled order, and ``order``, their places unshuffled."""
-        queries, seen = self._project(state.params, shard.pictures[0], shard.key)
+        queries, batch_stats = self._project(state.params, shard.pictures[0], shard.key)
         slow = {name: state.buffers[f"{_KEY}.{name}"] for name in state.params}
         with torch.no_grad():
             keys, _ = self._project(slow, shard.pictures[1], shard.key)
-        return Forward({"queries": queries, "keys": keys, "order": shard.order}, seen)
+        return Forward({"queries": queries, "keys": keys, "order": shard.order}, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
@@ -109,8 +109,8 @@ class MoCo(BackboneObjective):
         return state.buffers | {_QUEUE: queue}
 
     def _project(self, params: Tensors, x: Tensor, key: Tensor) -> tuple[Tensor, Tensors]:
-        features, seen = self.train_features(params, x, key)
-        return apply_dense(params, _PROJECTION, features, len(self._sizes) - 1), seen
+        features, batch_stats = self.train_features(params, x, key)
+        return apply_dense(params, _PROJECTION, features, len(self._sizes) - 1), batch_stats
 
 
 def _ordered_keys(outputs: Tensors) -> Tensor:

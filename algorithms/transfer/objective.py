@@ -54,7 +54,7 @@ class Forward(NamedTuple):
 
     outputs: Tensors
     """what the loss is made of: ``[n, ...]`` each"""
-    seen: Tensors
+    batch_stats: Tensors
     """normalisation statistics that were used, named as those among the buffers that they renew"""
 
 

@@ -60,9 +60,9 @@ class SimCLR(BackboneObjective):
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """The projections ``first`` and ``second`` of the two views."""
         together = torch.cat(shard.pictures)
-        features, seen = self.train_features(state.params, together, shard.key)
+        features, batch_stats = self.train_features(state.params, together, shard.key)
         first, second = apply_dense(state.params, _PROJECTION, features, 2).chunk(2)
-        return Forward({"first": first, "second": second}, seen)
+        return Forward({"first": first, "second": second}, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float

@@ -46,8 +46,8 @@ class SourceOnly(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source."""
-        features, seen = self.train_features(state.params, shard.pictures[0], shard.key)
-        return Forward({"logits": self.label_logits(state, features)}, seen)
+        features, batch_stats = self.train_features(state.params, shard.pictures[0], shard.key)
+        return Forward({"logits": self.label_logits(state, features)}, batch_stats)
 
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
@@ -85,8 +85,8 @@ class TwoStreams(SourceOnly):
         """Features of source and target, and the statistics of the two as one batch."""
         source, target = shard.pictures
         together = torch.cat([source, target])
-        features, seen = self.train_features(state.params, together, shard.key)
-        return features[: len(source)], features[len(source) :], seen
+        features, batch_stats = self.train_features(state.params, together, shard.key)
+        return features[: len(source)], features[len(source) :], batch_stats
 
     def describe(self) -> dict[str, Any]:
         """How batch norm sees the two domains, where there is any."""

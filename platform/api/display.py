@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from metaray.platform.common.formatting import score_with_margin
+
 
 def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """A small table of names and values under a title."""
@@ -21,8 +23,9 @@ def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
 def score_text(summary: Mapping[str, Any]) -> str:
     """``accuracy 63.20 % ± 0.85``, or the mean squared error of a regression."""
     if summary.get("accuracy") is None:
-        return f"mean squared error {summary['mse']:.4g} ± {summary['ci95']:.2g}"
-    return f"accuracy {100 * summary['accuracy']:.2f} % ± {100 * summary['ci95']:.2f}"
+        text = score_with_margin(summary["mse"], summary["ci95"], is_error=True)
+        return f"mean squared error {text}"
+    return f"accuracy {score_with_margin(summary['accuracy'], summary['ci95'])}"
 
 
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

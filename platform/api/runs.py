@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from metaray.platform.callbacks.monitor import Monitor
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.loading import read_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.registry import SweptConfig, kind_of
@@ -22,34 +22,36 @@ from metaray.platform.run.storage.working_copy import existing_run, new_run
 Summary = dict[str, Any]
 
 
-def new(config: SweptConfig, place: str, address: str, monitor: Monitor) -> Summary:
+def new(config: SweptConfig, place: str, address: str, callbacks: CallbackList) -> Summary:
     """Train and test a new run; the summary."""
-    with new_run(place, monitor.message) as kept:
+    with new_run(place, callbacks.notify) as kept:
         if isinstance(config, RunConfig):
             from metaray.platform.experiment import meta
 
-            return meta.train(config, kept.folder, address, monitor)
+            return meta.train(config, kept.folder, address, callbacks)
         from metaray.platform.experiment import transfer
 
-        return transfer.train(config, kept.folder, address, monitor)
+        return transfer.train(config, kept.folder, address, callbacks)
 
 
-def resume(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:
+def resume(place: str, overrides: Sequence[str], address: str, callbacks: CallbackList) -> Summary:
     """Continue the run at ``place`` from its last checkpoint; the summary."""
     from metaray.platform.experiment import meta, transfer
 
-    with existing_run(place, monitor.message) as kept:
+    with existing_run(place, callbacks.notify) as kept:
         is_meta = isinstance(config_of(RunDirectory.open(kept.folder)), RunConfig)
         again = meta.resume if is_meta else transfer.resume
-        return again(kept.folder, list(overrides), address, monitor)
+        return again(kept.folder, list(overrides), address, callbacks)
 
 
-def evaluate(place: str, overrides: Sequence[str], address: str, monitor: Monitor) -> Summary:
+def evaluate(
+    place: str, overrides: Sequence[str], address: str, callbacks: CallbackList
+) -> Summary:
     """Test the run at ``place`` again; the summary."""
     from metaray.platform.experiment import meta
 
-    with existing_run(place, monitor.message) as kept:
-        return meta.evaluate_run(kept.folder, list(overrides), address, monitor)
+    with existing_run(place, callbacks.notify) as kept:
+        return meta.evaluate_run(kept.folder, list(overrides), address, callbacks)
 
 
 def config_of(run: RunDirectory) -> SweptConfig:

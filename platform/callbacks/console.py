@@ -73,7 +73,7 @@ class TrainingProgress:
 
     def message(self, text: str) -> None:
         """Tell an event of the run, above the panel or as a line."""
-        _print(self._console, text)
+        print_line(self._console, text)
 
 
 class EvaluationProgress:
@@ -183,7 +183,9 @@ class _PlainLines:
         if self._at_most_s is not None:
             left_s = min(left_s, max(0.0, self._at_most_s - elapsed_s))
         times = f"{_clock(elapsed_s)} elapsed, {_clock(left_s)} left"
-        _print(self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times]))
+        print_line(
+            self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times])
+        )
 
 
 class _Figures:
@@ -230,7 +232,7 @@ def _is_live(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def _print(console: Console, text: str) -> None:
+def print_line(console: Console, text: str) -> None:
     """A line as it is: brackets are no markup, and a log is not wrapped at 80 columns."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 

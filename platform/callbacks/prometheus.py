@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from time import time
 from typing import Any
+
+from typing_extensions import override
 
 from metaray.cluster.monitoring import catalog
 from metaray.cluster.monitoring.catalog import METRICS, Metric
+from metaray.platform.callbacks.base import BackgroundCallback, Row
+from metaray.platform.callbacks.events import Attached, Detached, Event
+from metaray.platform.callbacks.identity import Identity
+from metaray.platform.callbacks.live_status import LiveStatus
+from metaray.platform.common.errors import NonFiniteError, Stopped, WorkersLostError
 from metaray.platform.run.status import TRIAL_STATES, Status
-
-Row = Mapping[str, Any]
 
 
 def on_ray() -> bool:
     """Whether this process is a part of a Ray cluster now. Does not import Ray."""
     ray = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
+
+
+class Prometheus(BackgroundCallback):
+    """Hands values to Ray as long as workers are attached, where the run uses Ray."""
+
+    uses_workers = True
+
+    def __init__(self, identity: Identity, status: LiveStatus) -> None:
+        self._labels = identity.labels
+        self._status = status
+        self._exporter: RayExporter | None = None
+
+    @override
+    def on_step(self, row: Row) -> None:
+        if self._exporter is not None:
+            self._exporter.count(row)
+
+    @override
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, Attached) and on_ray():
+            self._exporter = RayExporter(self._labels)
+        elif isinstance(event, Detached) and self._exporter is not None:
+            if (reason := _reason(event.error)) is not None:
+                self._exporter.count_failure(reason)
+            self.flush()
+            self._exporter = None
+
+    @override
+    def flush(self) -> None:
+        if self._exporter is not None:
+            self._exporter.publish(self._status.status)
 
 
 class RayExporter:
@@ -28,14 +65,23 @@ class RayExporter:
         self._handles = {metric.name: _handle(metric) for metric in METRICS}
         self._gauges: dict[tuple[str, str], float] = {}
         self._seen: dict[str, float] = defaultdict(float)
+        self._steps = 0
 
-    def publish(self, rows: Sequence[Row], status: Status, now_s: float) -> None:
-        """Count ``rows``, and tell all gauges again: Ray forgets those that are not told."""
-        for row in rows:
-            self._take(row)
-        if rows:
-            self._add(catalog.STEPS, float(len(rows)))
-            self._set(catalog.LAST_STEP, now_s)
+    def count(self, row: Row) -> None:
+        """Take in a step."""
+        self._steps += 1
+        self._take(row)
+
+    def count_failure(self, reason: str) -> None:
+        """The run ended with an error."""
+        self._add(catalog.FAILURES, 1.0, reason)
+
+    def publish(self, status: Status) -> None:
+        """Hand over everything, old gauges too: Ray forgets those that are not set again."""
+        if self._steps:
+            self._add(catalog.STEPS, float(self._steps))
+            self._set(catalog.LAST_STEP, time())
+            self._steps = 0
         if status.planned_trials:
             self._look_at_sweep(status)
         else:
@@ -43,10 +89,6 @@ class RayExporter:
             self._set(catalog.PLANNED_STEPS, status.total_steps)
         for (name, label), value in self._gauges.items():
             self._handles[name].set(value, tags=self._tags(name, label))
-
-    def failed(self, reason: str) -> None:
-        """The run ended with an error."""
-        self._add(catalog.FAILURES, 1.0, reason)
 
     def _look_at_sweep(self, status: Status) -> None:
         self._set(catalog.PLANNED_TRIALS, status.planned_trials)
@@ -90,3 +132,12 @@ def _handle(metric: Metric) -> Any:
 
     made = Gauge if metric.type == "gauge" else Counter
     return made(metric.name, metric.help, tag_keys=metric.labels)
+
+
+def _reason(error: BaseException | None) -> str | None:
+    """The label of ``FAILURES``, or None for a run that is done or was asked to stop."""
+    if isinstance(error, NonFiniteError):
+        return "non_finite"
+    if isinstance(error, WorkersLostError):
+        return "workers_lost"
+    return "other" if isinstance(error, Exception) and not isinstance(error, Stopped) else None

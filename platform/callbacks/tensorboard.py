@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from typing_extensions import override
 
+from metaray.platform.callbacks.base import BackgroundCallback, EndState, Row, RunInfo
 from metaray.platform.callbacks.scalars import scalars
-from metaray.platform.run.status import Status
 
 FOLDER = "tensorboard"
-_FLUSH_S = 5
+_FLUSH_S = 5.0
 
 
-class TensorBoard:
-    """Writes to ``tensorboard/`` of the run; a resumed run hides the steps that come again."""
+class TensorBoard(BackgroundCallback):
+    """Writes to ``tensorboard/`` of the run; a resumed run hides the steps that come again.
 
-    def __init__(self, folder: Path, next_step: int) -> None:
-        self._writer = SummaryWriter(
-            str(folder / FOLDER),
-            purge_step=next_step,
-            flush_secs=_FLUSH_S,
-            filename_suffix=f".{os.getpid()}.{next_step}",  # names have whole seconds alone
-        )
+    The writer below ``SummaryWriter`` is used, since that has a thread and a bounded queue of its
+    own: when the thread died of a full disk, whoever wrote next would wait for ever.
+    """
 
-    def publish(self, rows: Sequence[Mapping[str, Any]], status: Status, now_s: float) -> None:
-        """Every number of every row."""
-        for row in rows:
-            for key, value in scalars(row):
-                self._writer.add_scalar(key, value, row["step"])
+    def __init__(self) -> None:
+        self._writer: Any = None
+        self._flush_at_s: float | None = None
 
-    def close(self) -> None:
-        """Flush."""
+    @override
+    def on_start(self, info: RunInfo) -> None:
+        # imported here: in the thread, since it takes a second
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        next_step = info.start_step + 1
+        folder = info.folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        suffix = f".{os.getpid()}.{next_step}"  # names have whole seconds alone
+        self._writer = EventsWriter(str(folder / "events"), suffix)
+        self._writer.write_event(Event(step=next_step, file_version="brain.Event:2"))
+        start = SessionLog(status=SessionLog.START)
+        self._writer.write_event(Event(step=next_step, session_log=start))
+
+    @override
+    def on_step(self, row: Row) -> None:
+        from time import time
+
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(row)]
+        summary = Summary(value=values)
+        self._writer.write_event(Event(step=row["step"], wall_time=time(), summary=summary))
+        if self._flush_at_s is None:
+            self._flush_at_s = monotonic() + _FLUSH_S
+
+    @override
+    def flush(self) -> None:
+        if self._flush_at_s is not None and monotonic() >= self._flush_at_s:
+            self._flush_at_s = None
+            self._writer.flush()
+
+    @override
+    def on_end(self, state: EndState, error: BaseException | None) -> None:
         self._writer.close()
+        self._flush_at_s = None

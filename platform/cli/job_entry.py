@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from metaray.algorithms.plugins import PLUGIN_PATH
 from metaray.platform.jobs.order import JobSpec
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     """Run the command of the order in the working folder."""
     files = Path.cwd()
     order = JobSpec.read(files)
+    os.environ[PLUGIN_PATH] = str(files)  # which come before those in order.directory
     sys.argv = ["metaray", *order.arguments(files)]
     if order.directory is not None:
         os.chdir(order.directory)

@@ -37,9 +37,9 @@ def manifest(
     No manifest holds a secret: tokens and keys are named, or made when the cluster starts. All ask
     for the token, and none opens a port to the world.
     """
+    from metaray.algorithms.atomic import write_text
     from metaray.cluster.manifests.config import ClusterConfig
     from metaray.cluster.manifests.make import KINDS
-    from metaray.platform.common.atomic import write_text
     from metaray.platform.config.loading import read_toml, validate_as
 
     settings = validate_as(ClusterConfig, read_toml(config) if config else {})

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 import metaray
+from metaray.algorithms import plugins
 from metaray.cluster.connect import connected
+from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.common.errors import Stopped
-from metaray.platform.common.shutdown import GracefulShutdown
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.placement import check_fits
@@ -26,8 +27,8 @@ def compare(plan: Plan, out: Path, address: str, parallel: int | None, console: 
         ClusterError: the cluster cannot be reached.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint of each run.
     """
-    directory = CompareDirectory(out.absolute())  # runs are led from processes elsewhere
-    directory.check_free()
+    directory = CompareDirectory(out.absolute())
+    CompareDirectory.check_free(directory.path)
     return _conclude(directory, plan, address, parallel, console, is_new=True)
 
 
@@ -39,7 +40,8 @@ def resume(folder: Path, address: str, parallel: int | None, console: Console) -
     Raises:
         InputError, ClusterError, Stopped: as ``compare``; or there is no comparison.
     """
-    directory, plan = CompareDirectory.open(folder.absolute())
+    directory = CompareDirectory.open(folder.absolute())
+    plan = Plan.read(directory.plan)
     return _conclude(directory, plan, address, parallel, console, is_new=False)
 
 
@@ -53,12 +55,12 @@ def _conclude(
 ) -> Results:
     left = [folder for folder in directory.runs(plan) if not folder.measures.exists()]
     if left:
-        with connected(address, metaray):
-            from metaray.platform.compare.runner import cluster_nodes  # needs a Ray that is set up
+        with connected(address, metaray, plugins.files()):
+            from metaray.platform.distributed.resources import cluster_nodes
 
             check_fits(plan, cluster_nodes())
             if is_new:
-                directory.create(plan)
+                plan.write(CompareDirectory.create(directory.path).plan)
             _run(directory, plan, left, parallel, console)
     results = Results.read(directory, plan)
     write_comparison(directory, results)
@@ -76,8 +78,9 @@ def _run(
 
     for folder in left:
         folder.failure.unlink(missing_ok=True)
-    with GracefulShutdown() as stop, RunsProgress(console, directory.runs(plan)) as progress:
-        finished = run_all(plan, left, parallel, progress, lambda: stop.received is not None)
+    stop = StopToken()
+    with stop.on_signals(), RunsProgress(console, directory.runs(plan)) as progress:
+        finished = run_all(plan, left, parallel, progress, stop)
     if not finished:
         raise Stopped(
             f"stopped; runs that had begun have a checkpoint: continue with "

@@ -99,7 +99,7 @@ def _score(
     blueprint = Blueprint(config, session.source)
     if fingerprint(blueprint) != fingerprint(session.blueprint):
         raise InputError("the parameters have another shape there, so they would not fit")
-    test = evaluate(LocalPool(config), blueprint, "test", episodes, state, done)
+    test = evaluate(LocalPool(blueprint), blueprint, "test", episodes, state, done)
     figures = test.headline()
     return {"score": figures[test.score_name], "ci95": figures["ci95"], "num_episodes": episodes}
 

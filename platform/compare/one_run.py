@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from metaray.platform.callbacks.monitor import Monitor
-from metaray.platform.common.atomic import write_json
+from metaray.algorithms.atomic import write_json
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.compare import measure
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Curves
@@ -15,7 +15,7 @@ from metaray.platform.run.directory import RunDirectory
 
 
 def perform(
-    config: RunConfig, folder: RunFolder, curves: Curves, address: str, monitor: Monitor
+    config: RunConfig, folder: RunFolder, curves: Curves, address: str, callbacks: CallbackList
 ) -> None:
     """Train and test as ``metaray train`` does, or go on where that was broken off; then measure.
 
@@ -24,25 +24,25 @@ def perform(
         folder: where it lies or shall lie.
         curves: the shapes at which it is tested again.
         address: as of ``metaray train``; only runs with Ray workers use it.
-        monitor: looks on.
+        callbacks: follow the run.
 
     Raises:
         InputError, TrainingError: the run cannot go on.
-        Stopped: ``monitor`` asked for it.
+        Stopped: ``callbacks.stop`` was requested.
     """
     run = RunDirectory(folder.path)
     pool_address = address if config.workers.count else "local"
     trains = not run.summary.exists()
     if not run.config.exists():
         shutil.rmtree(folder.path, ignore_errors=True)  # killed before it had begun
-        session.train(config, folder.path, pool_address, monitor)
+        session.train(config, folder.path, pool_address, callbacks)
     elif trains:
-        session.resume(folder.path, [], pool_address, monitor)
+        session.resume(folder.path, [], pool_address, callbacks)
     # Another process's memory is not known here: neither that of workers, nor of a training before
     knows_memory = trains and config.workers.count == 0
     peak = measure.peak_memory_bytes() if knows_memory else None
-    tested, state = session.tested(folder.path, monitor)
-    with monitor.testing(len(curves.shapes(config)) * curves.episodes) as done:
+    tested, state = session.tested(folder.path, callbacks)
+    with callbacks.evaluating(len(curves.shapes(config)) * curves.episodes) as done:
         measures = {
             "peak_memory_bytes": peak,
             "adaptation_s": measure.adaptation_s(tested, state),

@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_json
 from metaray.platform.common.errors import first_line
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import override

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from metaray.platform.compare.results import Results, Row
-from metaray.platform.compare.table import seconds_text
+from metaray.platform.common.formatting import short_time
+from metaray.platform.compare.results import EntryResult, Results
 from metaray.platform.report.record import Array
 from metaray.platform.report.style import Theme, new_figure
 
@@ -70,14 +70,14 @@ def against_time(results: Results, theme: Theme) -> Figure | None:
     axes = figure.subplots()
     is_empty = True
     for row, look in _with_looks(results, theme):
-        courses = [_course(results, run.record) for run in row.runs]
-        courses = [course for course in courses if len(course[0])]
-        if not courses:
+        curves = [_validations(results, run.record) for run in row.runs]
+        curves = [curve for curve in curves if len(curve[0])]
+        if not curves:
             continue
         is_empty = False
-        for seconds, values in courses if len(courses) > 1 else ():
+        for seconds, values in curves if len(curves) > 1 else ():
             axes.plot(seconds, values, look.line, color=look.color, alpha=0.25, linewidth=0.8)
-        seconds, values = _mean_course(courses)
+        seconds, values = _mean_curve(curves)
         axes.plot(
             seconds, values, look.line, color=look.color, marker=look.marker, markersize=4,
             markevery=[-1], label=row.name,
@@ -96,13 +96,13 @@ def against_cost(results: Results, theme: Theme) -> Figure:
     axes = figure.subplots()
     for row, look in _with_looks(results, theme):
         axes.errorbar(
-            row.figures()["adaptation_s"], row.score.mean, yerr=row.score.ci95, fmt=look.marker,
+            row.metrics()["adaptation_s"], row.score.mean, yerr=row.score.ci95, fmt=look.marker,
             color=look.color, capsize=2, markersize=6, label=row.name,
         )  # fmt: skip
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda x, _: seconds_text(x))
+    axes.xaxis.set_major_formatter(lambda x, _: short_time(x))
     axes.xaxis.set_minor_locator(NullLocator())
-    times = [row.figures()["adaptation_s"] for row in results.rows]
+    times = [row.metrics()["adaptation_s"] for row in results.rows]
     ticks = _ticks_125(min(times), max(times))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.set_xlim(ticks[0], ticks[-1])
@@ -153,21 +153,21 @@ def _over_runs(points: Sequence[dict[str, Any]]) -> tuple[float, float]:
     return mean, ci95
 
 
-def _course(results: Results, record: Any) -> tuple[Array, Array]:
+def _validations(results: Results, record: Any) -> tuple[Array, Array]:
     """Seconds and score of the validations of one run."""
     values = record.column(f"val_{results.score_name}")
     at = np.isfinite(values)
     return record.column("wall_s")[at], values[at]
 
 
-def _mean_course(courses: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """The mean of several courses where all of them are known, interpolated in between."""
-    if len(courses) == 1:
-        return courses[0]
-    first = max(seconds[0] for seconds, _ in courses)
-    last = min(seconds[-1] for seconds, _ in courses)
+def _mean_curve(curves: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The mean of several curves where all of them are known, interpolated in between."""
+    if len(curves) == 1:
+        return curves[0]
+    first = max(seconds[0] for seconds, _ in curves)
+    last = min(seconds[-1] for seconds, _ in curves)
     grid = np.linspace(first, max(first, last), _GRID_POINTS)
-    values = np.array([np.interp(grid, seconds, course) for seconds, course in courses])
+    values = np.array([np.interp(grid, seconds, values) for seconds, values in curves])
     return grid, values.mean(0)
 
 
@@ -190,7 +190,7 @@ def _looks(results: Results, theme: Theme) -> dict[str, _Look]:
     }
 
 
-def _with_looks(results: Results, theme: Theme) -> list[tuple[Row, _Look]]:
+def _with_looks(results: Results, theme: Theme) -> list[tuple[EntryResult, _Look]]:
     looks = _looks(results, theme)
     return [(row, looks[row.name]) for row in results.rows]
 

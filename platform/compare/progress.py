@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from typing_extensions import Self
 
+from metaray.platform.common.formatting import clock, number
 from metaray.platform.compare.directory import RunFolder
-from metaray.platform.compare.status import Status
+from metaray.platform.compare.status import RunProgress
 
 _LINE_EVERY_S = 10.0
 _COLUMNS = ("step", "loss", "accuracy", "validation", "left")
@@ -24,8 +24,8 @@ class RunsProgress:
     def __init__(self, console: Console, folders: Sequence[RunFolder]) -> None:
         """``folders`` are all runs; those with measures are done already."""
         self._console = console
-        self._statuses: dict[RunFolder, Status] = {
-            folder: Status(state="done" if folder.measures.exists() else "waiting")
+        self._statuses: dict[RunFolder, RunProgress] = {
+            folder: RunProgress(state="done" if folder.measures.exists() else "waiting")
             for folder in folders
         }
         is_live = console.is_terminal and not console.is_dumb_terminal
@@ -49,7 +49,7 @@ class RunsProgress:
         """Runs that have failed, and why."""
         return {f: s.reason for f, s in self._statuses.items() if s.state == "failed"}
 
-    def update(self, folder: RunFolder, status: Status) -> None:
+    def update(self, folder: RunFolder, status: RunProgress) -> None:
         """Take in where a run stands."""
         before = self._statuses[folder]
         self._statuses[folder] = status
@@ -90,12 +90,12 @@ class RunsProgress:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _cells(status: Status) -> list[str]:
+def _cells(status: RunProgress) -> list[str]:
     """One text for each of ``_COLUMNS``."""
     return [
         f"{status.step}/{status.total_steps}" if status.total_steps else "",
-        "" if status.loss is None else f"{status.loss:.4g}",
+        number(status.loss),
         "" if status.accuracy is None else f"{status.accuracy:.1%}",
         "" if status.validation is None else f"{status.validation:.1%}",
-        "" if status.left_s is None else str(timedelta(seconds=round(status.left_s))),
+        clock(status.left_s),
     ]

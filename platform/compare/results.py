@@ -1,4 +1,4 @@
-"""The figures of a comparison, from the directories of its runs."""
+"""The results of a comparison, from the directories of its runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
+class EntryResult:
     """One entry: all of its finished runs together."""
 
     name: str
@@ -50,7 +50,7 @@ class Row:
         return self.runs[0].record
 
     def mean(self, key: str) -> float | None:
-        """Of a figure of the runs' summaries, over those that have it."""
+        """Of a value in the runs' summaries, over those that have it."""
         return _mean(run.record.summary.get(key) for run in self.runs)
 
     def curve(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
@@ -62,7 +62,7 @@ class Row:
                     points.setdefault((point["ways"], point["shots"]), []).append(point)
         return points
 
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """The row for ``summary.json``."""
         memory = [run.measures["peak_memory_bytes"] for run in self.runs]
         known = [value for value in memory if value is not None]
@@ -96,7 +96,7 @@ class Results:
     """All that the table, the plots and the page are made from."""
 
     plan: Plan
-    rows: tuple[Row, ...]
+    rows: tuple[EntryResult, ...]
     """the best first"""
     reference: str
     failures: dict[str, str]
@@ -112,7 +112,7 @@ class Results:
         """Whether a lower score is better."""
         return self.rows[0].first.is_regression
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> EntryResult:
         """The row of an entry."""
         return next(row for row in self.rows if row.name == name)
 
@@ -141,7 +141,7 @@ class Results:
         reference = _reference(plan, scores, runs[0].record.is_regression)
         found = differences(scores, reference)
         rows = [
-            Row(
+            EntryResult(
                 name=name,
                 runs=tuple(run for run in runs if run.folder.entry == name),
                 score=estimate(by_seed),
@@ -166,7 +166,7 @@ class Results:
             "num_episodes": config.evaluate.num_episodes,
             "score": self.score_name,
             "reference": self.reference,
-            "entries": [row.figures() for row in self.rows],
+            "entries": [row.metrics() for row in self.rows],
             "failed": self.failures,
             "notes": list(self.plan.notes),
         }

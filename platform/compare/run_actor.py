@@ -10,43 +10,45 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform
-from metaray.platform.compare.placement import bundles
 from metaray.platform.compare.plan import Curves
-from metaray.platform.compare.status import Status, StatusMonitor
+from metaray.platform.compare.status import ProgressCallback, RunProgress
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.resources import process_needs, run_bundles
 
 
 class RunActor:
     """Leads one run. It has two threads: one computes, the other answers."""
 
     def __init__(self) -> None:
-        self._monitor = StatusMonitor()
+        self._progress = ProgressCallback()
+        self._callbacks = CallbackList([self._progress])
 
-    def perform(self, config: RunConfig, folder: RunFolder, curves: Curves) -> Status:
+    def perform(self, config: RunConfig, folder: RunFolder, curves: Curves) -> RunProgress:
         """As ``one_run.perform``; how it ended."""
         try:
-            perform(config, folder, curves, "current", self._monitor)
+            perform(config, folder, curves, "current", self._callbacks)
         except Stopped:
-            return Status(state="stopped")
+            return RunProgress(state="stopped")
         except (InputError, TrainingError) as error:
             return _failed(folder, str(error), str(error))
         except Exception as error:  # the edge of a run: whatever it is, the others go on
             reason = f"{type(error).__name__}: {error}"
             return _failed(folder, reason, traceback.format_exc())
-        return Status(state="done")
+        return RunProgress(state="done")
 
-    def status(self) -> Status:
+    def status(self) -> RunProgress:
         """Where the run stands."""
-        return self._monitor.status
+        return self._progress.progress
 
     def stop(self) -> None:
         """End the run after its current step."""
-        self._monitor.stop.set()
+        self._callbacks.stop.request("the comparison stops")
 
 
 class RunJob:
@@ -55,10 +57,10 @@ class RunJob:
     def __init__(self, config: RunConfig, folder: RunFolder, curves: Curves) -> None:
         """Ask for the resources; the run starts once they are there."""
         self.folder = folder
-        self.status = Status()
+        self.status = RunProgress()
         self._config = config
         self._curves = curves
-        self._group = placement_group(bundles(config))
+        self._group = placement_group(run_bundles(config.workers))
         self._actor: Any = None
         self._outcome: Any = None
         self._asked: Any = None
@@ -95,7 +97,7 @@ class RunJob:
     def stop(self) -> None:
         """Ask the run to end after its current step; one that has not started never will."""
         if self._actor is None:
-            self.status = Status(state="stopped")
+            self.status = RunProgress(state="stopped")
         else:
             self._actor.stop.remote()
 
@@ -107,13 +109,13 @@ class RunJob:
 
     def _start(self) -> None:
         workers = self._config.workers
-        leads = workers.count > 0
+        leads, needs = workers.count > 0, process_needs(workers)
         strategy = PlacementGroupSchedulingStrategy(
             self._group, placement_group_capture_child_tasks=True
         )
         options = ray.remote(RunActor).options(
-            num_cpus=0 if leads else workers.threads,
-            num_gpus=0 if leads else workers.gpus,
+            num_cpus=0 if leads else needs.get("CPU", 0),
+            num_gpus=0 if leads else needs.get("GPU", 0),
             scheduling_strategy=strategy,
             max_restarts=0,
             max_concurrency=2,
@@ -121,10 +123,10 @@ class RunJob:
         self._actor = options.remote()
         self._outcome = self._actor.perform.remote(self._config, self.folder, self._curves)
         self._asked = self._actor.status.remote()
-        self.status = Status(state="starting")
+        self.status = RunProgress(state="starting")
 
 
-def _failed(folder: RunFolder, reason: str, details: str) -> Status:
+def _failed(folder: RunFolder, reason: str, details: str) -> RunProgress:
     folder.path.mkdir(parents=True, exist_ok=True)
     write_text(folder.failure, details + "\n")
-    return Status(state="failed", reason=reason)
+    return RunProgress(state="failed", reason=reason)

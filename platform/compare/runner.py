@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic, sleep
 
-import ray
-
+from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.progress import RunsProgress
@@ -16,17 +15,12 @@ _POLL_S = 0.25
 _STOP_S = 60.0  # a step, a validation and a checkpoint of the slowest run
 
 
-def cluster_nodes() -> list[dict[str, float]]:
-    """The resources of each node of the connected cluster."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
 def run_all(
     plan: Plan,
     folders: Iterable[RunFolder],
     parallel: int | None,
     progress: RunsProgress,
-    stop_requested: Callable[[], bool],
+    stop: StopToken,
 ) -> bool:
     """Every run of ``folders`` to its end; False when it was stopped before.
 
@@ -37,7 +31,7 @@ def run_all(
     configs = {entry.name: entry for entry in plan.entries}
     jobs: list[RunJob] = []
     try:
-        while (waiting or jobs) and not stop_requested():
+        while (waiting or jobs) and not stop.requested():
             placed = all(job.is_placed for job in jobs)
             if waiting and placed and (parallel is None or len(jobs) < parallel):
                 folder = waiting.pop(0)

@@ -1,22 +1,21 @@
-"""Where a run stands, as it is told from its process to the one that shows it."""
+"""Where a run stands, as its process tells the one that shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Event
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.common.errors import Stopped
+from typing_extensions import override
+
+from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.events import EvaluationStarted, Event, TrainingStarted
 
 State = Literal["waiting", "starting", "training", "testing", "done", "failed", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class RunProgress:
     """One line of the table of runs."""
 
     state: State = "waiting"
@@ -31,46 +30,46 @@ class Status:
     """why it failed"""
 
 
-class StatusMonitor:
-    """Keeps the status of a run for whoever asks, and passes a request to stop on to it."""
+class ProgressCallback(Callback):
+    """Keeps the progress of a run for the process that asks for it."""
 
     def __init__(self) -> None:
-        self.status = Status(state="starting")
-        self.stop = Event()
+        self.progress = RunProgress(state="starting")
+        self._info: RunInfo | None = None
+        self._began_s = 0.0
 
-    def message(self, text: str) -> None:
-        """Events are not shown: there are many runs."""
+    @override
+    def on_start(self, info: RunInfo) -> None:
+        self._info = info
 
-    @contextmanager
-    def training(
-        self, total_steps: int, start_step: int, at_most_s: float | None
-    ) -> Iterator[TrainingWatch]:
-        """Until ``stop`` is set."""
-        self.status = Status(state="training", step=start_step, total_steps=total_steps)
-        began = monotonic()
+    @override
+    def on_event(self, event: Event) -> None:
+        match event:
+            case TrainingStarted() if (info := self._info) is not None:
+                self.progress = RunProgress(
+                    state="training", step=info.start_step, total_steps=info.total_steps
+                )
+                self._began_s = monotonic()
+            case EvaluationStarted():
+                self.progress = replace(self.progress, state="testing", left_s=None)
 
-        def on_row(row: Mapping[str, Any]) -> None:
-            elapsed = monotonic() - began
-            step = row["step"]
-            left = elapsed * (total_steps - step) / max(1, step - start_step)
-            self.status = replace(
-                self.status,
-                step=step,
-                loss=row.get("loss"),
-                accuracy=row.get("accuracy"),
-                validation=row.get("val_accuracy", self.status.validation),
-                left_s=left if at_most_s is None else min(left, max(0.0, at_most_s - elapsed)),
-            )
+    @override
+    def on_step(self, row: Row) -> None:
+        self.progress = replace(
+            self.progress,
+            step=row["step"],
+            loss=row.get("loss"),
+            accuracy=row.get("accuracy"),
+            validation=row.get("val_accuracy", self.progress.validation),
+            left_s=self._left_s(row["step"]),
+        )
 
-        yield TrainingWatch(on_row=on_row, notify=self.message, stop_requested=self.stop.is_set)
-
-    @contextmanager
-    def testing(self, num_episodes: int) -> Iterator[Callable[[int], None]]:
-        """A test has no checkpoint to save, so a request to stop ends it where it is."""
-        self.status = replace(self.status, state="testing", left_s=None)
-
-        def advance(episodes: int) -> None:
-            if self.stop.is_set():
-                raise Stopped("stopped in the test")
-
-        yield advance
+    def _left_s(self, step: int) -> float:
+        """By the rate of steps so far, or by the time budget where that ends first."""
+        info = self._info
+        assert info is not None
+        elapsed_s = monotonic() - self._began_s
+        left_s = elapsed_s * (info.total_steps - step) / max(1, step - info.start_step)
+        if info.time_left_s is None:
+            return left_s
+        return min(left_s, max(0.0, info.time_left_s - elapsed_s))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from rich.table import Table
 
+from metaray.platform.common.formatting import duration, margin, megabytes, number, short_time
 from metaray.platform.compare.paired import Difference
-from metaray.platform.compare.results import Results, Row
-
-_UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))
+from metaray.platform.compare.results import EntryResult, Results
 
 
 def score_columns(results: Results) -> list[str]:
@@ -32,25 +30,25 @@ COST_COLUMNS = (
 )  # fmt: skip
 
 
-def cells(results: Results, row: Row, headings: Sequence[str]) -> list[str]:
+def cells(results: Results, row: EntryResult, headings: Sequence[str]) -> list[str]:
     """One text for each heading."""
-    score, difference, figures = row.score, row.difference, row.figures()
+    score, difference, metrics = row.score, row.difference, row.metrics()
     by_heading = {
         "method": row.name,
-        "MSE": f"{score.mean:.4g} ± {score.ci95:.2g}",
-        "accuracy %": f"{100 * score.mean:.2f} ± {100 * score.ci95:.2f}",
+        "MSE": f"{score.mean:.4g} {margin(score.ci95, is_error=True)}",
+        "accuracy %": f"{100 * score.mean:.2f} {margin(score.ci95)}",
         "SD of seeds": _spread(results, score.seed_sd),
         f"to {results.reference}": _difference(results, difference),
         "p, t": _p(difference.p_t if difference else None),
         "p, Wilcoxon": _p(difference.p_wilcoxon if difference else None),
         "p, seeds": _p(difference.p_seeds if difference else None),
-        "batch norm": str(figures["batch_norm"]),
-        "train time": _duration(figures["train_s"]),
-        "steps": _number(figures["outer_steps"], ",.0f"),
-        "tasks/s": _number(figures["tasks_per_s"], ",.4g"),
-        "adaptation": seconds_text(figures["adaptation_s"]),
-        "memory": _megabytes(figures["peak_memory_bytes"]),
-        "parameters": f"{figures['num_parameters']:,}",
+        "batch norm": str(metrics["batch_norm"]),
+        "train time": duration(metrics["train_s"]),
+        "steps": number(metrics["outer_steps"], ",.0f"),
+        "tasks/s": number(metrics["tasks_per_s"], ",.4g"),
+        "adaptation": short_time(metrics["adaptation_s"]),
+        "memory": megabytes(metrics["peak_memory_bytes"]) or "–",
+        "parameters": f"{metrics['num_parameters']:,}",
     }
     return [by_heading[heading] for heading in headings]
 
@@ -69,41 +67,20 @@ def terminal_tables(results: Results) -> list[Table]:
     return tables
 
 
-def seconds_text(seconds: float) -> str:
-    """Three digits and a unit."""
-    factor, unit = next((f, u) for limit, f, u in _UNITS if seconds < limit)
-    return f"{seconds * factor:.3g} {unit}"
-
-
 def _spread(results: Results, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2g}" if results.is_regression else f"{100 * value:.2f}"
+    if value is None or results.is_regression:
+        return number(value, ".2g")
+    return f"{100 * value:.2f}"
 
 
 def _difference(results: Results, difference: Difference | None) -> str:
     if difference is None:
         return "–"
-    if results.is_regression:
-        return f"{difference.mean:+.4g} ± {difference.ci95:.2g}"
-    return f"{100 * difference.mean:+.2f} ± {100 * difference.ci95:.2f}"
+    value = f"{difference.mean:+.4g}" if results.is_regression else f"{100 * difference.mean:+.2f}"
+    return f"{value} {margin(difference.ci95, is_error=results.is_regression)}"
 
 
 def _p(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None or seconds >= 120:
-        return "" if seconds is None else str(timedelta(seconds=round(seconds)))
-    return f"{seconds:.1f} s"
-
-
-def _megabytes(size: int | None) -> str:
-    return "–" if size is None else f"{size / 2**20:,.0f} MB"

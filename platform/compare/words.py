@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from metaray.platform.common.formatting import plural
 from metaray.platform.compare.results import Results
 
 
 def title(results: Results) -> str:
     """How many methods on what."""
     config, count = results.plan.common, len(results.rows)
-    head = f"{count} method{'' if count == 1 else 's'} on {config.data.name}"
+    head = f"{plural(count, 'method')} on {config.data.name}"
     if results.is_regression:
         return f"{head}, {config.task.shots} examples per task"
     return f"{head}, {config.task.ways}-way {config.task.shots}-shot"
@@ -32,7 +33,7 @@ def measured(results: Results) -> list[str]:
 
 
 def how_to_read(results: Results) -> list[str]:
-    """How far the figures of the table can be trusted, a sentence each."""
+    """How far the values of the table can be trusted, a sentence each."""
     seeds = len(results.plan.seeds)
     chosen = (
         f"{results.reference} is the best here, and was chosen for that on the same episodes, so "

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from metaray.algorithms.configs import NamedSection
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import SectionRegistry, not_one_of
 from metaray.algorithms.plugins import located
@@ -35,6 +36,7 @@ OPEN_KEYS = (
 )
 """settings that may name code of the user's own"""
 Config = TypeVar("Config", bound=BaseModel)
+Named = TypeVar("Named", bound=NamedSection)
 
 
 def load_config(
@@ -101,6 +103,14 @@ def validate_as(model: type[Config], tree: Tree) -> Config:
         return model.model_validate(tree)
     except ValidationError as error:
         raise InputError(complaint(error, model)) from None
+
+
+def validate_section(registry: SectionRegistry[Named], tree: Tree) -> Named:
+    """A section with a name, such as that of a network, from the settings in it."""
+    try:
+        return registry.validate(tree)
+    except ValidationError as error:
+        raise InputError(complaint(error, registry.base)) from None
 
 
 def read_run_config(path: Path) -> RunConfig:

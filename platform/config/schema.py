@@ -19,7 +19,10 @@ from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
 from metaray.algorithms.registry import METHODS
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.monitoring import MonitoringConfig
 
 
@@ -36,14 +39,18 @@ class TrainConfig(Section):
     shard_size: int = Field(8, ge=1)
     """tasks computed together by one worker; it fixes the order of sums, so it is part of the
     result: the number of workers is not"""
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Annotated[str, one_of(OUTSIDE_OPTIMIZERS, "adam", "sgd")] = "adam"
     """outer optimizer"""
     meta_lr: float = Field(1e-3, gt=0)
     """outer step size at the start"""
-    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
+    schedule: Annotated[str, one_of(OUTSIDE_SCHEDULES, "constant", "linear", "cosine", "step")] = (
+        "constant"
+    )
     """course of the outer step size; linear and cosine reach min_meta_lr at the last step"""
     min_meta_lr: float = Field(0.0, ge=0)
     """where linear and cosine schedules end"""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """share of the training in which the outer step size rises linearly to meta_lr"""
     lr_step_every: int = Field(2000, ge=1)
     """step schedule: outer steps between reductions"""
     lr_step_factor: float = Field(0.5, gt=0, le=1)
@@ -56,6 +63,8 @@ class TrainConfig(Section):
     """outer steps between validations; 0: never (the last parameters are tested)"""
     validate_episodes: int = Field(100, ge=2)
     """episodes of each validation"""
+    patience: int = Field(0, ge=0)
+    """early stopping: validations without improvement after which training ends; 0: never"""
     checkpoint_every: int = Field(100, ge=1)
     """outer steps between checkpoints; the last step always has one"""
     keep_checkpoints: int = Field(2, ge=1)
@@ -130,9 +139,9 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     """root of every random choice"""
     method: Annotated[MethodSection, METHODS] = MAMLConfig()
-    data: DataConfig = DataConfig()
+    data: Annotated[DataConfig, DATA_SETS] = DataConfig()
     task: TaskConfig = TaskConfig()
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
     train: TrainConfig = TrainConfig()
     workers: WorkersConfig = WorkersConfig()

@@ -9,6 +9,8 @@ from typing_extensions import Self
 
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
 from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.objective_configs import DANNConfig
@@ -24,13 +26,15 @@ class TransferTrainConfig(Section):
     """passes over the training pictures of the source"""
     steps: int | None = Field(None, ge=1)
     """optimizer steps, in place of epochs"""
+    time_budget_s: float | None = Field(None, gt=0)
+    """stop training after this much time even if its steps are not done; then test"""
     batch_size: int = Field(64, ge=1)
     """pictures of each domain in a step; at most as many as the source has"""
     shard_size: int = Field(32, ge=1)
     """pictures computed together, and normalised together by batch norm (ghost batch norm, Hoffer
     et al. 2017); the shards of a batch are dealt to the workers, and their number does not change
     the result"""
-    optimizer: Literal["sgd", "adam", "adamw", "lars"] = "sgd"
+    optimizer: Annotated[str, one_of(OUTSIDE_OPTIMIZERS, "sgd", "adam", "adamw", "lars")] = "sgd"
     """sgd and lars (You et al. 2017) with momentum"""
     lr: float = Field(0.01, gt=0)
     """learning rate after the warm-up"""
@@ -38,7 +42,9 @@ class TransferTrainConfig(Section):
     """of sgd and lars"""
     weight_decay: float = Field(1e-4, ge=0)
     """of all weights but those of norms and biases"""
-    schedule: Literal["constant", "cosine", "step", "dann"] = "cosine"
+    schedule: Annotated[str, one_of(OUTSIDE_SCHEDULES, "constant", "cosine", "step", "dann")] = (
+        "cosine"
+    )
     """course of the learning rate after the warm-up; cosine ends at 0; dann falls as
     lr / (1 + 10 p)^0.75 with the share p of training that is done (Ganin et al. 2016)"""
     warmup: float = Field(0.0, ge=0, lt=1)
@@ -89,7 +95,7 @@ class TransferConfig(Section):
     data: DomainConfig = DomainConfig()
     target: DomainConfig | None = None
     """the other domain: the test is there, and jobs that adapt see its pictures without labels"""
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
     train: TransferTrainConfig = TransferTrainConfig()
     workers: TransferWorkersConfig = TransferWorkersConfig()

@@ -7,28 +7,30 @@ from threading import Lock
 from typing import Any
 
 import ray
+from typing_extensions import override
 
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import FlatState, Order, ShardReport
+from metaray.platform.training.meta.messages import FlatState, ShardReport, ShardRequest
 from metaray.platform.training.meta.worker import TaskWorker
 
 
 class WorkerActor(TaskWorker):
     """A TaskWorker in a process of its own.
 
-    It has two threads: while one hands its result to Ray, the other computes the next order. Only
+    It has two threads: while one hands its result to Ray, the other computes the next request. Only
     one computes at a time.
     """
 
     def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
+        super().__init__(Blueprint.open(config))
         self._computing = Lock()
 
-    def run(self, order: Order, state: FlatState) -> tuple[Any, ShardReport]:
-        """As TaskWorker."""
+    @override
+    def run(self, request: ShardRequest, state: FlatState) -> tuple[Any, ShardReport]:
         with self._computing:
-            return super().run(order, state)
+            return super().run(request, state)
 
     def place(self) -> tuple[str, int]:
         """Address of its machine and its process; answers once the worker is built."""
@@ -38,8 +40,11 @@ class WorkerActor(TaskWorker):
 class LearnerActor(MetaLearner):
     """A MetaLearner in a process of its own."""
 
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(Blueprint.open(config))
+
     def process_id(self) -> int:
-        """Of that process."""
+        """Of that process; a cheap question to find out whether it lives."""
         return os.getpid()
 
 

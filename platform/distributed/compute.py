@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
+from contextlib import closing, contextmanager
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.callbacks.observer import Observer
-from metaray.platform.common.malloc_tuning import keep_freed_memory
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.training.meta.worker import choose_device
+from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.transfer.blueprint import Plan, TransferBlueprint
 from metaray.platform.training.transfer.communicator import SingleProcess
 from metaray.platform.training.transfer.trainer import Trainer
@@ -55,21 +51,22 @@ def compute(
     blueprint: TransferBlueprint,
     run: RunDirectory,
     store: CheckpointStore,
-    observer: Observer,
+    callbacks: CallbackList,
 ) -> bool:
     """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
 
     Raises:
         TrainingError: the job cannot go on.
     """
-    workers, latest = plan.config.workers, store.latest()
-    assert latest is not None  # the first one is written before
-    with observer.training(blueprint.steps, latest.step, None) as watch:
-        if workers.count:
+    with callbacks.training():
+        if plan.config.workers.count:
             from metaray.platform.distributed.ray_train import train_on_ray
 
-            return train_on_ray(plan, run, watch, observer)
-        with trainer_here(plan, blueprint, run, store, watch) as trainer, observer.among():
+            return train_on_ray(plan, run, callbacks)
+        with (
+            trainer_here(plan, blueprint, run, store, callbacks) as trainer,
+            callbacks.attach(),
+        ):
             return trainer.run()
 
 
@@ -79,21 +76,10 @@ def trainer_here(
     blueprint: TransferBlueprint,
     run: RunDirectory,
     store: CheckpointStore,
-    watch: TrainingWatch,
+    callbacks: CallbackList,
 ) -> Iterator[Trainer]:
     """A trainer in this process, at the newest checkpoint of ``store``."""
     workers = plan.config.workers
     prepare_process(workers)
-    keeper = LocalRunWriter(run, store, watch.on_row, watch.stop_requested)
-    try:
-        yield Trainer(blueprint, SingleProcess(), choose_device(workers), keeper)
-    finally:
-        keeper.close()
-
-
-def prepare_process(workers: ComputeConfig) -> None:
-    """Threads and memory of a process that computes; their number changes the order of sums."""
-    keep_freed_memory()
-    torch.set_num_threads(workers.threads)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    with closing(LocalRunWriter(run, store, callbacks)) as writer:
+        yield Trainer(blueprint, SingleProcess(), choose_device(workers), writer)

@@ -7,30 +7,33 @@ from contextlib import closing, contextmanager
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.pool import LocalPool, Notify, Pool
 
 
 @contextmanager
-def open_pool(config: RunConfig, address: str, notify: Notify) -> Iterator[Pool]:
+def open_pool(blueprint: Blueprint, address: str, notify: Notify) -> Iterator[Pool]:
     """A pool for the time of the block: in process for ``workers.count = 0``, else on Ray.
 
     Raises:
         InputError: an address is given, and no worker that could run there.
         ClusterError: the cluster cannot be reached.
     """
+    config = blueprint.config
     if config.workers.count == 0:
         if address not in ("local", "current"):
             raise InputError(
                 f"workers.count = 0 computes in this process, so --address {address} has no "
                 "effect: set workers.count or leave out --address"
             )
-        yield LocalPool(config)
+        yield LocalPool(blueprint)
         return
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
     notify(_starting(config, address))
-    with connected(address, metaray):
+    with connected(address, metaray, plugins.files()):
         from metaray.platform.distributed.ray_pool import (
             RayPool,  # imports Ray, which must be set up first
         )

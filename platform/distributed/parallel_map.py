@@ -39,9 +39,10 @@ def default_workers() -> int:
 def _on_ray(work: Work, chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
     """Results as they come; at most ``workers`` chunks are in flight, so memory is bounded."""
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected("local", metaray):
+    with connected("local", metaray, plugins.files()):
         import ray  # which must be set up first
         from ray.exceptions import RayTaskError
 

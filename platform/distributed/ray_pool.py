@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from typing_extensions import override
 
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
@@ -25,9 +26,9 @@ from metaray.platform.run.status import WorkerState
 from metaray.platform.training.meta.messages import (
     EvaluateRequest,
     FlatState,
-    Order,
     Predictions,
     ShardReport,
+    ShardRequest,
     TrainRequest,
 )
 from metaray.platform.training.meta.pool import Notify, Pool, PoolHealth, StepResult
@@ -42,7 +43,7 @@ class RayPool(Pool):
         self._config = config
         self._notify = notify
         self._learner = start_learner(config)
-        self._roster = WorkerGroup(config, notify)
+        self._workers = WorkerGroup(config, notify)
         try:
             self._state = self._learner.state.remote()
             self.wait_for_workers(1)
@@ -51,24 +52,24 @@ class RayPool(Pool):
             self.close()
             raise
 
-    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
-        """All shards on whichever workers are free, then the update."""
+    @override
+    def train_step(self, requests: Sequence[TrainRequest]) -> StepResult:
         started = perf_counter()
         recomputed = deepest = 0
         for _ in range(1 + self._config.workers.max_retries):
-            dispatch = self._run(orders, self._state)
+            scheduler = self._run(requests, self._state)
             computed = perf_counter()
-            recomputed += dispatch.redone
-            deepest = max(deepest, dispatch.queue_depth)
-            reports = dispatch.finished_reports
+            recomputed += scheduler.redone
+            deepest = max(deepest, scheduler.queue_depth)
+            reports = scheduler.finished_reports
             state, update_ref = self._learner.update.options(num_returns=2).remote(
-                orders, *dispatch.payloads, *reports
+                requests, *scheduler.payloads, *reports
             )
             try:
                 update = self._ask_learner(update_ref)
             except RayError as error:  # a gradient went down with its node: compute it again
-                self._notify(f"gradients of step {orders[0].step} were lost: {first_line(error)}")
-                recomputed += len(orders)
+                self._notify(f"gradients of step {requests[0].step} were lost: {first_line(error)}")
+                recomputed += len(requests)
                 continue
             self._state = state
             waited = computed - started - self._busy_share(reports)
@@ -81,86 +82,86 @@ class RayPool(Pool):
                 queue_depth=deepest,
             )
         raise WorkersLostError(
-            f"the gradients of step {orders[0].step} were lost on their way to the learner more "
+            f"the gradients of step {requests[0].step} were lost on their way to the learner more "
             f"often than workers.max_retries = {self._config.workers.max_retries} allows: look for "
             "lack of memory, then continue with --resume"
         )
 
+    @override
     def evaluate(
         self,
-        orders: Sequence[EvaluateRequest],
+        requests: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
-        """Any order on any worker."""
         at = self._state if state is None else ray.put(state)
-        dispatch = self._run(orders, at, lambda report: done(report.num_tasks))
-        predictions: list[Predictions] = ray.get(dispatch.payloads)
+        scheduler = self._run(requests, at, lambda report: done(report.num_tasks))
+        predictions: list[Predictions] = ray.get(scheduler.payloads)
         return predictions
 
+    @override
     def snapshot(self) -> Checkpoint:
-        """The learner's state."""
         checkpoint: Checkpoint = self._ask_learner(self._learner.snapshot.remote())
         return checkpoint
 
+    @override
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put the learner, or a new one if it died, into ``checkpoint``."""
         if not self._learner_is_alive():
             self._learner = start_learner(self._config)
         self._state = self._learner.restore.remote(checkpoint)
         self._ask_learner(self._state)
 
+    @override
     def resize(self, count: int) -> None:
-        """Workers join or leave between orders."""
-        self._roster.resize(count)
+        self._workers.resize(count)
 
     def wait_for_workers(self, count: int) -> None:
-        """Return once ``count`` workers take orders; ``train_step`` needs no more than one.
+        """Return once ``count`` workers take requests; ``train_step`` needs no more than one.
 
         Raises:
             WorkersLostError: they did not start within ``workers.start_timeout_s``.
         """
         deadline = monotonic() + self._config.workers.start_timeout_s
-        while len(self._roster.ready) < count:
-            started, _ = ray.wait(self._roster.starting, timeout=_POLL_S)
+        while len(self._workers.ready) < count:
+            started, _ = ray.wait(self._workers.starting, timeout=_POLL_S)
             for reference in started:
-                self._roster.admit(reference)
+                self._workers.admit(reference)
             if monotonic() > deadline:
                 raise WorkersLostError(cannot_start(self._config))
 
     @property
+    @override
     def health(self) -> PoolHealth:
-        """Workers ready for orders, and lost."""
-        roster = self._roster
-        return PoolHealth(alive=len(roster.ready), wanted=roster.wanted, lost=roster.lost)
+        workers = self._workers
+        return PoolHealth(alive=len(workers.ready), wanted=workers.wanted, lost=workers.lost)
 
+    @override
     def workers(self) -> Sequence[WorkerState]:
-        """See Pool."""
-        return self._roster.states()
+        return self._workers.states()
 
+    @override
     def close(self) -> None:
-        """End the actors."""
-        self._roster.close()
+        self._workers.close()
         ray.kill(self._learner)
 
     def _run(
         self,
-        orders: Sequence[Order],
+        requests: Sequence[ShardRequest],
         state: Any,
         done: Callable[[ShardReport], None] = lambda report: None,
     ) -> Scheduler:
-        """Every order done, on whichever workers are free."""
-        dispatch = Scheduler(self._config, self._roster, orders, state)
-        while dispatch.unfinished:
-            dispatch.submit()
-            for report in dispatch.collect():
+        """Every request done, on whichever workers are free."""
+        scheduler = Scheduler(self._config, self._workers, requests, state)
+        while scheduler.unfinished:
+            scheduler.submit()
+            for report in scheduler.poll():
                 done(report)
-        return dispatch
+        return scheduler
 
     def _busy_share(self, reports: Sequence[ShardReport]) -> float:
         """Seconds of computing on the critical path, if the shards were spread evenly."""
         total = sum(report.sample_s + report.compute_s for report in reports)
-        return total / max(1, min(len(self._roster.ready), len(reports)))
+        return total / max(1, min(len(self._workers.ready), len(reports)))
 
     def _ask_learner(self, reference: Any) -> Any:
         """What the learner answers. A RayError that gets out is not of the learner's making."""
@@ -176,7 +177,7 @@ class RayPool(Pool):
 
     def _learner_is_alive(self) -> bool:
         try:
-            ray.get(self._learner.state.remote())
+            ray.get(self._learner.process_id.remote())  # not its parameters: they may be large
         except RayError:
             return False
         return True

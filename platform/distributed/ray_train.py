@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.callbacks.observer import Observer
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import WorkersLostError
-from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
+from metaray.platform.distributed.resources import cluster_nodes, process_needs, room_for
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import WorkerState
 from metaray.platform.training.transfer.blueprint import Plan
@@ -40,14 +38,15 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
         ClusterError: the cluster cannot be reached.
     """
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(address, metaray):
-        check_room(workers)
+    with connected(address, metaray, plugins.files()):
+        room_for(workers, cluster_nodes(), workers.min_count).check()
         yield
 
 
-def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: Observer) -> bool:
+def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool:
     """Train and test on the workers of ``plan``; whether the job was asked to stop.
 
     ``TorchTrainer.fit`` is a task of Ray: in this process it would take Ctrl-C for itself, and in
@@ -61,36 +60,37 @@ def train_on_ray(plan: Plan, run: RunDirectory, watch: TrainingWatch, observer: 
 
     from metaray.platform.distributed.ray_writer import on_this_node, start_writer
 
-    keeper = start_writer(run, fingerprint(plan), plan.config.train.keep_checkpoints)
+    writer = start_writer(run, fingerprint(plan), plan.config.train.keep_checkpoints)
     task = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
     asked_to_stop = False
     workers: list[WorkerState] = []
     with (
         tempfile.TemporaryDirectory(prefix="metaray-", ignore_cleanup_errors=True) as storage,
-        observer.among(lambda: [*workers]),
+        callbacks.attach(lambda: [*workers]),
     ):
-        fit = task.remote(plan, keeper, Path(storage))
+        fit = task.remote(plan, writer, Path(storage))
         try:
-            while (news := _news(keeper, watch)).stopped is None:
-                workers[:] = news.workers
-                if watch.stop_requested() and not asked_to_stop:
+            while (update := _update(writer, callbacks)).stopped is None:
+                workers[:] = update.workers
+                if callbacks.stop.requested() and not asked_to_stop:
                     asked_to_stop = True
-                    ray.get(keeper.stop.remote())
-                if ray.wait([fit], timeout=_POLL_S)[0] and _news(keeper, watch).stopped is None:
+                    ray.get(writer.stop.remote())
+                has_ended = bool(ray.wait([fit], timeout=_POLL_S)[0])
+                if has_ended and _update(writer, callbacks).stopped is None:
                     _raise_why(fit)
         finally:
             ray.cancel(fit, force=True)
-    ray.get(keeper.close.remote())
-    return news.stopped
+    ray.get(writer.close.remote())
+    return update.stopped
 
 
-def _fit(plan: Plan, keeper: Any, storage: Path) -> None:
+def _fit(plan: Plan, writer: Any, storage: Path) -> None:
     from metaray.platform.common.errors import first_line
 
     start_timeout_s = plan.config.workers.start_timeout_s
     os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
     try:
-        _trainer(plan, keeper, storage).fit()
+        _trainer(plan, writer, storage).fit()
     except Exception as error:
         raise WorkersLostError(
             f"Ray Train gave up ({first_line(error)}; workers.max_restarts = "
@@ -120,7 +120,7 @@ def _raise_why(fit: Any) -> None:
     )
 
 
-def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
+def _trainer(plan: Plan, writer: Any, storage: Path) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -133,12 +133,12 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     limits: Any = {"max_failures": workers.max_restarts, "controller_failure_limit": 2}
     return TorchTrainer(
         work,
-        train_loop_config={"plan": plan, "keeper": keeper},
+        train_loop_config={"plan": plan, "writer": writer},
         torch_config=BoundTorchConfig(backend="nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=count,
             use_gpu=workers.gpus > 0,
-            resources_per_worker=_needs(workers),
+            resources_per_worker=process_needs(workers),
         ),
         run_config=RunConfig(
             name="job",
@@ -148,47 +148,15 @@ def _trainer(plan: Plan, keeper: Any, storage: Path) -> Any:
     )
 
 
-def check_room(workers: TransferWorkersConfig) -> None:
-    """Raise InputError where the cluster cannot hold the workers: Ray Train would wait for more."""
-    import ray
-
-    needs = _needs(workers)
-    room = (
-        sum(
-            int(
-                min((node["Resources"].get(kind, 0) + 1e-9) // need for kind, need in needs.items())
-            )
-            for node in ray.nodes()
-            if node["Alive"]
-        )
-        if needs
-        else workers.count
-    )
-    least = workers.count if workers.min_count is None else workers.min_count
-    if room < least:
-        has = ray.cluster_resources()
-        each = " and ".join(f"{need:g} {kind}" for kind, need in needs.items())
-        raise InputError(
-            f"there is room for {room} of {least} workers: each needs {each}, the cluster has "
-            f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU; lower workers.count, "
-            "workers.cpus or workers.gpus"
-        )
-
-
-def _needs(workers: ComputeConfig) -> dict[str, float]:
-    needs = {"CPU": workers.cpus, "GPU": workers.gpus}
-    return {kind: need for kind, need in needs.items() if need}
-
-
-def _news(keeper: Any, watch: TrainingWatch) -> RunUpdate:
+def _update(writer: Any, callbacks: CallbackList) -> RunUpdate:
     """What is new, which is shown; raise what the job failed of."""
     import ray
 
-    news: RunUpdate = ray.get(keeper.news.remote())
-    for row in news.rows:
-        watch.on_row(row)
-    for message in news.messages:
-        watch.notify(message)
-    if news.failure is not None:
-        raise news.failure
-    return news
+    update: RunUpdate = ray.get(writer.update.remote())
+    for row in update.rows:
+        callbacks.on_step(row)
+    for message in update.messages:
+        callbacks.notify(message)
+    if update.failure is not None:
+        raise update.failure
+    return update

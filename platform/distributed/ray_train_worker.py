@@ -10,37 +10,36 @@ import ray.train.torch
 import torch
 
 from metaray.platform.config.schema import ComputeConfig
-from metaray.platform.distributed.compute import prepare_process
-from metaray.platform.distributed.ray_writer import RemoteKeeper
+from metaray.platform.distributed.ray_writer import RemoteRunWriter
 from metaray.platform.run.status import WorkerState
-from metaray.platform.training.meta.worker import choose_device
+from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
 from metaray.platform.training.transfer.communicator import PeerLostError, ProcessGroup
 from metaray.platform.training.transfer.trainer import Trainer
 
 
 def work(job: dict[str, Any]) -> None:
-    """Train and test from the keeper's newest checkpoint, and tell it that this is done.
+    """Train and test from the writer's newest checkpoint, and tell it that this is done.
 
-    An error that another try would meet again is told to the keeper, which ends the job; what is
+    An error that another try would meet again is told to the writer, which ends the job; what is
     raised here, Ray Train takes for a lost worker.
     """
-    plan, keeper = job["plan"], job["keeper"]
-    if ray.get(keeper.failed.remote()):
+    plan, writer = job["plan"], job["writer"]
+    if ray.get(writer.failed.remote()):
         return
     try:
-        ray.get(keeper.join.remote(_myself()))
+        ray.get(writer.join.remote(_myself()))
         prepare_process(plan.config.workers)
         blueprint = TransferBlueprint(plan, Domains.open(plan.config))
         device = _device(plan.config.workers)
         group = ProcessGroup()
-        stopped = Trainer(blueprint, group, device, RemoteKeeper(keeper)).run()
+        stopped = Trainer(blueprint, group, device, RemoteRunWriter(writer)).run()
         if group.rank == 0:
-            ray.get(keeper.end.remote(stopped))
+            ray.get(writer.end.remote(stopped))
     except PeerLostError:
         raise
     except Exception as error:
-        ray.get(keeper.fail.remote(error))
+        ray.get(writer.fail.remote(error))
         raise
 
 

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from typing_extensions import override
 
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import WorkerState
-from metaray.platform.training.writer import Columns, LocalRunWriter, Row
+from metaray.platform.training.executor import Row
+from metaray.platform.training.writer import Columns, LocalRunWriter, RunWriter
 
 _REMEMBERED = 40  # workers
 
@@ -30,13 +33,10 @@ class RunUpdate(NamedTuple):
     """of a job that has ended: whether it was asked to"""
 
 
-class KeeperActor(LocalRunWriter):
-    """A RunKeeper in a process of its own, which outlives workers."""
+class RunWriterActor(LocalRunWriter):
+    """A LocalRunWriter in a process of its own, which outlives workers."""
 
     def __init__(self, path: Path, shapes: str, keep: int) -> None:
-        run = RunDirectory(path)
-        store = CheckpointStore(run.checkpoints, shapes, keep)
-        super().__init__(run, store, self._take, lambda: self._stop)
         self._rows: list[Row] = []
         self._messages: list[str] = []
         self._failure: Exception | None = None
@@ -44,92 +44,119 @@ class KeeperActor(LocalRunWriter):
         self._stopped: bool | None = None
         self._starts = 0
         self._workers: list[WorkerState] = []
+        run = RunDirectory(path)
+        store = CheckpointStore(run.checkpoints, shapes, keep)
+        super().__init__(run, store, CallbackList())  # callbacks live in the driver
 
     def join(self, worker: WorkerState) -> None:
-        """A worker has started; if another had its number, all have started again."""
+        """Note that a worker has started; if another had its number, all have started again."""
         self._workers = [
             replace(before, state="replaced") if before.number == worker.number else before
             for before in self._workers[-_REMEMBERED:]
         ]
         self._workers.append(worker)
 
-    def record(self, row: Row) -> bool:
-        """As RunKeeper; how often workers were lost is known here alone."""
-        return super().record(row | {"workers_lost": max(0, self._starts - 1)})
+    def record_step(self, row: Row) -> bool:
+        """Log a step; whether training should stop. How often workers were lost is known here."""
+        self.record(row | {"workers_lost": max(0, self._starts - 1)})
+        return self.stop_requested()
 
+    @override
+    def record(self, row: Row) -> None:
+        super().record(row)
+        self._rows.append(dict(row))
+
+    @override
+    def message(self, text: str) -> None:
+        self._messages.append(text)
+
+    @override
+    def stop_requested(self) -> bool:
+        return self._stop
+
+    @override
     def begin(self, step: int) -> None:
-        """As RunKeeper; from the second time on, workers were lost."""
         super().begin(step)
         self._starts += 1
-        if self._starts > 1:
-            self._messages.append(f"workers start again from step {step}")
+        if self._starts > 1:  # workers were lost
+            self.message(f"workers start again from step {step}")
 
-    def news(self) -> RunUpdate:
-        """Since the last call."""
-        news = RunUpdate(self._rows, self._messages, self._failure, self._workers, self._stopped)
+    def update(self) -> RunUpdate:
+        """What happened since the last call."""
+        update = RunUpdate(self._rows, self._messages, self._failure, self._workers, self._stopped)
         self._rows, self._messages = [], []
-        return news
+        return update
 
     def stop(self) -> None:
-        """Training shall stop after the step that comes."""
+        """Request that training stops after the next step."""
         self._stop = True
 
     def end(self, stopped: bool) -> None:
-        """The job is done, or has stopped since it was asked to: its results are kept."""
+        """Note that the job is done, or has stopped on request: its results are kept."""
         self._stopped = stopped
 
     def fail(self, error: Exception) -> None:
-        """The job cannot go on: starting workers again would do no better."""
+        """Note that the job cannot go on: starting workers again would do no better."""
         self._failure = self._failure or error
 
     def failed(self) -> bool:
         """Whether it cannot."""
         return self._failure is not None
 
-    def _take(self, row: Row) -> None:
-        self._rows.append(row)
 
+class RemoteRunWriter(RunWriter):
+    """Asks the actor. A row is written while the next step is computed.
 
-class RemoteKeeper:
-    """A Keeper that asks the actor. Its answer to ``record`` is one step old."""
+    So the answer to ``stop_requested`` is one step old.
+    """
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self._recorded: Any = None
+        self._stop = False
 
-    def latest(self) -> Checkpoint:
-        """See RunWriter."""
-        checkpoint: Checkpoint = ray.get(self._handle.latest.remote())
+    @override
+    def latest(self) -> Checkpoint | None:
+        checkpoint: Checkpoint | None = ray.get(self._handle.latest.remote())
         return checkpoint
 
+    @override
     def load(self, step: int) -> Checkpoint:
-        """See RunWriter."""
         checkpoint: Checkpoint = ray.get(self._handle.load.remote(step))
         return checkpoint
 
+    @override
     def begin(self, step: int) -> None:
-        """See RunWriter."""
         ray.get(self._handle.begin.remote(step))
 
-    def record(self, row: Row) -> bool:
-        """See Keeper; the log is written while the next step is computed."""
-        stop = self._recorded is not None and bool(ray.get(self._recorded))
-        self._recorded = self._handle.record.remote(row)
-        return stop
+    @override
+    def record(self, row: Row) -> None:
+        if self._recorded is not None:
+            self._stop = ray.get(self._recorded)
+        self._recorded = self._handle.record_step.remote(row)
 
+    @override
+    def message(self, text: str) -> None:
+        ray.get(self._handle.message.remote(text))
+
+    @override
+    def stop_requested(self) -> bool:
+        return self._stop
+
+    @override
     def save(self, checkpoint: Checkpoint) -> None:
-        """See RunWriter."""
         ray.get(self._handle.save.remote(checkpoint))
 
-    def result(self, name: str, figures: dict[str, Any], columns: Columns) -> None:
-        """See RunWriter."""
-        ray.get(self._handle.result.remote(name, figures, columns))
+    @override
+    def result(self, name: str, metrics: dict[str, Any], columns: Columns) -> None:
+        ray.get(self._handle.result.remote(name, metrics, columns))
 
 
 def start_writer(run: RunDirectory, shapes: str, keep: int) -> Any:
     """A handle of the actor. It takes no CPU: it works while workers compute."""
-    place = on_this_node()
-    actor = ray.remote(KeeperActor).options(num_cpus=0, max_restarts=0, scheduling_strategy=place)
+    actor = ray.remote(RunWriterActor).options(
+        num_cpus=0, max_restarts=0, scheduling_strategy=on_this_node()
+    )
     return actor.remote(run.path, shapes, keep)
 
 

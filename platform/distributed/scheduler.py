@@ -1,4 +1,4 @@
-"""One batch of orders over a changing set of Ray workers."""
+"""One batch of requests over a changing set of Ray workers."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from ray.exceptions import RayError, RayTaskError
 from metaray.platform.common.errors import WorkersLostError
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
-from metaray.platform.training.meta.messages import Order, ShardReport
+from metaray.platform.training.meta.messages import ShardReport, ShardRequest
 
-_IN_FLIGHT = 2  # orders per worker: the next one is there when the current one is done
+_IN_FLIGHT = 2  # requests per worker: the next one is there when the current one is done
 _POLL_S = 1.0
 
 
 class Scheduler:
-    """Hands orders out, takes reports in, and hands out again what a lost worker had."""
+    """Submits requests, takes reports in, and submits again what a lost worker had."""
 
     def __init__(
-        self, config: RunConfig, roster: WorkerGroup, orders: Sequence[Order], state: Any
+        self, config: RunConfig, workers: WorkerGroup, requests: Sequence[ShardRequest], state: Any
     ) -> None:
         self._config = config
-        self._roster = roster
-        self._orders = orders
+        self._workers = workers
+        self._requests = requests
         self._state = state
-        self._waiting = deque(range(len(orders)))
+        self._waiting = deque(range(len(requests)))
         self._in_flight: dict[Any, tuple[int, WorkerHandle, Any]] = {}
-        self._tries = [0] * len(orders)
+        self._tries = [0] * len(requests)
         self._idle_since = monotonic()
-        self.payloads: list[Any] = [None] * len(orders)
-        self.reports: list[ShardReport | None] = [None] * len(orders)
+        self.payloads: list[Any] = [None] * len(requests)
+        self.reports: list[ShardReport | None] = [None] * len(requests)
         self.redone = 0
         self.queue_depth = 0
 
@@ -50,45 +51,45 @@ class Scheduler:
         return [report for report in self.reports if report is not None]
 
     def submit(self) -> None:
-        """Give waiting orders to the least loaded workers."""
-        self._hand_out()
+        """Give waiting requests to the least loaded workers."""
+        self._submit_waiting()
         self.queue_depth = max(self.queue_depth, len(self._waiting))
 
-    def _hand_out(self) -> None:
-        while self._waiting and self._roster.ready:
-            member = min(self._roster.ready, key=lambda m: m.load)
-            if member.load >= _IN_FLIGHT:
+    def _submit_waiting(self) -> None:
+        while self._waiting and self._workers.ready:
+            worker = min(self._workers.ready, key=lambda w: w.load)
+            if worker.load >= _IN_FLIGHT:
                 return
             index = self._waiting.popleft()
-            payload, report = member.handle.run.options(num_returns=2).remote(
-                self._orders[index], self._state
+            payload, report = worker.handle.run.options(num_returns=2).remote(
+                self._requests[index], self._state
             )
-            member.load += 1
-            self._in_flight[report] = (index, member, payload)
+            worker.load += 1
+            self._in_flight[report] = (index, worker, payload)
 
-    def collect(self) -> list[ShardReport]:
+    def poll(self) -> list[ShardReport]:
         """Wait for something to happen and take it in; the reports that arrived."""
-        pending = [*self._in_flight, *self._roster.starting]
+        pending = [*self._in_flight, *self._workers.starting]
         resolved, _ = ray.wait(pending, num_returns=1, timeout=_POLL_S) if pending else ([], [])
         arrived = []
         for reference in resolved:
             if reference in self._in_flight:
                 arrived += self._take_in(reference)
             else:
-                self._roster.admit(reference)
-        self._roster.dismiss_idle()
+                self._workers.admit(reference)
+        self._workers.dismiss_idle()
         self._check_alive()
         return arrived
 
     def _take_in(self, reference: Any) -> list[ShardReport]:
-        index, member, payload = self._in_flight.pop(reference)
-        member.load -= 1
+        index, worker, payload = self._in_flight.pop(reference)
+        worker.load -= 1
         try:
             report: ShardReport = ray.get(reference)
-        except RayTaskError as error:  # the order itself failed: no other worker would do better
+        except RayTaskError as error:  # the request itself failed: no other worker would do better
             raise cause_of(error) from None
         except RayError as error:
-            self._roster.remove(member, error)
+            self._workers.remove(worker, error)
             self._try_again(index)
             return []
         self.payloads[index], self.reports[index] = payload, report
@@ -99,14 +100,14 @@ class Scheduler:
         self.redone += 1
         if self._tries[index] > self._config.workers.max_retries:
             raise WorkersLostError(
-                f"{self._orders[index].label} lost its worker {self._tries[index]} times "
+                f"{self._requests[index].label} lost its worker {self._tries[index]} times "
                 f"(workers.max_retries = {self._config.workers.max_retries}): its tasks may need "
                 "more memory than a worker has; lower train.shard_size or use fewer workers"
             )
         self._waiting.appendleft(index)
 
     def _check_alive(self) -> None:
-        if self._roster.ready:
+        if self._workers.ready:
             self._idle_since = monotonic()
         elif monotonic() - self._idle_since > self._config.workers.start_timeout_s:
             raise WorkersLostError(cannot_start(self._config))
@@ -114,9 +115,7 @@ class Scheduler:
 
 def cannot_start(config: RunConfig) -> str:
     """Why no worker came up: what each needs, and what there is."""
-    wanted = f"{config.workers.cpus:g} CPU" + (
-        f" and {config.workers.gpus:g} GPU" if config.workers.gpus else ""
-    )
+    wanted = needs_text(process_needs(config.workers))
     has = ray.cluster_resources()
     free = ray.available_resources()
     return (

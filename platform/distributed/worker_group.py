@@ -31,11 +31,11 @@ class WorkerHandle:
     node: str | None = None
     """address of its machine"""
     load: int = 0
-    """orders in flight"""
+    """requests in flight"""
     leaving: bool = field(default=False)
 
     def state(self, is_lost: bool = False) -> WorkerState:
-        """For those who look on."""
+        """For status.json and the views of it."""
         if is_lost:
             what: WorkerStates = "lost"
         elif self.pid is None:
@@ -53,30 +53,30 @@ class WorkerGroup:
     def __init__(self, config: RunConfig, notify: Callable[[str], None]) -> None:
         self._config = config
         self._notify = notify
-        self._members: list[WorkerHandle] = []
+        self._workers: list[WorkerHandle] = []
         self._next_number = 0
         self._announce = False
-        self._gone: deque[WorkerState] = deque(maxlen=_REMEMBERED)
+        self._lost_states: deque[WorkerState] = deque(maxlen=_REMEMBERED)
         self.lost = 0
         self.wanted = config.workers.count
         self._fill()
 
     @property
     def ready(self) -> list[WorkerHandle]:
-        """Workers that take orders."""
-        return [m for m in self._members if m.pid is not None and not m.leaving]
+        """Workers that take requests."""
+        return [w for w in self._workers if w.pid is not None and not w.leaving]
 
     @property
     def starting(self) -> list[Any]:
         """References that resolve when a starting worker is ready or failed."""
-        return [m.starting for m in self._members if m.pid is None]
+        return [w.starting for w in self._workers if w.pid is None]
 
     def states(self) -> list[WorkerState]:
-        """The latest that were lost, then those that are there."""
-        return [*self._gone, *(member.state() for member in [*self._members])]
+        """The last workers that were lost, then those that are there."""
+        return [*self._lost_states, *(worker.state() for worker in [*self._workers])]
 
     def resize(self, count: int) -> None:
-        """Want ``count`` workers from now on. One that leaves finishes what it has in hand."""
+        """Set the target to ``count`` workers. One that leaves finishes what it has in hand."""
         self._announce = True
         self.wanted = count
         while len(self._staying) > count:
@@ -86,28 +86,28 @@ class WorkerGroup:
 
     def admit(self, reference: Any) -> None:
         """Take in a worker whose ``starting`` reference has resolved."""
-        member = next(m for m in self._members if m.starting is reference)
+        worker = next(w for w in self._workers if w.starting is reference)
         try:
-            member.node, member.pid = ray.get(reference)
+            worker.node, worker.pid = ray.get(reference)
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayError as error:
-            self.remove(member, error)
+            self.remove(worker, error)
             return
         if self._announce:
-            self._notify(f"worker {member.number} joined (process {member.pid})")
+            self._notify(f"worker {worker.number} joined (process {worker.pid})")
 
-    def remove(self, member: WorkerHandle, error: RayError) -> None:
-        """Strike off a worker that died and start another in its place.
+    def remove(self, worker: WorkerHandle, error: RayError) -> None:
+        """Remove a worker that died and start another in its place.
 
         Raises:
             WorkersLostError: more were lost than ``workers.max_restarts`` allows.
         """
-        if member not in self._members:
-            return  # one death fails every order that the worker had
-        self._members.remove(member)
-        ray.kill(member.handle)
-        self._gone.append(member.state(is_lost=True))
+        if worker not in self._workers:
+            return  # one death fails every request that the worker had
+        self._workers.remove(worker)
+        ray.kill(worker.handle)
+        self._lost_states.append(worker.state(is_lost=True))
         self.lost += 1
         limit = self._config.workers.max_restarts
         if self.lost > limit:
@@ -115,31 +115,31 @@ class WorkerGroup:
                 f"lost {self.lost} workers, more than workers.max_restarts = {limit} (the last: "
                 f"{first_line(error)}): look for lack of memory, then continue with --resume"
             )
-        self._notify(f"worker {member.number} was lost (process {member.pid}), starting another")
+        self._notify(f"worker {worker.number} was lost (process {worker.pid}), starting another")
         self._announce = True
         self._fill()
 
     def dismiss_idle(self) -> None:
         """End leaving workers that have nothing in hand."""
-        for member in [m for m in self._members if m.leaving and m.load == 0]:
-            self._members.remove(member)
-            ray.kill(member.handle)
-            self._notify(f"worker {member.number} left (process {member.pid})")
+        for worker in [w for w in self._workers if w.leaving and w.load == 0]:
+            self._workers.remove(worker)
+            ray.kill(worker.handle)
+            self._notify(f"worker {worker.number} left (process {worker.pid})")
 
     def close(self) -> None:
         """End all workers."""
-        for member in self._members:
-            ray.kill(member.handle)
-        self._members.clear()
+        for worker in self._workers:
+            ray.kill(worker.handle)
+        self._workers.clear()
 
     @property
     def _staying(self) -> list[WorkerHandle]:
-        return [m for m in self._members if not m.leaving]
+        return [w for w in self._workers if not w.leaving]
 
     def _fill(self) -> None:
         while len(self._staying) < self.wanted:
             handle = start_worker(self._config)
-            self._members.append(
+            self._workers.append(
                 WorkerHandle(
                     number=self._next_number, handle=handle, starting=handle.place.remote()
                 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
 
-from metaray.platform.callbacks.monitor import Monitor
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.loading import Tree
 from metaray.tune_spaces.space import Space
 
@@ -58,7 +58,7 @@ class Kind(ABC, Generic[Config]):
 
     @abstractmethod
     def train(
-        self, config: Config, folder: Path, monitor: Monitor, time_adaptation: bool
+        self, config: Config, folder: Path, callbacks: Iterable[Callback], time_adaptation: bool
     ) -> dict[str, float]:
         """Train in ``folder`` or go on there, without a test; metrics beside the validations.
 

@@ -20,9 +20,7 @@ from metaray.platform.training.pretrained import PretrainedEncoder, Provenance
 _BATCH, _BATCHES = 64, 16
 
 
-def start_from_run(
-    config: RunConfig, source: EpisodeSource
-) -> tuple[Checkpoint, Provenance] | None:
+def start_from_run(blueprint: Blueprint) -> tuple[Checkpoint, Provenance] | None:
     """The state of step 0 and where it came from, if ``init.checkpoint`` is set.
 
     What the method has beside the encoder (a head, step sizes) starts as always. A method that has
@@ -31,9 +29,9 @@ def start_from_run(
     Raises:
         InputError: the encoder is that of another network; layers are named.
     """
+    config, source = blueprint.config, blueprint.source
     if config.init.checkpoint is None:
         return None
-    blueprint = Blueprint(config, source)
     network = PretrainedEncoder.read(Path(config.init.checkpoint))
     encoder, origin = network.encoder(blueprint.algorithm.backbone, _pictures(config, source))
     fresh = blueprint.initial

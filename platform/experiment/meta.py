@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.callbacks.monitor import Monitor
-from metaray.platform.callbacks.observer import observed
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.monitored import check_monitoring, monitored
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import changed_keys, override, read_run_config
@@ -32,14 +33,16 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.provenance import DataRecord, check_tested, config_of_test, other_data
 from metaray.platform.run.worker_requests import WorkerRequests
-from metaray.platform.training.loop import LoopHooks, TrainingLoop
+from metaray.platform.training.device import choose_device
+from metaray.platform.training.loop import OuterLoop
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
 from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.pool import Pool
-from metaray.platform.training.meta.worker import choose_device
 from metaray.platform.training.pretrained import Provenance
-from metaray.platform.training.schedule import looks_ahead
+from metaray.platform.training.schedule import meta_schedule
+from metaray.platform.training.writer import LocalRunWriter
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
 _PLACES = ("data.root", "data.cache")
@@ -62,7 +65,7 @@ class Session:
     config: RunConfig
     source: EpisodeSource
     blueprint: Blueprint
-    monitor: Monitor
+    callbacks: CallbackList
     trained: RunConfig
     """the config of the training, whose data set a test may leave"""
 
@@ -76,7 +79,9 @@ class Session:
         )
 
 
-def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[str, Any]:
+def train(
+    config: RunConfig, out: Path, address: str, callbacks: Iterable[Callback] = ()
+) -> dict[str, Any]:
     """A new run in ``out``: meta-training, meta-test and report; the summary.
 
     Raises:
@@ -84,17 +89,19 @@ def train(config: RunConfig, out: Path, address: str, monitor: Monitor) -> dict[
         TrainingError: the run cannot go on; its last checkpoint is kept.
         Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
     """
+    check_monitoring(config.monitoring)
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = open_data(config, address)
-    Blueprint(config, source)  # so that what does not fit is known before a file is written
-    started = start_from_run(config, source)
-    session = _session(RunDirectory.create(out), config, source, monitor)
+    blueprint = Blueprint(config, open_data(config, address))
+    started = start_from_run(blueprint)
+    session = _session(RunDirectory.create(out), blueprint, callbacks)
     _write_start(session, started)
     return _train_and_test(session, address)
 
 
-def fit(config: RunConfig, out: Path, address: str, monitor: Monitor) -> tuple[Session, Checkpoint]:
+def fit(
+    config: RunConfig, out: Path, address: str, callbacks: Iterable[Callback] = ()
+) -> tuple[Session, Checkpoint]:
     """Meta-training alone, without a test: a new run in ``out``, or the one there continued.
 
     Raises:
@@ -108,16 +115,19 @@ def fit(config: RunConfig, out: Path, address: str, monitor: Monitor) -> tuple[S
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
         DataRecord.check_same(run, source, config.data.name)
-        session = _session(run, config, source, monitor)
+        session = _session(run, Blueprint(config, source), callbacks)
     else:
-        started = start_from_run(config, source)
-        session = _session(RunDirectory.create(out), config, source, monitor)
+        blueprint = Blueprint(config, source)
+        started = start_from_run(blueprint)
+        session = _session(RunDirectory.create(out), blueprint, callbacks)
         _write_start(session, started)
     with _pool(session, address) as (session, pool):
         return session, _train(session, pool)
 
 
-def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
+def resume(
+    folder: Path, overrides: list[str], address: str, callbacks: Iterable[Callback] = ()
+) -> dict[str, Any]:
     """Continue the run in ``folder`` from its last checkpoint; the summary.
 
     With more ``train.outer_steps`` it ends with the parameters of a run that was planned so.
@@ -130,7 +140,8 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
     before = read_run_config(run.config)
     config = override(before, overrides)
     _check_allowed(before, config, _resumable(before), "resumed")
-    session = _reopen(run, config, address, monitor)
+    check_monitoring(config.monitoring)
+    session = _reopen(run, config, address, callbacks)
     latest = session.checkpoints.latest()  # a bad one is known before workers start
     if latest is not None and latest.step > config.train.outer_steps:
         raise InputError(
@@ -142,7 +153,7 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
 
 
 def evaluate_run(
-    folder: Path, overrides: list[str], address: str, monitor: Monitor
+    folder: Path, overrides: list[str], address: str, callbacks: Iterable[Callback] = ()
 ) -> dict[str, Any]:
     """Meta-test the run in ``folder`` again, under ``overrides``; the new summary.
 
@@ -162,11 +173,11 @@ def evaluate_run(
         check_tested(run, source, before.data, config.data)
     else:
         DataRecord.check_same(run, source, config.data.name)
-    session = _session(run, config, source, monitor, before if is_other else config)
+    session = _session(run, Blueprint(config, source), callbacks, before if is_other else config)
     last = session.checkpoints.latest()
     if last is None:
         raise InputError(f"{folder} has no checkpoint yet: train it with --resume {folder}")
-    with open_pool(session.config, address, monitor.message) as pool:
+    with open_pool(session.blueprint, address, session.callbacks.notify) as pool:
         return _test(session, pool, last)
 
 
@@ -184,7 +195,7 @@ def _write_start(session: Session, started: tuple[Checkpoint, Provenance] | None
     write_config(session.run.config, session.config)
     if started is not None:
         session.checkpoints.save(started[0])
-        session.monitor.message(started[1].sentence)
+        session.callbacks.notify(started[1].sentence)
 
 
 def _train_and_test(session: Session, address: str) -> dict[str, Any]:
@@ -194,32 +205,36 @@ def _train_and_test(session: Session, address: str) -> dict[str, Any]:
 
 @contextmanager
 def _pool(session: Session, address: str) -> Iterator[tuple[Session, Pool]]:
-    """The pool of a training, and the session with an observer of it."""
+    """The pool of a training, and the session with all callbacks that follow it."""
+    train, latest = session.config.train, session.checkpoints.latest()
+    budget_s = train.time_budget_s
     with (
-        observed(session.run.path, session.config, session.monitor) as observer,
-        open_pool(session.config, address, observer.message) as pool,
-        observer.among(pool.workers),
+        monitored(
+            session.run.path,
+            session.config,
+            session.callbacks,
+            total_steps=train.outer_steps,
+            start_step=latest.step if latest else 0,
+            time_left_s=None if budget_s is None else budget_s - (latest.wall_s if latest else 0),
+        ) as callbacks,
+        open_pool(session.blueprint, address, callbacks.notify) as pool,
+        callbacks.attach(pool.workers),
     ):
-        yield replace(session, monitor=observer), pool
+        yield replace(session, callbacks=callbacks), pool
 
 
 def _train(session: Session, pool: Pool) -> Checkpoint:
-    latest = session.checkpoints.latest()
-    start, total = latest.step if latest else 0, session.config.train.outer_steps
-    budget_s = session.config.train.time_budget_s
-    left_s = None if budget_s is None else budget_s - (latest.wall_s if latest else 0.0)
+    callbacks, total = session.callbacks, session.config.train.outer_steps
     with (
-        MetricsLog(session.run.metrics) as log,
-        session.monitor.training(total, start, left_s) as watch,
+        callbacks.training(),
+        closing(LocalRunWriter(session.run, session.checkpoints, callbacks)) as writer,
     ):
-        hooks = LoopHooks(
-            on_row=watch.on_row,
-            notify=watch.notify,
-            stop_requested=watch.stop_requested,
-            wanted_workers=WorkerRequests(session.run).poll,
-        )
-        last = TrainingLoop(pool, session.blueprint, session.checkpoints, log, hooks).run()
-    if watch.stop_requested():
+        executor = ShardSumExecutor(pool, session.blueprint)
+        requests = WorkerRequests(session.run)
+        last, stopped = OuterLoop(
+            executor, writer, loop_settings(session.config), requests.poll
+        ).run()
+    if stopped:
         raise Stopped(
             f"stopped after outer step {last.step} of {total}, with a checkpoint: continue with "
             f"metaray train --resume {session.run.path}"
@@ -234,7 +249,7 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
     chosen = session.checkpoints.load(last.best_step) if use_best and last.best_step else last
     state = flat_state(chosen)
     num = config.evaluate.num_episodes
-    with session.monitor.testing(2 * num) as advance:
+    with session.callbacks.evaluating(2 * num) as advance:
         test = evaluate(pool, blueprint, "test", num, state, advance)
         baseline = evaluate(pool, blueprint, "test", num, blueprint.initial_flat, advance)
     rows = MetricsLog.read(session.run.metrics)
@@ -245,14 +260,14 @@ def _test(session: Session, pool: Pool, last: Checkpoint) -> dict[str, Any]:
     return summary
 
 
-def tested(folder: Path, monitor: Monitor) -> tuple[Session, FlatState]:
+def tested(folder: Path, callbacks: Iterable[Callback]) -> tuple[Session, FlatState]:
     """The run in ``folder`` and the state that its latest meta-test was of.
 
     Raises:
         InputError: no run there, or its checkpoint is damaged.
     """
     run = RunDirectory.open(folder)
-    session = _reopen(run, read_run_config(run.config), "local", monitor)
+    session = _reopen(run, read_run_config(run.config), "local", callbacks)
     step = json.loads(session.run.summary.read_text(encoding="utf-8"))["tested_step"]
     return session, flat_state(session.checkpoints.load(step))
 
@@ -264,7 +279,7 @@ def flat_state(checkpoint: Checkpoint) -> FlatState:
 
 def _resumable(config: RunConfig) -> tuple[str, ...]:
     """With ``train.outer_steps`` where no step depends on how many there will be."""
-    if looks_ahead(config.train) or config.method.anneals:
+    if meta_schedule(config.train).looks_ahead or config.method.anneals:
         return _RESUMABLE
     return (*_RESUMABLE, "train.outer_steps")
 
@@ -280,27 +295,28 @@ def _check_allowed(
             )
 
 
-def _reopen(run: RunDirectory, config: RunConfig, address: str, monitor: Monitor) -> Session:
+def _reopen(
+    run: RunDirectory, config: RunConfig, address: str, callbacks: Iterable[Callback] = ()
+) -> Session:
     """A run that exists, with the data that it was trained on."""
     source = open_data(config, address)
     DataRecord.check_same(run, source, config.data.name)
-    return _session(run, config, source, monitor)
+    return _session(run, Blueprint(config, source), callbacks)
 
 
 def _session(
     run: RunDirectory,
-    config: RunConfig,
-    source: EpisodeSource,
-    monitor: Monitor,
+    blueprint: Blueprint,
+    callbacks: Iterable[Callback],
     trained: RunConfig | None = None,
 ) -> Session:
     return Session(
         run=run,
-        config=config,
-        source=source,
-        blueprint=Blueprint(config, source),
-        monitor=monitor,
-        trained=trained or config,
+        config=blueprint.config,
+        source=blueprint.source,
+        blueprint=blueprint,
+        callbacks=CallbackList.of(callbacks),
+        trained=trained or blueprint.config,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import label_of
-from metaray.platform.callbacks.monitor import Monitor, TerminalMonitor
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.commands import own_settings, train_command
 from metaray.platform.config.loading import Tree, resolve
 from metaray.platform.config.schema import RunConfig
@@ -66,13 +67,13 @@ class MetaTraining(Kind[RunConfig]):
         session.open_data(config, address)
 
     def train(
-        self, config: RunConfig, folder: Path, monitor: Monitor, time_adaptation: bool
+        self, config: RunConfig, folder: Path, callbacks: Iterable[Callback], time_adaptation: bool
     ) -> dict[str, float]:
         """See Kind."""
         from metaray.platform.experiment import meta as session
         from metaray.platform.experiment.adaptation import adaptation_time
 
-        trained, last = session.fit(config, folder, _address(config), monitor)
+        trained, last = session.fit(config, folder, _address(config), callbacks)
         if not time_adaptation:
             return {}
         return {"adapt_s": adaptation_time(trained, session.flat_state(last))}
@@ -81,7 +82,7 @@ class MetaTraining(Kind[RunConfig]):
         """See Kind."""
         from metaray.platform.experiment import meta as session
 
-        return session.evaluate_run(folder, [], _address(config), TerminalMonitor(console))
+        return session.evaluate_run(folder, [], _address(config), [Terminal(console)])
 
     def name(self, config: RunConfig) -> str:
         """The method's."""

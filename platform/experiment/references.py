@@ -13,15 +13,6 @@ from metaray.algorithms.transfer.recipes import FROM_SCRATCH, LINEAR_PROBE, SUPE
 from metaray.platform.config.loading import Tree, put, validate_as
 from metaray.platform.config.transfer import TransferConfig, TransferTrainConfig
 
-MEANINGS = {
-    "scratch": "the same network, trained from a random start",
-    "head": "a linear classifier on the frozen start (linear probe)",
-    "source_only": "the same network, without adaptation",
-    "target_supervised": "trained on the labels of the target, which the job may not see",
-    "alone": "the same network, trained on the labels without a teacher",
-    "supervised": "the same network, trained on the labels",
-}
-
 
 def reference_config(config: TransferConfig, name: str, steps: int, batch: int) -> TransferConfig:
     """The job ``name`` in comparison with ``config``: same network, data, seed and budget.

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from metaray.algorithms.configs import DataConfig
-from metaray.platform.common.atomic import atomic_path, write_json
+from metaray.algorithms.atomic import atomic_path, write_json
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.common.versions import versions
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
@@ -100,7 +100,7 @@ def _data_settings(tested: RunConfig, trained: RunConfig) -> dict[str, Any] | No
     """What was set for a test on another data set, or None where it is that of the training."""
     if tested.data == trained.data:
         return None
-    default = DataConfig(name=tested.data.name).model_dump()
+    default = DATA_SETS.validate({"name": tested.data.name}).model_dump()
     settings = tested.data.model_dump(exclude={"name", "cache", "channels", "image_size"})
     own = {f"data.{key}": value for key, value in settings.items() if value != default[key]}
     return {"data.name": tested.data.name} | own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.configs import DomainConfig
 from metaray.algorithms.transfer.examples import Examples, open_examples
-from metaray.platform.callbacks.monitor import Monitor
-from metaray.platform.callbacks.observer import observed
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.monitored import check_monitoring, monitored
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import changed_keys, override
@@ -46,7 +47,7 @@ _RESUMABLE = (
         f"workers.{key}"
         for key in ("count", "min_count", "cpus", "gpus", "device", "max_", "start_")
     ),
-    *(f"train.{key}" for key in ("checkpoint_every", "keep_checkpoints")),
+    *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
     "evaluate.",
     "monitoring.",
 )
@@ -59,7 +60,7 @@ class Job:
     run: RunDirectory
     plan: Plan
     blueprint: TransferBlueprint
-    monitor: Monitor
+    callbacks: CallbackList
     address: str
 
     @property
@@ -69,7 +70,9 @@ class Job:
         return CheckpointStore(self.run.checkpoints, fingerprint(self.plan), keep)
 
 
-def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> dict[str, Any]:
+def train(
+    config: TransferConfig, out: Path, address: str, callbacks: Iterable[Callback] = ()
+) -> dict[str, Any]:
     """A new job in ``out``: training, test, references and report; the summary.
 
     Raises:
@@ -82,10 +85,12 @@ def train(config: TransferConfig, out: Path, address: str, monitor: Monitor) -> 
     first = prepared(config, address)
     with ExitStack() as place:
         place.enter_context(place_of(config.workers, address))
-        return _carry_out(start(first, out, address, monitor), place)
+        return _carry_out(start(first, out, address, callbacks), place)
 
 
-def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> dict[str, Any]:
+def resume(
+    folder: Path, overrides: list[str], address: str, callbacks: Iterable[Callback] = ()
+) -> dict[str, Any]:
     """Continue the job in ``folder`` from its last checkpoint; the summary.
 
     Raises:
@@ -98,7 +103,7 @@ def resume(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
             f"{folder} is a trial of a sweep that was not tested: go on with metaray sweep "
             "--resume, or train its settings anew with metaray transfer"
         )
-    job = reopen(folder, overrides, address, monitor)
+    job = reopen(folder, overrides, address, callbacks)
     with ExitStack() as place:
         place.enter_context(place_of(job.plan.config.workers, address))
         return _carry_out(job, place)
@@ -117,14 +122,15 @@ class Prepared:
 def prepared(config: TransferConfig, address: str) -> Prepared:
     """All of a new job but its folder; InputError as of ``train``."""
     check_place(config.workers, address)
+    check_monitoring(config.monitoring)
     domains = open_domains(config, address)
     beginning = begin(config, domains)
-    blueprint = TransferBlueprint(beginning.plan, domains)
+    blueprint = TransferBlueprint(beginning.plan, domains, beginning.objective)
     check_batch_norm(config, blueprint)
     return Prepared(config=config, domains=domains, beginning=beginning, blueprint=blueprint)
 
 
-def start(first: Prepared, out: Path, address: str, monitor: Monitor) -> Job:
+def start(first: Prepared, out: Path, address: str, callbacks: Iterable[Callback] = ()) -> Job:
     """The job in ``out``, with its first checkpoint.
 
     Raises:
@@ -132,21 +138,23 @@ def start(first: Prepared, out: Path, address: str, monitor: Monitor) -> Job:
     """
     run, beginning = RunDirectory.create(out), first.beginning
     write_data(run, first.domains, beginning)
-    if beginning.origin is not None:
-        monitor.message(beginning.origin.sentence)
     job = Job(
         run=run,
         plan=beginning.plan,
         blueprint=first.blueprint,
-        monitor=monitor,
+        callbacks=CallbackList.of(callbacks),
         address=address,
     )
+    if beginning.origin is not None:
+        job.callbacks.notify(beginning.origin.sentence)
     job.store.save(beginning.checkpoint)
     write_config(run.config, first.config)  # last: with it, the folder holds a job that can go on
     return job
 
 
-def reopen(folder: Path, overrides: list[str], address: str, monitor: Monitor) -> Job:
+def reopen(
+    folder: Path, overrides: list[str], address: str, callbacks: Iterable[Callback] = ()
+) -> Job:
     """The job in ``folder``, at its last checkpoint; InputError as of ``resume``."""
     run = RunDirectory.open(folder)
     before = read_transfer_config(run.config)
@@ -158,6 +166,7 @@ def reopen(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
                 "old value: start a new one"
             )
     check_place(config.workers, address)
+    check_monitoring(config.monitoring)
     domains = open_domains(config, address)
     check_same_data(run, domains)
     checkpoint = newest(run)
@@ -166,7 +175,7 @@ def reopen(folder: Path, overrides: list[str], address: str, monitor: Monitor) -
         run=run,
         plan=plan,
         blueprint=TransferBlueprint(plan, domains),
-        monitor=monitor,
+        callbacks=CallbackList.of(callbacks),
         address=address,
     )
     job.store.load(checkpoint.step)  # one of another network is known before workers start
@@ -188,8 +197,14 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
 def _carry_out(job: Job, place: ExitStack) -> dict[str, Any]:
     """Train and test, leave ``place``, then the references, summary and report."""
     config = job.plan.config
-    with observed(job.run.path, config, job.monitor) as observer:
-        if compute(job.plan, job.blueprint, job.run, job.store, observer):
+    with monitored(
+        job.run.path,
+        config,
+        job.callbacks,
+        total_steps=job.blueprint.steps,
+        start_step=newest(job.run).step,
+    ) as callbacks:
+        if compute(job.plan, job.blueprint, job.run, job.store, callbacks):
             step = newest(job.run).step
             raise Stopped(
                 f"stopped after step {step} of {job.blueprint.steps}, with a checkpoint: continue "
@@ -216,12 +231,12 @@ def _reference(job: Job, name: str) -> dict[str, Any]:
     blueprint = job.blueprint
     config = reference_config(job.plan.config, name, blueprint.steps, blueprint.batch_size)
     training = training_text(config)
-    job.monitor.message(f"reference {name}, {training}: {run.path}")
+    job.callbacks.notify(f"reference {name}, {training}: {run.path}")
     done = read_summary(run)
     if done is None and run.config.is_file():
-        done = resume(run.path, [], job.address, job.monitor)
+        done = resume(run.path, [], job.address, job.callbacks.nested())
     elif done is None:
-        done = train(config, run.path, job.address, job.monitor)
+        done = train(config, run.path, job.address, job.callbacks.nested())
     return done | {"training": training}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import Monitor, TerminalMonitor
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import Tree, get, merged
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_commands import own_settings, train_command
@@ -92,19 +93,23 @@ class TransferJob(Kind[TransferConfig]):
         session.open_domains(config, address)
 
     def train(
-        self, config: TransferConfig, folder: Path, monitor: Monitor, time_adaptation: bool
+        self,
+        config: TransferConfig,
+        folder: Path,
+        callbacks: Iterable[Callback],
+        time_adaptation: bool,
     ) -> dict[str, float]:
         """See Kind; there is nothing to adapt to."""
         from metaray.platform.experiment import transfer_trial as trial
 
-        trial.train_alone(config, folder, monitor)
+        trial.train_alone(config, folder, callbacks)
         return {}
 
     def test(self, config: TransferConfig, folder: Path, console: Console) -> dict[str, Any]:
         """See Kind."""
         from metaray.platform.experiment import transfer_trial as trial
 
-        return trial.test_alone(folder, TerminalMonitor(console, config.job.name))
+        return trial.test_alone(folder, [Terminal(console, config.job.name)])
 
     def name(self, config: TransferConfig) -> str:
         """The job's."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.examples import Examples
-from metaray.platform.common.atomic import write_json
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import InitialState

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from metaray.platform.common.atomic import write_json
+from metaray.algorithms.atomic import write_json
 from metaray.platform.experiment.transfer_record import read_data
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
 from metaray.platform.run.directory import RunDirectory

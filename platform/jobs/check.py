@@ -115,19 +115,13 @@ def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator
             "nothing is reserved for it"
         )
         return
+    try:
+        room_for(workers, nodes, least).check()
+    except InputError as error:
+        raise _NoRoom(str(error)) from None
     room = room_for(workers, nodes)
-    each = f"{workers.cpus:g} CPU" + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
-    there = ", ".join(f"{n.get('CPU', 0):g} CPU and {n.get('GPU', 0):g} GPU" for n in nodes)
-    if room < least:
-        raise _NoRoom(
-            f"there is room for {room} of {least} workers of {each} each, on nodes with {there}: "
-            "lower workers.count, workers.cpus or workers.gpus"
-        )
-    if room < workers.count:
-        yield (
-            f"the cluster has room for {room} of {workers.count} workers of {each} each (nodes "
-            f"with {there}): the others join when there is more"
-        )
+    if not room.fits:
+        yield f"{room.sentence}: the others join when there is more"
 
 
 def _paths(request: Request) -> Iterator[tuple[str, str]]:

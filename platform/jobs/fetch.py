@@ -9,16 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import secrets
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from metaray.algorithms.atomic import atomic_folder
 from metaray.algorithms.errors import InputError
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
@@ -43,7 +41,7 @@ def fetch(job_id: str, target: Path, access: Access, client: JobClient) -> int:
         )
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target} is not empty: give a new folder")
-    with _whole(target) as new:
+    with atomic_folder(target) as new:
         if access.is_here:
             _copy(Path(folder), new, job_id)
         else:
@@ -139,19 +137,3 @@ def unpack(archive: Path, folder: Path) -> None:
             destination.parent.mkdir(parents=True, exist_ok=True)
             with source, destination.open("xb") as file:
                 shutil.copyfileobj(source, file)
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A new folder that becomes ``target`` if all goes well, and is removed otherwise."""
-    target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    new.mkdir()
-    try:
-        yield new
-        if target.is_dir():
-            target.rmdir()  # empty
-        os.replace(new, target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)

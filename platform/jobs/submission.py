@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import metaray
+from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
@@ -79,6 +80,8 @@ def submit(
             target = Path(packed) / _shipped(index, file)
             target.parent.mkdir(parents=True)
             shutil.copyfile(file, target)
+        for file in plugins.files():  # those of the settings, which were checked above
+            shutil.copyfile(file, Path(packed) / file.name)
         jobs.submit(
             job_id,
             "metaray.platform.cli.job_entry",

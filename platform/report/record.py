@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,25 @@ from metaray.platform.run.metrics_log import MetricsLog
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class MetricsTable:
+    """The rows of ``metrics.jsonl``, by column."""
+
+    rows: Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, key: str) -> Array:
+        """A metric of every step; NaN where a row has none."""
+        values = (row.get(key) for row in self.rows)
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+
+    def has(self, key: str) -> bool:
+        """Whether any row has this metric."""
+        return bool(np.isfinite(self.column(key)).any())
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunRecord:
     """Settings, metrics, and the result of the latest meta-test."""
@@ -30,7 +49,7 @@ class RunRecord:
     tested: RunConfig
     """settings of the latest meta-test"""
     versions: dict[str, str]
-    metrics: Sequence[dict[str, Any]]
+    metrics: MetricsTable
     summary: dict[str, Any]
     episodes: pa.Table
 
@@ -50,7 +69,7 @@ class RunRecord:
                 config=read_run_config(run.config),
                 tested=read_run_config(run.tested_config),
                 versions=json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
-                metrics=MetricsLog.read(run.metrics) if run.metrics.exists() else [],
+                metrics=MetricsTable(MetricsLog.read(run.metrics) if run.metrics.exists() else []),
                 summary=json.loads(run.summary.read_text(encoding="utf-8")),
                 episodes=pq.read_table(run.episodes),
             )
@@ -107,16 +126,15 @@ class RunRecord:
         return None if self.is_regression else 1.0 / self.shape.ways
 
     def column(self, key: str) -> Array:
-        """A figure of every outer step; NaN where a row has none."""
-        values = (row.get(key) for row in self.metrics)
-        return np.array([np.nan if value is None else value for value in values], np.float64)
+        """A metric of every outer step; NaN where a row has none."""
+        return self.metrics.column(key)
 
     def has(self, key: str) -> bool:
-        """Whether any row has this figure."""
-        return bool(np.isfinite(self.column(key)).any())
+        """Whether any row has this metric."""
+        return self.metrics.has(key)
 
     def by_step(self, key: str) -> Array:
-        """A list of the summary, one figure for each reported inner step; empty if it has none."""
+        """A list of the summary, one value for each reported inner step; empty if it has none."""
         return np.array(self.summary.get(key) or [], np.float64)
 
     def per_episode(self, key: str) -> Array | None:

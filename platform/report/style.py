@@ -1,9 +1,14 @@
-"""How figures look, on light and on dark paper, and how they become files."""
+"""How figures look, on light and on dark pages, and how they become images.
+
+A figure is drawn once, with the colors of ``LIGHT``. Its dark version is the same SVG with the
+colors of ``DARK`` in their place: so plots use no other colors than those of the theme that they
+are given, those of ``color_ramp``, and ones that suit both pages.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,13 +19,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from metaray.platform.common.atomic import atomic_path
+from metaray.algorithms.atomic import atomic_path
 
 _PNG_DPI = 160
+_SHADES = 48  # from 50 on, matplotlib makes a color bar a bitmap, which has no theme
+_COLOR = re.compile(r"(?<=: )#[0-9a-f]{6}\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,10 @@ class Theme:
     """validation"""
     right: str
     wrong: str
+    on_main: str
+    """text on patches of ``main``"""
+    on_other: str
+    """text on patches of ``other``"""
     series: tuple[str, ...]
     """lines that stand for one thing each, such as methods"""
 
@@ -51,6 +63,8 @@ LIGHT = Theme(
     accent="#d97900",
     right="#00875f",
     wrong="#c8450c",
+    on_main="#fcfcfc",
+    on_other="#1f2834",
     series=("#0072b2", "#d97900", "#00875f", "#c8450c", "#9a4f96", "#3aa0d8", "#8a7a00", "#5b6673"),
 )
 DARK = Theme(
@@ -62,15 +76,20 @@ DARK = Theme(
     accent="#f0a83c",
     right="#35c99b",
     wrong="#ff8559",
+    on_main="#1f2834",
+    on_other="#1f2834",
     series=("#5ab4e8", "#f0a83c", "#35c99b", "#ff8559", "#d79bd2", "#8fd0f5", "#d9c94a", "#a9b4c0"),
 )
 
-Draw = Callable[[Theme], Figure]
-
 
 def styled(theme: Theme) -> AbstractContextManager[None]:
-    """Fonts, colours and lines of figures that are drawn in the block."""
+    """Fonts, colors and lines of the figures that are drawn and saved in the block."""
     return mpl.rc_context(_settings(theme))
+
+
+def color_ramp(theme: Theme) -> LinearSegmentedColormap:
+    """Colors for the values of a metric, from low (``other``) to high (``main``)."""
+    return LinearSegmentedColormap.from_list("metric", [theme.other, theme.main], N=_SHADES)
 
 
 def new_figure(width_in: float = 4.5, height_in: float = 3.1) -> Figure:
@@ -87,22 +106,29 @@ def new_canvas(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def write_png(draw: Draw, title: str, path: Path) -> None:
-    """Draw on light paper under a title, atomically into ``path``."""
-    with styled(LIGHT):
-        figure = draw(LIGHT)
-        figure.suptitle(title, y=1.02, va="bottom", fontsize=10, fontweight="bold")
-        with atomic_path(path) as temporary:
-            # tight: the title stands above the figure, which is the page's
-            figure.savefig(temporary, format="png", dpi=_PNG_DPI, bbox_inches="tight")
+def svg_uris(figure: Figure) -> tuple[str, str]:
+    """A figure in the colors of ``LIGHT`` as SVG for light and for dark pages, in data URIs.
 
-
-def svg_uri(draw: Draw, theme: Theme) -> str:
-    """Draw as SVG in a data URI; the same figure gives the same text."""
+    The same figure gives the same text.
+    """
     buffer = BytesIO()
-    with styled(theme):
-        draw(theme).savefig(buffer, format="svg", dpi=_PNG_DPI, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    figure.savefig(buffer, format="svg", dpi=_PNG_DPI, metadata={"Date": None})
+    light = buffer.getvalue().decode()
+    dark = dark_colors()
+    return _data_uri(light), _data_uri(_COLOR.sub(lambda m: dark.get(m[0], m[0]), light))
+
+
+def dark_colors() -> dict[str, str]:
+    """The color of ``DARK`` for each of ``LIGHT``, ramps included."""
+    return dict(zip(_colors_of(LIGHT), _colors_of(DARK), strict=True))
+
+
+def save_png(figure: Figure, title: str, path: Path) -> None:
+    """Put a title over a figure that has been drawn, and save it, atomically."""
+    figure.suptitle(title, y=1.02, va="bottom", fontsize=10, fontweight="bold")
+    with atomic_path(path) as temporary:
+        # tight: the title stands above the figure, which is the page's
+        figure.savefig(temporary, format="png", dpi=_PNG_DPI, bbox_inches="tight")
 
 
 def legend_above(axes: Axes) -> None:
@@ -119,6 +145,16 @@ def log_if_it_helps(axes: Axes, values: NDArray[np.float64]) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _colors_of(theme: Theme) -> list[str]:
+    ramp = color_ramp(theme)
+    own = [value for value in vars(theme).values() if isinstance(value, str)]
+    return [*own, *theme.series, *(to_hex(ramp(shade)) for shade in range(_SHADES))]
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _settings(theme: Theme) -> dict[Any, Any]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from metaray.platform.experiment.references import MEANINGS
+from metaray.platform.common.formatting import clock, number, percent, plural, score_with_margin
 from metaray.platform.report.words import data_title
 
+REFERENCES = {
+    "scratch": "the same network, trained from a random start",
+    "head": "a linear classifier on the frozen start (linear probe)",
+    "source_only": "the same network, without adaptation",
+    "target_supervised": "trained on the labels of the target, which the job may not see",
+    "alone": "the same network, trained on the labels without a teacher",
+    "supervised": "the same network, trained on the labels",
+}
+"""what each job to compare with is"""
 TITLES = {
     "finetune": "Fine-tuning",
     "dann": "Domain adaptation",
@@ -25,16 +33,11 @@ def title(summary: Mapping[str, Any]) -> str:
         role = "tested on" if summary["tests_target"] else "adapted to"
         head += f", {role} {data_title(summary['target'])}"
     labels = summary["labels_per_class"]
-    return head if labels is None else f"{head}, {labels} label{'s' * (labels > 1)} per class"
-
-
-def percent(figures: Mapping[str, Any], digits: int = 2) -> str:
-    """An accuracy with half the width of its interval."""
-    return f"{100 * figures['accuracy']:.{digits}f} % ± {100 * figures['ci95']:.{digits}f}"
+    return head if labels is None else f"{head}, {plural(labels, 'label')} per class"
 
 
 def compared(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """What the result is to be compared with: a name, what it is, and its figures."""
+    """What the result is to be compared with: a name, what it is, and its metrics."""
     probe = "linear classifier on the" if is_probed(summary) else "nearest class mean of the"
     rows: list[tuple[str, str, Mapping[str, Any]]] = [
         ("before", f"{probe} features before training", summary["before"])
@@ -45,10 +48,14 @@ def compared(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
         if kind in summary["probes"]
     ]
     rows += [
-        (name, f"{MEANINGS[name]}; {figures['training']}", figures)
-        for name, figures in summary.get("references", {}).items()
+        (name, f"{REFERENCES[name]}; {found['training']}", found)
+        for name, found in summary.get("references", {}).items()
     ]
     return rows
+
+
+def _accuracy(found: Mapping[str, Any]) -> str:
+    return score_with_margin(found["accuracy"], found["ci95"])
 
 
 def is_probed(summary: Mapping[str, Any]) -> bool:
@@ -66,25 +73,25 @@ _PROBES = {  # the linear one is the result itself
 def result_lines(summary: Mapping[str, Any]) -> list[str]:
     """The result in a few lines, with markup."""
     lines = [
-        f"[bold]{title(summary)}[/]: accuracy [bold]{percent(summary)}[/] "
-        f"({summary['num_examples']:,} test pictures)"
+        f"[bold]{title(summary)}[/]: accuracy [bold]{_accuracy(summary)}[/] "
+        f"({summary['num_examples']:,} test images)"
     ]
     return lines + [
-        f"  {name}: {percent(found)} ({text})" for name, text, found in compared(summary)
+        f"  {name}: {_accuracy(found)} ({text})" for name, text, found in compared(summary)
     ]
 
 
 def measured(summary: Mapping[str, Any]) -> list[str]:
     """What was measured and how, a sentence each."""
-    pictures = summary["pictures"]
+    images = summary["pictures"]
     count = f"{summary['num_examples']:,}"
     how = "by a linear classifier on its features" if is_probed(summary) else ""
     sentences = [
-        f"Accuracy over {count} test pictures that training never saw"
+        f"Accuracy over {count} test images that training never saw"
         + (f", {how}" if how else "")
-        + ", with Wilson's 95 % interval over the pictures.",
-        f"There were {pictures['train']:,} pictures of {summary['num_classes']} classes to train "
-        f"on, and {pictures['val']:,} for validation.",
+        + ", with Wilson's 95 % interval over the images.",
+        f"There were {images['train']:,} images of {summary['num_classes']} classes to train "
+        f"on, and {images['val']:,} for validation.",
     ]
     if summary["target"] is not None:
         sentences.append(
@@ -105,22 +112,20 @@ def measured(summary: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def figure_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The summary as a table: what, and how much. Lines without a figure are left out."""
+def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The summary as a table: what, and how much. Lines without a value are left out."""
     low, high = summary["interval"]
-    validation = summary["val_accuracy"]
-    rate = summary["examples_per_s"]
     rows = [
-        ("test accuracy", percent(summary)),
-        ("95 % interval", f"{100 * low:.2f} % to {100 * high:.2f} %"),
-        ("validation accuracy", "" if validation is None else f"{100 * validation:.2f} %"),
-        ("negative log likelihood", f"{summary['loss']:.4f}" if "loss" in summary else ""),
-        ("expected calibration error", f"{summary['ece']:.4f}" if "ece" in summary else ""),
-        *((text, percent(found)) for _, text, found in compared(summary)),
+        ("test accuracy", _accuracy(summary)),
+        ("95 % interval", f"{percent(low)} to {percent(high)}"),
+        ("validation accuracy", percent(summary["val_accuracy"])),
+        ("negative log likelihood", number(summary.get("loss"), ".4f")),
+        ("expected calibration error", number(summary.get("ece"), ".4f")),
+        *((text, _accuracy(found)) for _, text, found in compared(summary)),
         ("steps done", f"{summary['steps']:,} of {summary['planned_steps']:,}"),
         ("step tested", f"{summary['tested_step']:,}"),
-        ("training time", str(timedelta(seconds=round(summary["wall_s"])))),
-        ("pictures per second", "" if rate is None else f"{rate:.4g}"),
+        ("training time", clock(summary["wall_s"])),
+        ("images per second", number(summary["examples_per_s"])),
         ("workers", str(summary["workers"])),
         ("parameters", f"{summary['num_parameters']:,}"),
         ("SHA-256 of the parameters", summary["params_sha256"]),

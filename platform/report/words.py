@@ -1,12 +1,12 @@
-"""Figures and settings in words."""
+"""The result of a meta-training in words."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
+from metaray.platform.common.formatting import clock, number, plural, score, score_with_margin
 from metaray.platform.report.record import RunRecord
 
 _BATCH_NORM = {
@@ -39,7 +39,7 @@ def title(run: RunRecord) -> str:
     config, shots = run.config, run.shape.shots
     head = f"{method_title(config.method.name)} on {data_title(run.tested_on)}"
     if run.is_regression:
-        return f"{head}, {shots} example{_s(shots)} per task"
+        return f"{head}, {plural(shots, 'example')} per task"
     return f"{head}, {run.shape.ways}-way {shots}-shot"
 
 
@@ -53,36 +53,31 @@ def measured(run: RunRecord) -> list[str]:
     return [s for s in _said(run) if s]
 
 
-def score_text(run: RunRecord, value: float | None, digits: int = 2) -> str:
-    """A score with its unit."""
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if run.is_regression else f"{100 * value:.{digits}f} %"
-
-
-def interval_text(run: RunRecord, ci95: float | None, digits: int = 2) -> str:
-    """Half the width of an interval, in the unit of the score."""
-    if ci95 is None:
-        return ""
-    return f"± {ci95:.2g}" if run.is_regression else f"± {100 * ci95:.{digits}f}"
-
-
-def figures(run: RunRecord) -> list[tuple[str, str]]:
-    """The summary as a table: what, and how much. Lines without a figure are left out."""
-    summary, name = run.summary, "mean squared error" if run.is_regression else "accuracy"
-    baseline = summary.get(f"baseline_{run.score_name}")
-    likelihood = None if run.is_regression else summary.get("loss")
+def metrics(run: RunRecord) -> list[tuple[str, str]]:
+    """The summary as a table: what, and how much. Lines without a value are left out."""
+    summary, is_error = run.summary, run.is_regression
+    name = "mean squared error" if is_error else "accuracy"
+    likelihood = None if is_error else summary.get("loss")
+    tested, untrained = (
+        score_with_margin(
+            summary.get(f"{prefix}{run.score_name}"),
+            summary.get(f"{prefix}ci95"),
+            is_error=is_error,
+        )
+        for prefix in ("", "baseline_")
+    )
+    validated = score(summary.get(f"val_{run.score_name}"), is_error=is_error)
     rows = [
-        (f"test {name}", _with_interval(run, run.score, summary.get("ci95"))),
-        (f"untrained {name}", _with_interval(run, baseline, summary.get("baseline_ci95"))),
-        (f"validation {name}", _optional(run, summary.get(f"val_{run.score_name}"))),
-        ("macro F1", _number(summary.get("macro_f1"), ".4f")),
-        ("expected calibration error", _number(summary.get("ece"), ".4f")),
-        ("negative log likelihood", _number(likelihood, ".4f")),
-        ("test episodes", _number(summary.get("num_episodes"), ",")),
+        (f"test {name}", tested),
+        (f"untrained {name}", untrained),
+        (f"validation {name}", validated),
+        ("macro F1", number(summary.get("macro_f1"), ".4f")),
+        ("expected calibration error", number(summary.get("ece"), ".4f")),
+        ("negative log likelihood", number(likelihood, ".4f")),
+        ("test episodes", number(summary.get("num_episodes"), ",")),
         *([] if run.is_of_encoder else _of_training(summary)),
-        ("workers", _number(summary.get("workers"), "d")),
-        ("parameters", _number(summary.get("num_parameters"), ",")),
+        ("workers", number(summary.get("workers"), "d")),
+        ("parameters", number(summary.get("num_parameters"), ",")),
         ("SHA-256 of the parameters", str(summary.get("params_sha256") or "")),
     ]
     return [(label, text) for label, text in rows if text]
@@ -90,10 +85,10 @@ def figures(run: RunRecord) -> list[tuple[str, str]]:
 
 def _of_training(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("outer steps done", _number(summary.get("outer_steps"), ",")),
-        ("outer step tested", _number(summary.get("tested_step"), ",")),
-        ("training time", _duration(summary.get("wall_s"))),
-        ("tasks per second", _number(summary.get("tasks_per_s"), ".4g")),
+        ("outer steps done", number(summary.get("outer_steps"), ",")),
+        ("outer step tested", number(summary.get("tested_step"), ",")),
+        ("training time", clock(summary.get("wall_s"))),
+        ("tasks per second", number(summary.get("tasks_per_s"))),
     ]
 
 
@@ -118,17 +113,17 @@ def _start(run: RunRecord) -> str:
 
 def _what(run: RunRecord) -> str:
     count = run.summary.get("num_episodes", run.episodes.num_rows)
-    score = "Mean squared error" if run.is_regression else "Mean accuracy"
+    name = "Mean squared error" if run.is_regression else "Mean accuracy"
     unit = "tasks" if run.is_regression else "episodes"
     unseen = unit if run.is_regression else "episodes of classes"
     tested = unit if run.is_of_encoder else f"{unseen} that training never saw"
-    return f"{score} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
+    return f"{name} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
 
 
 def _episode(run: RunRecord) -> str:
     task = run.shape
     if run.is_regression:
-        return f"Each gives {task.shots} example{_s(task.shots)} and asks for {task.queries} more."
+        return f"Each gives {plural(task.shots, 'example')} and asks for {task.queries} more."
     images = "one labelled image" if task.shots == 1 else f"{task.shots} labelled images"
     return (
         f"Each shows {task.ways} new classes with {images} of each, and asks for "
@@ -157,9 +152,11 @@ def _model(run: RunRecord) -> str:
     chosen = summary.get("checkpoint", run.config.evaluate.checkpoint)
     if chosen == "best" and run.has(f"val_{run.score_name}"):
         value = summary.get(f"val_{run.score_name}")
-        score = f" ({score_text(run, value)} there)" if value is not None else ""
-        return f"The model was chosen on validation: step {tested:,} of {steps:,}{score}."
-    return f"The model is that of step {tested:,} of {steps:,}; validation had no say."
+        there = f" ({score(value, is_error=run.is_regression)} there)" if value is not None else ""
+        return f"The model was chosen on validation: step {tested:,} of {steps:,}{there}."
+    return (
+        f"The model is that of step {tested:,} of {steps:,}; validation was not used to choose it."
+    )
 
 
 def _inner(run: RunRecord) -> str:
@@ -167,25 +164,5 @@ def _inner(run: RunRecord) -> str:
     if trained is None or tested is None:
         return "The method adapts without gradient steps."
     if run.is_of_encoder:
-        return f"It adapted by {tested} gradient step{_s(tested)}."
-    return f"It adapted by {trained} gradient step{_s(trained)} in training, {tested} in the test."
-
-
-def _with_interval(run: RunRecord, value: float | None, ci95: float | None) -> str:
-    return "" if value is None else f"{score_text(run, value)} {interval_text(run, ci95)}".strip()
-
-
-def _optional(run: RunRecord, value: float | None) -> str:
-    return "" if value is None else score_text(run, value)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _duration(seconds: float | None) -> str:
-    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
+        return f"It adapted by {plural(tested, 'gradient step')}."
+    return f"It adapted by {plural(trained, 'gradient step')} in training, {tested} in the test."

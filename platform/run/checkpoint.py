@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Layout
-from metaray.platform.common.atomic import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)

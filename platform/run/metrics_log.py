@@ -13,10 +13,11 @@ from typing import Any
 
 from typing_extensions import Self
 
+from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path
 
-Row = dict[str, Any]
+MetricsRow = dict[str, Any]
+"""The metrics of one step, by name; ``step`` counts the steps done, from 1."""
 
 
 class MetricsLog:
@@ -92,7 +93,7 @@ class MetricsLog:
         self.close()
 
     @staticmethod
-    def read(path: Path) -> list[Row]:
+    def read(path: Path) -> list[MetricsRow]:
         """All rows of ``path``, less a last line that a killed process left torn.
 
         Raises:
@@ -124,7 +125,7 @@ class MetricsLog:
         )
 
 
-def _rows(path: Path) -> Iterator[tuple[bytes, Row]]:
+def _rows(path: Path) -> Iterator[tuple[bytes, MetricsRow]]:
     """Whole lines with what they say. Only the last may be torn: a crash cannot tear another."""
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.common.atomic import write_json
 from metaray.platform.config.loading import override, validate, with_overrides
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory

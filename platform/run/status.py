@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from metaray.platform.common.atomic import write_json
+from metaray.algorithms.atomic import write_json
 
 State = Literal["starting", "training", "testing", "done", "stopped", "failed"]
 WorkerStates = Literal["starting", "idle", "busy", "leaving", "lost", "replaced"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_json
 from metaray.platform.run.directory import RunDirectory
 
 _MAX_WORKERS = 10_000

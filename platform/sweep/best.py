@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metaray.platform.common.atomic import write_text
+from metaray.algorithms.atomic import write_text
 from metaray.platform.config.commands import settings_for
 from metaray.platform.config.values import toml_tables
 from metaray.platform.experiment.base import Kind

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metaray.platform.common.atomic import write_json
+from metaray.algorithms.atomic import write_json
 
 Metrics = dict[str, Any]
 

@@ -2,158 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
+from metaray.platform.common.formatting import value_text
 from metaray.platform.config.loading import flat
-from metaray.platform.report.style import LIGHT, Theme, write_png
-from metaray.platform.report.template import Picture, render
+from metaray.platform.report.page_writer import (
+    Bar,
+    Plot,
+    draw_images,
+    score_bars,
+    write_page,
+    writing,
+)
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import plots, population_plots, setting_plots, words
-from metaray.platform.sweep.progress import figure
+from metaray.platform.sweep.progress import metric_text
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 
-Plot = Callable[[SweepResult, Theme], "Figure | None"]
 
-
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    title: str
-    caption: str
-    plot: Plot
-    wide: bool = False
-
-
-_PLOTS = (
-    _Entry(
-        "importance",
-        "What mattered",
-        "How much of the differences between complete trials each setting explains (fANOVA). "
-        "With few trials, or with many pruned, take it as a hint.",
-        plots.importance,
-    ),
-    _Entry(
-        "history",
-        "History",
-        "Every trial in turn. One that was pruned, ended early, stands at its last validation, and "
-        "is no result.",
-        plots.history,
-    ),
-    _Entry(
-        "pareto",
-        "Pareto front",
-        "No trial beats those on the front in both metrics. Numbers are those of the trials.",
-        plots.pareto,
-    ),
-    _Entry(
-        "ways_and_shots",
-        "Ways and shots",
-        "The best validation found for each pair, ×n for n trials.",
-        plots.ways_and_shots,
-    ),
-    _Entry(
-        "curves",
-        "Learning curves",
-        "Validation of every trial while it trained.",
-        plots.curves,
-    ),
-    _Entry(
-        "rates",
-        "Rates",
-        "The rates that made the parameters of each trial, step by step: before a trial took over "
-        "from another, those of the other.",
-        population_plots.rates,
-        wide=True,
-    ),
-    _Entry(
-        "slices",
-        "Setting by setting",
-        "Each trial against one setting at a time, the most important first; the best trial has "
-        "a ring, hollow ones were pruned.",
-        setting_plots.slices,
-        wide=True,
-    ),
-    _Entry(
-        "parallel",
-        "All settings together",
-        "A line for each complete trial; the best is the heavy one.",
-        setting_plots.parallel,
-        wide=True,
-    ),
-)
-
-
-def write_page(folder: SweepDirectory, result: SweepResult) -> None:
+def write_sweep_page(folder: SweepDirectory, result: SweepResult) -> None:
     """Write the plots and the page, each file atomically.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    try:
-        folder.plots.mkdir(exist_ok=True)
-        pictures = [shown for entry in _PLOTS if (shown := _picture(folder, result, entry))]
-        write_text(folder.page, _render(folder, result, pictures))
-    except OSError as error:
-        raise InputError(
-            f"cannot write the page in {folder.path}: {error.strerror}; make room or make it "
-            f"writable, then run metaray sweep --resume {folder.path}"
-        ) from error
+    with writing("the page", folder.path, f"run metaray sweep --resume {folder.path}"):
+        images = draw_images(_plots(result), folder.plots)
+        write_page(
+            folder.page,
+            __package__ or "",
+            "sweep.html.jinja",
+            images=images,
+            **_summary(result),
+            **_tables(result),
+            **_commands(folder, result),
+        )
 
 
-def _picture(
-    folder: SweepDirectory, result: SweepResult, entry: _Entry
-) -> tuple[Picture, bool] | None:
-    """The picture, and whether it is wide; None where there is nothing to plot."""
-    path = folder.plots / f"{entry.name}.png"
-    if entry.plot(result, LIGHT) is None:
-        path.unlink(missing_ok=True)
-        return None
+def _plots(result: SweepResult) -> list[Plot]:
+    return [
+        Plot(
+            name="importance",
+            title="What mattered",
+            caption="How much of the differences between complete trials each setting explains "
+            "(fANOVA). With few trials, or with many pruned, take it as a hint.",
+            draw=partial(plots.importance, result),
+        ),
+        Plot(
+            name="history",
+            title="History",
+            caption="Every trial in turn. One that was pruned, ended early, stands at its last "
+            "validation, and is no result.",
+            draw=partial(plots.history, result),
+        ),
+        Plot(
+            name="pareto",
+            title="Pareto front",
+            caption="No trial beats those on the front in both metrics. Numbers are those of the "
+            "trials.",
+            draw=partial(plots.pareto, result),
+        ),
+        Plot(
+            name="ways_and_shots",
+            title="Ways and shots",
+            caption="The best validation found for each pair, ×n for n trials.",
+            draw=partial(plots.ways_and_shots, result),
+        ),
+        Plot(
+            name="curves",
+            title="Learning curves",
+            caption="Validation of every trial while it trained.",
+            draw=partial(plots.curves, result),
+        ),
+        Plot(
+            name="rates",
+            title="Rates",
+            caption="The rates that made the parameters of each trial, step by step: before a "
+            "trial copied another, those of the other.",
+            draw=partial(population_plots.rates, result),
+            wide=True,
+        ),
+        Plot(
+            name="slices",
+            title="Setting by setting",
+            caption="Each trial against one setting at a time, the most important first; the best "
+            "trial has a ring, hollow ones were pruned.",
+            draw=partial(setting_plots.slices, result),
+            wide=True,
+        ),
+        Plot(
+            name="parallel",
+            title="All settings together",
+            caption="A line for each complete trial; the best is the heavy one.",
+            draw=partial(setting_plots.parallel, result),
+            wide=True,
+        ),
+    ]
 
-    def draw(theme: Theme) -> Figure:
-        drawn = entry.plot(result, theme)
-        assert drawn is not None  # it was not, for the same result
-        return drawn
 
-    write_png(draw, entry.title, path)
-    return Picture.of(draw, entry.title, entry.caption), entry.wide
+def _summary(result: SweepResult) -> dict[str, Any]:
+    return {
+        "title": f"Sweep of {result.plan.kind.title(result.plan.base)}",
+        "counts": words.outcome_counts(result),
+        "headline": words.headline(result),
+        "bars": _bars(result),
+        "told": words.told(result),
+        "versions": result.versions,
+    }
 
 
-def _render(
-    folder: SweepDirectory, result: SweepResult, pictures: list[tuple[Picture, bool]]
-) -> str:
+def _tables(result: SweepResult) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for trial in result.trials for key in trial.values))
-    base = dict(flat(result.plan.base.model_dump()))
+    base, best = dict(flat(result.plan.base.model_dump())), result.best
+    return {
+        "metrics": list(result.plan.metrics),
+        "short": [key.rpartition(".")[2] for key in keys],
+        "rows": [_row(result, trial, keys) for trial in _ranked(result)],
+        "changes": [(key, base.get(key), best.values[key]) for key in best.values] if best else [],
+        "exploits": _exploits(result),
+    }
+
+
+def _commands(folder: SweepDirectory, result: SweepResult) -> dict[str, Any]:
     best, kind = result.best, result.plan.kind
-    return render(
-        "metaray.platform.sweep",
-        "sweep.html.jinja",
-        title=f"Sweep of {kind.title(result.plan.base)}",
-        counts=words.outcome_counts(result),
-        headline=words.headline(result),
-        bars=_bars(result),
-        told=words.told(result),
-        pictures=pictures,
-        metrics=list(result.plan.metrics),
-        keys=keys,
-        short=[key.rpartition(".")[2] for key in keys],
-        rows=[_row(result, trial, keys) for trial in _ranked(result)],
-        changes=[(key, base.get(key), best.values[key]) for key in best.values] if best else [],
-        takeovers=_takeovers(result),
-        anew=words.anew(result),
-        train=kind.full_command(result.config) if result.config else None,
-        population=result.plan.scheduler == "pbt",
-        changed=words.rates_changed(result),
-        best_folder=str(folder.trial(best.number)) if best else None,
-        folder=str(folder.path),
-        storage=result.plan.storage,
-        versions=result.versions,
-    )
+    return {
+        "anew": words.anew(result),
+        "train": kind.full_command(result.config) if result.config else None,
+        "population": result.plan.scheduler == "pbt",
+        "changed": words.rates_changed(result),
+        "best_folder": str(folder.trial(best.number)) if best else None,
+        "folder": str(folder.path),
+        "storage": result.plan.storage,
+    }
 
 
 def _ranked(result: SweepResult) -> list[TrialRecord]:
@@ -175,42 +156,33 @@ def _row(result: SweepResult, trial: TrialRecord, keys: list[str]) -> dict[str, 
         "state": trial.state,
         "best": result.best is not None and trial.number == result.best.number,
         "step": trial.step,
-        "metrics": [figure(name, trial.metrics.get(name)) for name in result.plan.metrics],
-        "values": [words.value_text(trial.values.get(key)) for key in keys],
+        "metrics": [metric_text(name, trial.metrics.get(name)) for name in result.plan.metrics],
+        "values": [value_text(trial.values.get(key)) for key in keys],
         "reason": trial.reason or "",
     }
 
 
-def _takeovers(result: SweepResult) -> list[dict[str, Any]]:
+def _exploits(result: SweepResult) -> list[dict[str, Any]]:
     name = result.plan.metrics[0]
     return [
         {
-            "step": takeover.step,
-            "trial": takeover.trial,
-            "value": figure(name, takeover.value),
-            "source": takeover.source,
-            "source_value": figure(name, takeover.source_value),
+            "step": exploit.step,
+            "trial": exploit.trial,
+            "value": metric_text(name, exploit.value),
+            "source": exploit.source,
+            "source_value": metric_text(name, exploit.source_value),
             "rates": ", ".join(
-                f"{path.rpartition('.')[2]} {words.value_text(rate)}"
-                for path, rate in takeover.rates.items()
+                f"{path.rpartition('.')[2]} {value_text(rate)}"
+                for path, rate in exploit.rates.items()
             ),
         }
-        for takeover in result.takeovers
+        for exploit in result.takeovers
     ]
 
 
-def _bars(result: SweepResult) -> list[dict[str, Any]]:
+def _bars(result: SweepResult) -> list[Bar]:
     """The result beside what it is to be compared with, where it is an accuracy."""
-    test, best = result.test, result.best
-    if test is None or best is None or test["accuracy"] is None:
+    test = result.test
+    if test is None or result.best is None or test["accuracy"] is None:
         return []
-    return [
-        {
-            "label": label,
-            "text": f"{value:.2%}",
-            "interval": "" if ci95 is None else f"± {100 * ci95:.2f}",
-            "length": round(100 * value, 2),
-            "style": style,
-        }
-        for label, value, ci95, style in result.plan.kind.bars(test)
-    ]
+    return score_bars(result.plan.kind.bars(test))

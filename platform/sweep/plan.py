@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_json
 from metaray.platform.config.loading import Tree, complaint, flat, known_keys, with_values
 from metaray.platform.experiment.base import Kind
 from metaray.platform.experiment.registry import SweptConfig, kind_of

@@ -10,28 +10,26 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from metaray.platform.report.style import Theme, legend_above, new_figure
 from metaray.platform.sweep.plot_parts import (
-    colors,
-    figure_text,
-    importances,
+    color_scale,
     maximized,
     metric_label,
     metric_name,
+    metric_text,
     points,
     score_axis,
     short_name,
-    valued,
 )
 from metaray.platform.sweep.results import SweepResult
 
 
 def history(result: SweepResult, theme: Theme) -> Figure | None:
     """The value of each trial in turn, and the best so far."""
-    done = valued(result, "complete")
+    done = result.valued("complete")
     if not done:
         return None
     figure = new_figure()
     axes = figure.subplots()
-    pruned = valued(result, "pruned")
+    pruned = result.valued("pruned")
     if pruned:
         hollow: dict[str, Any] = {
             "facecolors": "none",
@@ -84,7 +82,7 @@ def curves(result: SweepResult, theme: Theme) -> Figure | None:
 
 def importance(result: SweepResult, theme: Theme) -> Figure | None:
     """Share of the variance between complete trials that each setting explains (fANOVA)."""
-    shares = importances(result)
+    shares = result.importances
     if not shares:
         return None
     names = list(reversed(shares))
@@ -103,7 +101,7 @@ def importance(result: SweepResult, theme: Theme) -> Figure | None:
 
 def pareto(result: SweepResult, theme: Theme) -> Figure | None:
     """The first two metrics against each other, and the trials that none beats in both."""
-    done = valued(result, "complete")
+    done = result.valued("complete")
     if len(result.plan.metrics) < 2 or not done:
         return None
     first, second = result.plan.metrics[:2]
@@ -139,7 +137,7 @@ def ways_and_shots(result: SweepResult, theme: Theme) -> Figure | None:
         ),
         None,
     )
-    done = [t for t in valued(result, "complete") if pair and set(pair) <= t.values.keys()]
+    done = [t for t in result.valued("complete") if pair and set(pair) <= t.values.keys()]
     if pair is None or not done:
         return None
     ways, shots = (sorted({trial.values[path] for trial in done}) for path in pair)
@@ -153,14 +151,15 @@ def ways_and_shots(result: SweepResult, theme: Theme) -> Figure | None:
         count[at] += 1
     figure = new_figure(height_in=max(2.2, 0.42 * len(ways) + 1.2))
     axes = figure.subplots()
-    norm, cmap = colors(theme, grid[np.isfinite(grid)])
-    axes.imshow(grid, norm=norm, cmap=cmap, aspect="auto", origin="lower")
+    norm, cmap = color_scale(theme, grid[np.isfinite(grid)])
+    edges = (np.arange(n + 1) - 0.5 for n in reversed(grid.shape))
+    axes.pcolormesh(*edges, grid, norm=norm, cmap=cmap)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            dark = sum(cmap(norm(value))[:3]) < 1.5
+            color = theme.on_main if np.asarray(norm(value)) > 0.5 else theme.on_other
             times = f" ×{count[row, column]}" if count[row, column] > 1 else ""
-            axes.text(column, row, f"{figure_text(result, value)}{times}", ha="center",
-                      va="center", fontsize=8, color="#ffffff" if dark else "#1f2933")  # fmt: skip
+            axes.text(column, row, f"{metric_text(result, value)}{times}", ha="center",
+                      va="center", fontsize=8, color=color)  # fmt: skip
     axes.set_xticks(range(len(shots)), [str(s) for s in shots])
     axes.set_yticks(range(len(ways)), [str(w) for w in ways])
     axes.grid(visible=False)

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
+from metaray.platform.sweep.events import TrialExploited, TrialPaused
 from metaray.platform.sweep.exploit import carry_out, last_saved_step
 from metaray.platform.sweep.outcome import Metrics, TrialResult
 from metaray.platform.sweep.population import takeovers_at
@@ -56,7 +57,7 @@ class PopulationSearcher(StudySearcher):
             return
         self._learn(trial, result)
         self._waiting.add(trial.number)
-        self._audience.waits(trial.number)
+        self._callbacks.on_event(TrialPaused(number=trial.number))
 
     def _compare(self) -> None:
         step = self._until
@@ -75,7 +76,14 @@ class PopulationSearcher(StudySearcher):
         studies.record_takeovers(self._study, step, found)
         self._carry_out()
         for takeover in found:
-            self._audience.on_exploit(takeover)
+            self._callbacks.on_event(
+                TrialExploited(
+                    number=takeover.trial,
+                    exploit=takeover,
+                    text=f"trial {takeover.trial} continues from trial {takeover.source} at step "
+                    f"{takeover.step}",
+                )
+            )
         self._waiting.clear()
         self._left_over.extend(members)
         self._until = self._next_stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -12,8 +11,19 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from typing_extensions import Self
+from typing_extensions import override
 
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.console import print_line
+from metaray.platform.callbacks.events import Event, Message, TrainingEnded, TrainingStarted
+from metaray.platform.common import formatting
+from metaray.platform.sweep.events import (
+    TrialEnded,
+    TrialExploited,
+    TrialPaused,
+    TrialStarted,
+    TrialValidated,
+)
 from metaray.platform.sweep.outcome import Metrics
 from metaray.platform.sweep.plan import DIRECTIONS
 from metaray.platform.sweep.population import Exploit
@@ -37,8 +47,8 @@ class _Line:
     reason: str | None = None
 
 
-class SweepProgress:
-    """An ``SweepCallback`` with a console, as a context manager."""
+class SweepProgress(Callback):
+    """The trials of a sweep on a console."""
 
     def __init__(
         self,
@@ -70,79 +80,92 @@ class SweepProgress:
             else None
         )
 
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
+    @override
+    def on_event(self, event: Event) -> None:
+        match event:
+            case TrainingStarted() if self._live:
+                self._live.start()
+            case TrainingEnded() if self._live:
+                self._live.stop()
+            case TrialStarted():
+                self._start(event)
+            case TrialPaused():
+                self._lines[event.number].state = "waiting"
+            case TrialExploited():
+                self._exploit(event.exploit)
+            case TrialValidated():
+                self._validate(event)
+            case TrialEnded():
+                self._end(event)
+            case Message():
+                print_line(self._console, event.text)
 
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+    def _line(self, number: int) -> _Line:
+        return self._lines.setdefault(number, _Line(number, {}))
 
-    def started(self, number: int, values: dict[str, Any]) -> None:
-        """A trial begins, or goes on after it waited."""
-        line = self._lines.get(number)
-        if line is None:
-            line = self._lines[number] = _Line(number, {})
-            self._say(f"trial {number} began: {_values(values)}")
-        line.state, line.values = "running", values
+    def _start(self, event: TrialStarted) -> None:
+        if event.number not in self._lines:
+            self._say(f"trial {event.number} began: {_values(event.values)}")
+        line = self._line(event.number)
+        line.state, line.values = "running", dict(event.values)
 
-    def waits(self, number: int) -> None:
-        """A trial has come as far as it may go alone."""
-        self._lines[number].state = "waiting"
-
-    def on_exploit(self, takeover: Exploit) -> None:
-        """A trial goes on from the parameters of another."""
+    def _exploit(self, exploit: Exploit) -> None:
         name = self._metrics[0]
-        values = figure(name, takeover.value), figure(name, takeover.source_value)
-        line = self._lines.setdefault(takeover.trial, _Line(takeover.trial, {}))
-        line.metrics = {**line.metrics, name: takeover.source_value}
+        values = metric_text(name, exploit.value), metric_text(name, exploit.source_value)
+        line = self._line(exploit.trial)
+        line.metrics = {**line.metrics, name: exploit.source_value}
         self._say(
-            f"trial {takeover.trial} ({values[0]}) takes over from trial {takeover.source} "
-            f"({values[1]}) at step {takeover.step}: {_values(takeover.rates)}"
+            f"trial {exploit.trial} ({values[0]}) continues from trial {exploit.source} "
+            f"({values[1]}) at step {exploit.step}: {_values(exploit.rates)}"
         )
 
-    def validated(self, number: int, metrics: Metrics) -> None:
-        """A trial has come this far; one that goes on tells again what it told before."""
-        line = self._lines.setdefault(number, _Line(number, {}))
-        if metrics["step"] <= line.metrics.get("step", 0):
+    def _validate(self, event: TrialValidated) -> None:
+        """One that continues reports again what it has reported before."""
+        line, step = self._line(event.number), event.metrics["step"]
+        if step <= line.metrics.get("step", 0):
             return
-        line.metrics = metrics
-        if line.state == "running" and metrics["step"] < self._outer_steps:
-            self._say(f"trial {number}: step {metrics['step']}, {self._figures(metrics)}")
+        line.metrics = event.metrics
+        if line.state == "running" and step < self._outer_steps:
+            self._say(f"trial {event.number}: step {step}, {self._texts(event.metrics)}")
 
-    def ended(self, number: int, state: str, metrics: Metrics, reason: str | None) -> None:
-        """A trial is over."""
-        line = self._lines.setdefault(number, _Line(number, {}))
-        line.state, line.reason = state, reason
-        line.metrics = metrics or line.metrics
-        if state != "unfinished":
+    def _end(self, event: TrialEnded) -> None:
+        line = self._line(event.number)
+        line.state, line.reason = event.state, event.reason
+        line.metrics = event.metrics or line.metrics
+        if event.state != "unfinished":
             self._done += 1
-        if state == "complete" and (self._best is None or self._is_better(line, self._best)):
+        if event.state == "complete" and (self._best is None or self._is_better(line, self._best)):
             self._best = line
-        figures = self._figures(line.metrics) if line.metrics and reason is None else reason or ""
-        at = f" at step {line.metrics['step']}" if "step" in line.metrics and not reason else ""
-        parts = [f"trial {number} {state}{at}", figures]
+        self._say("; ".join(part for part in self._parts_of_end(line) if part))
+
+    def _parts_of_end(self, line: _Line) -> list[str]:
+        failed = line.reason is not None
+        at = f" at step {line.metrics['step']}" if "step" in line.metrics and not failed else ""
+        parts = [
+            f"trial {line.number} {line.state}{at}",
+            line.reason or (self._texts(line.metrics) if line.metrics else ""),
+        ]
         if self._best:
-            parts.append(f"best: trial {self._best.number}, {self._figures(self._best.metrics)}")
-        parts += [f"{self._done} of {self._total} trials", self._times()]
-        self._say("; ".join(part for part in parts if part))
+            parts.append(f"best: trial {self._best.number}, {self._texts(self._best.metrics)}")
+        return [*parts, f"{self._done} of {self._total} trials", self._times()]
 
     def _is_better(self, line: _Line, than: _Line) -> bool:
         name = self._metrics[0]
         difference = line.metrics[name] - than.metrics[name]
         return bool(difference > 0 if DIRECTIONS[name] == "maximize" else difference < 0)
 
-    def _figures(self, metrics: Metrics) -> str:
+    def _texts(self, metrics: Metrics) -> str:
         return ", ".join(
-            f"{name} {figure(name, metrics[name])}" for name in self._metrics if name in metrics
+            f"{name} {metric_text(name, metrics[name])}"
+            for name in self._metrics
+            if name in metrics
         )
 
     def _times(self) -> str:
         elapsed_s = self._clock() - self._began_s
-        text = f"{_clock(elapsed_s)} elapsed"
+        text = f"{formatting.clock(elapsed_s)} elapsed"
         left_s = self._left_s(elapsed_s)
-        return text if left_s is None else f"{text}, about {_clock(left_s)} left"
+        return text if left_s is None else f"{text}, about {formatting.clock(left_s)} left"
 
     def _left_s(self, elapsed_s: float) -> float | None:
         """By the rate of trials so far, or by the budget where that ends first."""
@@ -169,7 +192,7 @@ class SweepProgress:
                 f"{line.number}{'*' if is_best else ''}",
                 Text(line.state, style=_STYLES.get(line.state, "")),
                 f"{line.metrics.get('step', '')}",
-                *(figure(name, line.metrics.get(name)) for name in self._metrics),
+                *(metric_text(name, line.metrics.get(name)) for name in self._metrics),
                 *(_value(line.values[key]) if key in line.values else "" for key in keys),
             ]
             table.add_row(*cells, style="bold" if is_best else "")
@@ -185,10 +208,10 @@ class SweepProgress:
 
     def _say(self, text: str) -> None:
         if self._live is None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, text)
 
 
-def figure(name: str, value: float | None) -> str:
+def metric_text(name: str, value: float | None) -> str:
     """A metric as people read it."""
     if value is None:
         return ""
@@ -203,7 +226,3 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

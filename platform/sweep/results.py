@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
+from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path, write_json
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import read_config
 from metaray.platform.experiment.registry import SweptConfig
@@ -24,6 +26,7 @@ from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population import Exploit, Rates, course
 
+_FEWEST_FOR_IMPORTANCE = 5
 _STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -77,6 +80,31 @@ class SweepResult:
     def having(self, state: str) -> list[TrialRecord]:
         """The trials in that state."""
         return [trial for trial in self.trials if trial.state == state]
+
+    def valued(self, state: str) -> list[TrialRecord]:
+        """The trials in that state that have the first metric."""
+        name = self.plan.metrics[0]
+        return [trial for trial in self.having(state) if trial.metrics.get(name) is not None]
+
+    @cached_property
+    def importances(self) -> dict[str, float]:
+        """How much each setting matters by fANOVA, the most important first.
+
+        Empty where there are too few trials, or where trials changed their settings.
+        """
+        if self.plan.scheduler == "pbt":
+            return {}
+        values = [t.metrics[self.plan.metrics[0]] for t in self.valued("complete")]
+        if len(values) < _FEWEST_FOR_IMPORTANCE or np.ptp(values) == 0:
+            return {}
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        several = len(self.plan.metrics) > 1
+        return get_param_importances(
+            self.study,
+            evaluator=FanovaImportanceEvaluator(seed=0),
+            target=(lambda trial: float(trial.values[0])) if several else None,
+        )
 
 
 def write_results(

@@ -10,15 +10,13 @@ from time import monotonic
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.shutdown import GracefulShutdown
-from metaray.platform.distributed.resources import bundles, trials_at_once
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.distributed.resources import cluster_nodes, trial_bundles, trials_at_once
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
-from metaray.platform.sweep.callback import SweepCallback
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
@@ -37,8 +35,7 @@ def trials_in_parallel(config: SweptConfig, wanted: int | None) -> int:
     Raises:
         InputError: not even one fits.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = trials_at_once(config.workers, nodes)
+    fits = trials_at_once(config.workers, cluster_nodes())
     return fits if wanted is None else min(fits, wanted)
 
 
@@ -56,50 +53,50 @@ def run_trials(
     num_trials: int,
     parallel: int,
     time_budget_s: float | None,
-    audience: SweepCallback,
+    callbacks: CallbackList,
 ) -> bool:
-    """Run what is left of ``plan``; whether it was stopped by Ctrl-C or SIGTERM.
+    """Run what is left of ``plan``; whether ``callbacks.stop`` ended it.
 
     Raises:
         InputError: the study's storage does not answer any more.
     """
     _quiet_tune()
-    with GracefulShutdown() as stop:
-        deadline = None if time_budget_s is None else monotonic() + time_budget_s
+    deadline = None if time_budget_s is None else monotonic() + time_budget_s
 
-        def stopping() -> bool:
-            return stop.received is not None or (deadline is not None and monotonic() > deadline)
+    def stopping() -> bool:
+        out_of_time = deadline is not None and monotonic() > deadline
+        return out_of_time or callbacks.stop.requested()
 
-        searcher = searcher_of(plan)(plan, space, folder, study, num_trials, audience, stopping)
-        group = tune.PlacementGroupFactory(bundles(plan.base.workers))
-        shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
-        tuner = tune.Tuner(
-            tune.with_resources(run_trial, group),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=make_scheduler(plan, _most_steps(plan, space), study),
-                num_samples=-1,
-                max_concurrent_trials=parallel,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=folder.tune.name,
-                storage_path=str(folder.path),
-                stop=_Stopper(lambda: searcher.lost is not None or stopping()),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
-            ),
+    searcher = searcher_of(plan)(plan, space, folder, study, num_trials, callbacks, stopping)
+    group = tune.PlacementGroupFactory(trial_bundles(plan.base.workers))
+    shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
+    tuner = tune.Tuner(
+        tune.with_resources(run_trial, group),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=make_scheduler(plan, _most_steps(plan, space), study),
+            num_samples=-1,
+            max_concurrent_trials=parallel,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.tune.name,
+            storage_path=str(folder.path),
+            stop=_Stopper(lambda: searcher.lost is not None or stopping()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+        ),
+    )
+    tuner.fit()
+    shutil.rmtree(folder.tune, ignore_errors=True)
+    if searcher.lost is None:
+        searcher.conclude_ended()
+    if searcher.lost is not None:
+        raise InputError(
+            f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "
+            f"found is kept: continue with metaray sweep --resume {folder.path}"
         )
-        tuner.fit()
-        shutil.rmtree(folder.tune, ignore_errors=True)
-        if searcher.lost is None:
-            searcher.conclude_ended()
-        if searcher.lost is not None:
-            raise InputError(
-                f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "
-                f"found is kept: continue with metaray sweep --resume {folder.path}"
-            )
-        return stop.received is not None
+    return callbacks.stop.requested()
 
 
 class _Stopper(tune.Stopper):

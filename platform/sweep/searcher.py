@@ -18,11 +18,12 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.loading import flat
 from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.callback import SweepCallback
+from metaray.platform.sweep.events import TrialEnded, TrialStarted, TrialValidated
 from metaray.platform.sweep.outcome import Metrics, TrialResult
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.sampling import draw, make_sampler
@@ -40,7 +41,7 @@ class StudySearcher(Searcher):
         folder: SweepDirectory,
         study: optuna.Study,
         num_trials: int,
-        audience: SweepCallback,
+        callbacks: Callback,
         stopping: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class StudySearcher(Searcher):
         self._folder = folder
         self._study = study
         self._num_trials = num_trials
-        self._audience = audience
+        self._callbacks = callbacks
         self._asked_to_stop = stopping
         self._left_over = deque(studies.unfinished(study))
         self._running: dict[str, optuna.Trial] = {}
@@ -77,10 +78,10 @@ class StudySearcher(Searcher):
                 config = self._plan.config_of(values)
             except InputError as error:
                 studies.tell_failed(trial, str(error))
-                self._audience.ended(trial.number, "failed", {}, str(error))
+                self._ended(trial.number, "failed", {}, str(error))
                 continue
             self._running[trial_id] = trial
-            self._audience.started(trial.number, values)
+            self._callbacks.on_event(TrialStarted(number=trial.number, values=values))
             return self._order(trial.number, config)
         return str(Searcher.FINISHED)
 
@@ -161,7 +162,7 @@ class StudySearcher(Searcher):
         value = metrics.get(self._plan.metrics[0])
         if value is None:
             return
-        self._audience.validated(trial.number, metrics)
+        self._callbacks.on_event(TrialValidated(number=trial.number, metrics=metrics))
         if len(self._plan.metrics) == 1:  # Optuna keeps no course of several
             studies.report(trial, value, metrics["step"])
 
@@ -171,15 +172,21 @@ class StudySearcher(Searcher):
         if outcome is None:
             self._learn(trial, result)
             if self._stopping():  # it stays unfinished, for --resume to go on with
-                self._audience.ended(trial.number, "unfinished", result, None)
+                self._ended(trial.number, "unfinished", result)
                 return
             studies.tell_pruned(trial, result.get("step", 0))
-            self._audience.ended(trial.number, "pruned", result, None)
+            self._ended(trial.number, "pruned", result)
         elif outcome.failure is not None:
             studies.tell_failed(trial, outcome.failure)
-            self._audience.ended(trial.number, "failed", {}, outcome.failure)
+            self._ended(trial.number, "failed", {}, outcome.failure)
         else:
             values = [outcome.metrics[name] for name in self._plan.metrics]
             self._learn(trial, outcome.metrics)
             studies.tell_complete(trial, values, outcome.metrics["step"])
-            self._audience.ended(trial.number, "complete", outcome.metrics, None)
+            self._ended(trial.number, "complete", outcome.metrics)
+
+    def _ended(self, number: int, state: str, metrics: Metrics, reason: str | None = None) -> None:
+        text = "" if reason is None else f"trial {number} failed: {reason}"
+        self._callbacks.on_event(
+            TrialEnded(number=number, state=state, metrics=metrics, reason=reason, text=text)
+        )

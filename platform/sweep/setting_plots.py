@@ -7,21 +7,19 @@ from typing import Any
 
 import numpy as np
 import optuna
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from metaray.platform.report.style import Theme, new_figure
 from metaray.platform.sweep.plot_parts import (
-    colors,
-    importances,
-    mappable,
+    color_scale,
     maximized,
     metric_label,
     points,
     score_axis,
     short_name,
-    valued,
 )
 from metaray.platform.sweep.results import SweepResult
 
@@ -32,7 +30,7 @@ _PAD = 0.04
 
 def slices(result: SweepResult, theme: Theme) -> Figure | None:
     """The metric against each setting by itself."""
-    done = valued(result, "complete")
+    done = result.valued("complete")
     axes_of = _dimensions(result)
     if not done or not axes_of:
         return None
@@ -40,7 +38,7 @@ def slices(result: SweepResult, theme: Theme) -> Figure | None:
     columns = ceil(len(axes_of) / rows)
     figure = new_figure(_WIDE, 2.3 * rows + 0.3)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    pruned = valued(result, "pruned")
+    pruned = result.valued("pruned")
     for axes, (path, scale) in zip(grid.flat, axes_of.items(), strict=False):
         for trials, style in (
             (pruned, {"facecolors": "none", "edgecolors": theme.other, "linewidths": 1.0}),
@@ -66,14 +64,14 @@ def slices(result: SweepResult, theme: Theme) -> Figure | None:
 
 def parallel(result: SweepResult, theme: Theme) -> Figure | None:
     """A line for each complete trial through the values of all its settings."""
-    done = valued(result, "complete")
+    done = result.valued("complete")
     axes_of = _dimensions(result)
     if len(done) < 2 or len(axes_of) < 2:
         return None
     figure = new_figure(_WIDE, 3.4)
     axes = figure.subplots()
     values = points(result, done)[1]
-    shades = colors(theme, values)
+    norm, cmap = color_scale(theme, values)
     sign = 1 if maximized(result) else -1
     for index in np.argsort(sign * values):  # the best on top
         trial = done[index]
@@ -83,7 +81,7 @@ def parallel(result: SweepResult, theme: Theme) -> Figure | None:
             if path in trial.values
         ]
         is_best = result.best is not None and trial.number == result.best.number
-        color = theme.accent if is_best else shades[1](shades[0](values[index]))
+        color = theme.accent if is_best else cmap(norm(values[index]))
         axes.plot(*zip(*at, strict=True), color=color, linewidth=2.6 if is_best else 1.2)
     for x, (path, scale) in enumerate(axes_of.items()):
         axes.plot([x, x], [0, 1], color=theme.ink, linewidth=0.8, zorder=1)
@@ -94,7 +92,9 @@ def parallel(result: SweepResult, theme: Theme) -> Figure | None:
         axes.text(x, 1.07, short_name(path), ha="center", va="bottom", fontsize=8)
     axes.set(xlim=(-0.15, len(axes_of) - 0.6), ylim=(-0.06, 1.14))
     axes.set_axis_off()
-    bar = figure.colorbar(mappable(shades), ax=axes, shrink=0.85, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(norm, cmap), ax=axes, shrink=0.85, pad=0.02)
+    assert bar.solids is not None
+    bar.solids.set_edgecolor("face")  # no seams between the shades
     bar.outline.set_visible(False)
     bar.set_label(metric_label(result))
     if result.plan.metrics[0] == "val_accuracy":
@@ -150,5 +150,5 @@ def _dimensions(result: SweepResult) -> dict[str, _Scale]:
     for trial in result.study.get_trials(deepcopy=False):
         if trial.state != optuna.trial.TrialState.WAITING:
             distributions |= trial.distributions
-    order = [*importances(result), *distributions]
+    order = [*result.importances, *distributions]
     return {path: _Scale(distributions[path]) for path in dict.fromkeys(order)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,24 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
+from metaray.platform.callbacks.base import Callback, RunInfo
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.identity import Identity
+from metaray.platform.callbacks.monitored import check_monitoring, published
 from metaray.platform.common.errors import Stopped
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.observer import observed_sweep
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
 from metaray.platform.sweep.population import check_population, method_of, rates_in
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.platform.sweep.status import SweepStatus
 from metaray.platform.sweep.storage import open_storage
 from metaray.tune_spaces.space import Space
 
@@ -39,6 +43,8 @@ class LaunchOptions:
     parallel: int | None = None
     time_budget_s: float | None = None
     storage: str | None = None
+    callbacks: Sequence[Callback] = ()
+    """they follow the sweep; those of its settings follow each trial too"""
 
 
 def sweep(
@@ -51,12 +57,12 @@ def sweep(
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
     space = _check(plan, space_file)
-    SweepDirectory.check_fresh(out)
+    SweepDirectory.check_free(out)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     plan.kind.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
-        folder = SweepDirectory.create(out)
+        folder = SweepDirectory.create(out.absolute())
         if space_file is not None:
             shutil.copyfile(space_file, folder.space(plan.space_suffix))
         elif not callable(space):
@@ -83,7 +89,7 @@ def resume(
         InputError: no sweep there, or its study is gone.
         Stopped: as ``sweep``.
     """
-    folder = SweepDirectory.open(folder_path)
+    folder = SweepDirectory.open(folder_path.absolute())
     plan = SweepPlan.read(folder.plan)
     if num_trials is not None:
         if plan.scheduler == "pbt":
@@ -99,6 +105,7 @@ def resume(
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     """The space, once it is known that trials can be made from it."""
     plan.kind.check(plan.base, plan.metrics)
+    check_monitoring(plan.base.monitoring)
     space = read_space(space_file) if space_file else _own_space(plan)
     if plan.scheduler == "pbt":
         check_population(plan, space)
@@ -121,9 +128,10 @@ def _own_space(plan: SweepPlan) -> Space:
 def _cluster(plan: SweepPlan, limits: LaunchOptions) -> Iterator[int]:
     """A connection to Ray for the time of the block; yields how many trials run there at once."""
     import metaray
+    from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(limits.address, metaray):
+    with connected(limits.address, metaray, plugins.files()):
         from metaray.platform.sweep.runner import trials_in_parallel  # Ray, which is set up now
 
         yield trials_in_parallel(plan.base, limits.parallel)
@@ -143,20 +151,26 @@ def _run(
     total = plan.num_trials
     if plan.sampler == "grid":
         total = min(total, grid_size(space))
-    with observed_sweep(folder, plan, study, total) as observer:
-        with (
-            SweepProgress(
-                console,
-                metrics=plan.metrics,
-                outer_steps=plan.steps,
-                num_trials=total,
-                num_done=_num_done(study),
-                parallel=parallel,
-                time_budget_s=limits.time_budget_s,
-            ) as progress,
-            observer.among(),
-            observer.passing_on(progress) as audience,
-        ):
+    progress = SweepProgress(
+        console,
+        metrics=plan.metrics,
+        outer_steps=plan.steps,
+        num_trials=total,
+        num_done=_num_done(study),
+        parallel=parallel,
+        time_budget_s=limits.time_budget_s,
+    )
+    callbacks = CallbackList([progress, *limits.callbacks])
+    info = RunInfo(
+        folder=folder.path,
+        identity=Identity(kind="sweep", run=folder.path.name),
+        config=plan.base.model_dump(),
+        total_steps=plan.steps,
+        stop=callbacks.stop,
+    )
+    status = SweepStatus(info, plan.metrics[0], study, total)
+    with published(info, status, plan.base.monitoring, callbacks, []) as everyone:
+        with everyone.training(), everyone.attach():
             stopped = runner.run_trials(
                 plan,
                 space,
@@ -165,16 +179,17 @@ def _run(
                 num_trials=total,
                 parallel=parallel,
                 time_budget_s=limits.time_budget_s,
-                audience=audience,
+                callbacks=everyone,
             )
         if stopped:
             raise Stopped(
                 f"stopped after {_num_done(study)} of {total} trials; those that were running "
                 f"have checkpoints: continue with metaray sweep --resume {folder.path}"
             )
-        observer.update(state="testing")
-        result = write_results(plan, folder, study, _test_best(plan, folder, study, console))
-        write_page(folder, result)
+        with everyone.evaluating(0):
+            tested = _test_best(plan, folder, study, console)
+        result = write_results(plan, folder, study, tested)
+        write_sweep_page(folder, result)
         return result
 
 

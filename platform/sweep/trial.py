@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from typing_extensions import override
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TrainingWatch
-from metaray.platform.common.atomic import write_text
+from metaray.platform.callbacks.base import Callback, Row, RunInfo
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
 from metaray.platform.config.loading import validate_as
@@ -26,6 +26,7 @@ from metaray.platform.experiment.registry import SweptConfig, kind_of
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep.outcome import Metrics, TrialResult
+from metaray.platform.training.loop import validation_score
 
 Report = Callable[[Metrics], None]
 
@@ -63,15 +64,20 @@ def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
     run = RunDirectory(folder)
     if folder.exists() and not run.config.exists():
         shutil.rmtree(folder)  # killed while it was being made
-    monitor = TrialMonitor(config, run, report, order["until"])
-    others = kind.train(config, folder, monitor, order["time_adaptation"])
+    reporter = TrialReporter(config, run, report, order["until"])
+    others = kind.train(config, folder, [reporter], order["time_adaptation"])
     metrics = kept_metrics(MetricsLog.read(run.metrics), config) | others
     TrialResult(metrics=metrics).write(folder)
     return metrics
 
 
-class TrialMonitor:
-    """Reports validations between steps, when what it reports has been saved."""
+class TrialReporter(Callback):
+    """Reports validations between steps, when what it reports has been saved.
+
+    It reports every validation but that of the last step. A trial that continues reports its
+    earlier ones again: a scheduler that was started anew then decides as the one before it would
+    have.
+    """
 
     def __init__(
         self, config: SweptConfig, run: RunDirectory, report: Report, until: int | None
@@ -80,44 +86,34 @@ class TrialMonitor:
         self._run = run
         self._report = report
         self._until = until
+        self._total_steps = self._start_step = 0
+        self._rows: list[dict[str, Any]] = []
+        self._reported: int | None = None  # rows; None before the earlier ones are read
 
-    def message(self, text: str) -> None:
-        """Nobody is there to read."""
+    @override
+    def on_start(self, info: RunInfo) -> None:
+        self._start_step, self._total_steps = info.start_step, info.total_steps
+        info.stop.add_condition(self._between_steps)
 
-    @contextmanager
-    def training(
-        self, total_steps: int, start_step: int, at_most_s: float | None
-    ) -> Iterator[TrainingWatch]:
-        """Report after every validation but that of the last step.
+    @override
+    def on_step(self, row: Row) -> None:
+        self._rows.append(dict(row))
 
-        A trial that goes on reports its earlier ones again: a scheduler that was started anew
-        then decides as the one before it would have.
-        """
-        rows = MetricsLog.read(self._run.metrics) if self._run.metrics.exists() else []
-        rows = [row for row in rows if row["step"] <= start_step]
-        reported = 0
-
-        def between_steps() -> bool:
-            nonlocal reported
-            while reported < len(rows):
-                reported += 1
-                last = rows[reported - 1]
-                if "val_ci95" in last and last["step"] < total_steps:
-                    # Tune may end the trial in here
-                    self._report(kept_metrics(rows[:reported], self._config))
-            done = rows[-1]["step"] if rows else 0
-            return self._until is not None and done >= self._until
-
-        yield TrainingWatch(
-            on_row=lambda row: rows.append(dict(row)),
-            notify=self.message,
-            stop_requested=between_steps,
-        )
-
-    @contextmanager
-    def testing(self, num_episodes: int) -> Iterator[Callable[[int], None]]:
-        """Nobody looks on; ``Kind.train`` trains alone, so that no trial sees a test."""
-        yield lambda done: None
+    def _between_steps(self) -> bool:
+        """Report; whether the trial waits for the others now. What is raised here ends the run."""
+        rows = self._rows
+        if self._reported is None:
+            earlier = MetricsLog.read(self._run.metrics) if self._run.metrics.exists() else []
+            rows[:0] = [row for row in earlier if row["step"] <= self._start_step]
+            self._reported = 0
+        while self._reported < len(rows):
+            self._reported += 1
+            last = rows[self._reported - 1]
+            if "val_ci95" in last and last["step"] < self._total_steps:
+                # Tune may end the trial in here
+                self._report(kept_metrics(rows[: self._reported], self._config))
+        done = rows[-1]["step"] if rows else 0
+        return self._until is not None and done >= self._until
 
 
 def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
@@ -125,15 +121,10 @@ def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
     validated = [row for row in rows if "val_ci95" in row]
     kept = validated[-1]
     if config.evaluate.checkpoint == "best":
-        kept = max(validated, key=_score)  # the first of equals, as the loop has it
+        kept = max(validated, key=validation_score)  # the first of equals, as the loop has it
     shown = {key: value for key, value in kept.items() if key.startswith("val_")}
     last = rows[-1]
     return {"step": last["step"], "kept_step": kept["step"], **shown, "wall_s": last["wall_s"]}
-
-
-def _score(row: Mapping[str, Any]) -> float:
-    accuracy = row.get("val_accuracy")
-    return float(accuracy if accuracy is not None else -row["val_mse"])
 
 
 def failure_reason(error: Exception, folder: Path) -> str:

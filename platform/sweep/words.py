@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from metaray.platform.common.formatting import margin, plural, score
 from metaray.platform.config.loading import flat
 from metaray.platform.run.sweep_directory import SweepDirectory
-from metaray.platform.sweep.progress import figure
+from metaray.platform.sweep.progress import metric_text
 from metaray.platform.sweep.results import SweepResult, TrialRecord
 
 
@@ -16,8 +17,7 @@ def outcome_counts(result: SweepResult) -> str:
     """``20 trials: 12 complete, 7 pruned, 1 failed``."""
     states = ("complete", "pruned", "failed", "unfinished")
     counts = [f"{len(result.having(s))} {s}" for s in states if result.having(s)]
-    number = len(result.trials)
-    return f"{number} trial{'' if number == 1 else 's'}: {', '.join(counts)}"
+    return f"{plural(len(result.trials), 'trial')}: {', '.join(counts)}"
 
 
 def print_result(result: SweepResult, folder: Path, console: Console) -> None:
@@ -30,13 +30,14 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
         console.print("no trial came to its end, so there is no best one")
     else:
         name = result.plan.metrics[0]
+        value = metric_text(name, best.metrics[name])
         tested = (
             f"{test['accuracy']:.2%} ± {test['ci95']:.2%}"
             if test["accuracy"] is not None
             else f"mean squared error {test['mse']:.4f} ± {test['ci95']:.4f}"
         )
         console.print(
-            f"[bold]best: trial {best.number}[/], {name} {figure(name, best.metrics[name])} on "
+            f"[bold]best: trial {best.number}[/], {name} {value} on "
             f"validation; {result.plan.kind.test_name}: [bold]{tested}[/]",
             highlight=False,
         )
@@ -55,32 +56,31 @@ def headline(result: SweepResult) -> dict[str, str]:
     test = result.test
     if test is None:
         return {"label": "no complete trial", "score": "–", "interval": ""}
-    label = f"{result.plan.kind.test_name} of the best trial"
-    if test["accuracy"] is None:
-        return {
-            "label": f"{label}, mean squared error",
-            "score": f"{test['mse']:.4g}",
-            "interval": f"± {test['ci95']:.2g}",
-        }
-    score, interval = f"{test['accuracy']:.1%}", f"± {100 * test['ci95']:.1f}"
-    return {"label": f"{label}, accuracy", "score": score, "interval": interval}
+    is_error = test["accuracy"] is None
+    name = "mean squared error" if is_error else "accuracy"
+    return {
+        "label": f"{result.plan.kind.test_name} of the best trial, {name}",
+        "score": score(test["mse" if is_error else "accuracy"], is_error=is_error, digits=1),
+        "interval": margin(test["ci95"], is_error=is_error, digits=1),
+    }
 
 
 def told(result: SweepResult) -> list[str]:
-    """How the search went and what its figures mean, a sentence each."""
+    """How the search went and what its scores mean, a sentence each."""
     best, test, plan = result.best, result.test, result.plan
     sentences = [f"{outcome_counts(result)}."]
     if best is not None and test is not None:
         name = plan.metrics[0]
+        value = metric_text(name, best.metrics[name])
         sentences += [
-            f"Trial {best.number} was the best by {name}, {figure(name, best.metrics[name])} on "
+            f"Trial {best.number} was the best by {name}, {value} on "
             f"{plan.kind.validated_on(plan.base)}.",
-            "To be the best of many is partly luck, which flatters that figure.",
+            "This score is optimistic: it is the best of many trials.",
             plan.kind.told_of_test(test, result.num_tested),
         ]
         start = _unchanged(result)
         if start is not None and start.number != best.number and name in start.metrics:
-            value = figure(name, start.metrics[name])
+            value = metric_text(name, start.metrics[name])
             sentences.append(
                 f"Trial {start.number}, with the settings from before the sweep, had {value}"
                 + (f" when it was ended at step {start.step}." if start.state == "pruned" else ".")
@@ -89,8 +89,8 @@ def told(result: SweepResult) -> list[str]:
         "none": "",
         "asha": ", and ASHA ended poor trials early",
         "hyperband": ", and asynchronous HyperBand ended poor trials early",
-        "pbt": f"; every {plan.grace} outer steps the worst fifth of the trials took over from the "
-        f"best fifth, with changed rates ({len(result.takeovers)} times)",
+        "pbt": f"; every {plan.grace} outer steps the worst fifth of the trials copied the best "
+        f"fifth, with changed rates ({len(result.takeovers)} times)",
     }
     samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
     by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
@@ -113,10 +113,3 @@ def _unchanged(result: SweepResult) -> TrialRecord | None:
 def anew(result: SweepResult) -> str:
     """The command that trains the best trial from ``best.toml``."""
     return result.plan.kind.command(result.config or result.plan.base)
-
-
-def value_text(value: object) -> str:
-    """A value of a setting in a table; nothing where it was not searched."""
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

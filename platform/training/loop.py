@@ -1,170 +1,155 @@
-"""The outer loop: orders out, an update, a line in the log, now and then a validation."""
+"""The outer loop of every training: steps, rows of the log, validations, checkpoints, its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError
-from metaray.platform.config.schema import TrainConfig
-from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
-from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.messages import TrainRequest, gpu_figures
-from metaray.platform.training.meta.pool import Pool, StepResult
-
-Row = dict[str, Any]
+from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.training.executor import Executor, Row, Signal
+from metaray.platform.training.writer import RunWriter
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopHooks:
-    """What the surroundings of the loop do for it."""
+class LoopSettings:
+    """How long training lasts, and what happens on the way."""
 
-    on_row: Callable[[Row], None]
-    """shows a finished step"""
-    notify: Callable[[str], None]
-    """shows a message"""
-    stop_requested: Callable[[], bool]
-    """asked between steps"""
-    wanted_workers: Callable[[], int | None]
-    """asked between steps: a new number of workers, or None"""
+    total_steps: int
+    validate_every: int
+    """steps between validations; 0: never"""
+    checkpoint_every: int
+    """steps between checkpoints"""
+    time_budget_s: float | None = None
+    """seconds of training, over all starts of the run"""
+    patience: int = 0
+    """validations without improvement after which training ends; 0: never"""
+    max_restarts: int = 0
+    """how often a lost learner is replaced"""
 
 
-class TrainingLoop:
-    """Runs a pool from its checkpoint to the last outer step."""
+class LoopResult(NamedTuple):
+    """How training ended."""
+
+    checkpoint: Checkpoint
+    """of the last step"""
+    stopped: bool
+    """whether it was asked to, before it was done"""
+
+
+class OuterLoop:
+    """Takes an executor from the newest checkpoint to the last step."""
 
     def __init__(
         self,
-        pool: Pool,
-        blueprint: Blueprint,
-        store: CheckpointStore,
-        log: MetricsLog,
-        hooks: LoopHooks,
+        executor: Executor,
+        writer: RunWriter,
+        settings: LoopSettings,
+        requested_workers: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._pool = pool
-        self._blueprint = blueprint
-        self._train = blueprint.config.train
-        self._store = store
-        self._log = log
-        self._hooks = hooks
+        """``requested_workers`` is asked between steps: a new number of workers, or None."""
+        self._executor = executor
+        self._writer = writer
+        self._settings = settings
+        self._requested_workers = requested_workers
         self._step = 0
         self._best_step: int | None = None
         self._best_score: float | None = None
+        self._validated_at = 0
         self._wall_before = 0.0
         self._started = perf_counter()
         self._learners_lost = 0
-        self._validated_at = 0
+        self._agreed = Signal.GO_ON
 
-    def run(self) -> Checkpoint:
-        """Train to the last step, the end of the time budget or a requested stop.
+    def run(self) -> LoopResult:
+        """Train to the last step, the end of time or patience, or a requested stop.
 
-        Returns the checkpoint of the end.
+        Raises:
+            TrainingError: training cannot go on; its checkpoints are kept.
         """
         self._rewind()
-        while not self._finished() and not self._hooks.stop_requested():
-            count = self._hooks.wanted_workers()
-            if count is not None:
-                self._pool.resize(count)
+        while not (signal := self._signal()) and not self._is_done():
+            if (workers := self._requested_workers()) is not None:
+                self._executor.resize(workers)
             try:
                 self._one_step()
             except LearnerLostError as error:
                 self._replace_learner(error)
-        if not self._hooks.stop_requested():
-            self._validate_at_last()
-        return self._save()
+        stopped = signal is Signal.STOP
+        if not stopped and self._settings.validate_every and self._validated_at != self._step:
+            self._validate()  # the end may lie between validations, and may be the best
+        return LoopResult(self._save(), stopped)
 
-    def _finished(self) -> bool:
-        budget = self._train.time_budget_s
-        out_of_time = budget is not None and self._wall_s() >= budget
-        return self._step >= self._train.outer_steps or out_of_time
+    def _signal(self) -> Signal:
+        return self._agreed if self._executor.runs_in_group else self._own_signal()
+
+    def _own_signal(self) -> Signal:
+        if self._writer.stop_requested():
+            return Signal.STOP
+        budget_s = self._settings.time_budget_s
+        out_of_time = budget_s is not None and self._wall_s() >= budget_s
+        return Signal.OUT_OF_TIME if out_of_time else Signal.GO_ON
+
+    def _is_done(self) -> bool:
+        every, patience = self._settings.validate_every, self._settings.patience
+        if self._step >= self._settings.total_steps:
+            return True
+        if not (patience and every) or self._best_step is None:
+            return False
+        return (self._validated_at - self._best_step) / every >= patience
 
     def _one_step(self) -> None:
-        started = perf_counter()
-        result = self._pool.train_step(train_requests(self._step, self._train))
-        row = self._row(result, perf_counter() - started)
+        settings = self._settings
+        in_group = self._executor.runs_in_group
+        signal = self._own_signal() if in_group else Signal.GO_ON
+        outcome = self._executor.step(self._step, signal)
+        self._agreed = outcome.signal
         self._step += 1
-        if due(self._step, self._train.validate_every, self._train.outer_steps):
+        row: Row = {"step": self._step, **outcome.row, "wall_s": self._wall_s()}
+        if due(self._step, settings.validate_every, settings.total_steps):
             row |= self._validate()
-        self._log.append(row)
-        self._hooks.on_row(row)
-        if due(self._step, self._train.checkpoint_every, self._train.outer_steps):
+        self._writer.record(row)
+        if due(self._step, settings.checkpoint_every, settings.total_steps):
             self._save()
 
-    def _row(self, result: StepResult, step_s: float) -> Row:
-        tasks = sum(shard.num_tasks for shard in result.shards)
-        sums: dict[str, float] = {}
-        for shard in result.shards:
-            for name, value in shard.figures.items():
-                sums[name] = sums.get(name, 0.0) + value
-        return {
-            "step": self._step + 1,
-            **{name: value / tasks for name, value in sums.items()},
-            "grad_norm": result.update.grad_norm,
-            "meta_lr": result.update.meta_lr,
-            "tasks": tasks,
-            "tasks_per_s": tasks / step_s,
-            "step_s": step_s,
-            "sample_s": sum(shard.sample_s for shard in result.shards),
-            "compute_s": sum(shard.compute_s for shard in result.shards),
-            "transfer_s": result.transfer_s,
-            "update_s": result.update.update_s,
-            "queue_depth": result.queue_depth,
-            **gpu_figures([shard.gpu for shard in result.shards]),
-            "workers": self._pool.health.alive,
-            "workers_wanted": self._pool.health.wanted,
-            "workers_lost": self._pool.health.lost,
-            "shards_recomputed": result.recomputed,
-            "wall_s": self._wall_s(),
-        }
-
-    def _validate_at_last(self) -> None:
-        """A time budget ends between validations, and the last parameters may be the best."""
-        if self._step and self._train.validate_every and self._validated_at != self._step:
-            self._validate()
-
     def _validate(self) -> Row:
-        test = evaluate(self._pool, self._blueprint, "val", self._train.validate_episodes)
-        figures = test.headline()
+        metrics = self._executor.validate()
         self._validated_at = self._step
-        accuracy = figures["accuracy"]
-        score = accuracy if accuracy is not None else -figures["mse"]
+        score = validation_score(metrics)
         if self._best_score is None or score > self._best_score:
             self._best_step, self._best_score = self._step, score
             self._save()
-        named = {"val_accuracy": accuracy} if accuracy is not None else {"val_mse": figures["mse"]}
-        return {"val_loss": figures["loss"], **named, "val_ci95": figures["ci95"]}
+        return metrics
 
     def _save(self) -> Checkpoint:
         checkpoint = replace(
-            self._pool.snapshot(),
+            self._executor.snapshot(),
             best_step=self._best_step,
             best_score=self._best_score,
             wall_s=self._wall_s(),
         )
-        self._log.sync()
-        self._store.save(checkpoint)
+        self._writer.save(checkpoint)
         return checkpoint
 
     def _rewind(self) -> None:
-        """Take up the newest checkpoint, and drop log rows of steps that come again."""
-        checkpoint = self._store.latest()
+        """Go to the newest checkpoint, and drop the rows of steps that come again."""
+        checkpoint = self._writer.latest()
         if checkpoint is not None:
-            self._pool.restore(checkpoint)
+            self._executor.restore(checkpoint)
             self._step = self._validated_at = checkpoint.step
             self._best_step, self._best_score = checkpoint.best_step, checkpoint.best_score
             self._wall_before = checkpoint.wall_s
         self._started = perf_counter()
-        self._log.truncate_after(self._step)
+        self._writer.begin(self._step)
         if checkpoint is None:
             self._save()  # so that even the first interval can be resumed
 
     def _replace_learner(self, error: LearnerLostError) -> None:
         """Go on with another one; where its node was lost, Ray may place that one there too."""
-        limit = self._blueprint.config.workers.max_restarts
+        limit = self._settings.max_restarts
         for attempt in count(1):
             self._learners_lost += 1
             if self._learners_lost > limit:
@@ -179,24 +164,16 @@ class TrainingLoop:
                 sleep(attempt)
             else:
                 break
-        self._hooks.notify(f"the learner was lost and continues from step {self._step}")
+        self._writer.message(f"the learner was lost and continues from step {self._step}")
 
     def _wall_s(self) -> float:
         return self._wall_before + perf_counter() - self._started
 
 
-def train_requests(step: int, train: TrainConfig) -> list[TrainRequest]:
-    """The shards of one outer step: fixed by the config, whatever the number of workers."""
-    first = step * train.meta_batch_size
-    return [
-        TrainRequest(
-            step=step,
-            shard=shard,
-            first_task=first + offset,
-            num_tasks=min(train.shard_size, train.meta_batch_size - offset),
-        )
-        for shard, offset in enumerate(range(0, train.meta_batch_size, train.shard_size))
-    ]
+def validation_score(metrics: Mapping[str, Any]) -> float:
+    """What the best step is chosen by: the accuracy, or minus the error of a regression."""
+    accuracy = metrics.get("val_accuracy")
+    return float(accuracy if accuracy is not None else -metrics["val_mse"])
 
 
 def due(step: int, every: int, last: int) -> bool:

@@ -16,14 +16,14 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import Status, TrialState
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
-from metaray.platform.sweep.progress import figure
+from metaray.platform.sweep.progress import metric_text
 from metaray.platform.watch.log_tail import LogTail
 from metaray.platform.watch.snapshot import (
     Curve,
     Plot,
     Snapshot,
     points_of,
-    run_figures,
+    run_metrics,
     run_plots,
     seconds_left,
 )
@@ -50,9 +50,9 @@ class RunReader:
         state = state_of(status, self._run.summary)
         total = (status.total_steps if status else 0) or self._steps
         is_training = state in ("training", "silent")
-        figures = run_figures(rows)
+        metrics = run_metrics(rows)
         if status and state == "testing" and status.to_test:
-            figures += (f"tested {status.tested} of {status.to_test} episodes",)
+            metrics += (f"tested {status.tested} of {status.to_test} episodes",)
         return Snapshot(
             title=self._title,
             folder=str(self._run.path),
@@ -63,7 +63,7 @@ class RunReader:
             unit="step",
             elapsed_s=rows[-1]["wall_s"] if rows else None,
             left_s=_bounded(seconds_left(rows, total), status) if is_training else None,
-            figures=figures,
+            metrics=metrics,
             plots=run_plots(rows),
             workers=status.workers if status else (),
             trials=(),
@@ -101,7 +101,7 @@ class SweepReader:
             left_s=elapsed * (planned - len(ended)) / len(ended)
             if elapsed and ended and state == "training"
             else None,
-            figures=self._figures(status),
+            metrics=self._metrics(status),
             plots=self._plots(trials),
             workers=(),
             trials=trials,
@@ -109,18 +109,18 @@ class SweepReader:
             events=status.events if status else (),
         )
 
-    def _figures(self, status: Status | None) -> tuple[str, ...]:
+    def _metrics(self, status: Status | None) -> tuple[str, ...]:
         if status is None:
             return ()
         counts: dict[str, int] = {}
         for trial in status.trials:
             counts[trial.state] = counts.get(trial.state, 0) + 1
-        figures = tuple(f"{number} {state}" for state, number in counts.items())
+        metrics = tuple(f"{number} {state}" for state, number in counts.items())
         if (best := status.best) is None:
-            return figures
+            return metrics
         return (
-            *figures,
-            f"best: trial {best.trial}, {best.metric} {figure(best.metric, best.value)}",
+            *metrics,
+            f"best: trial {best.trial}, {best.metric} {metric_text(best.metric, best.value)}",
         )
 
     def _plots(self, trials: tuple[TrialState, ...]) -> tuple[Plot, ...]:
@@ -148,7 +148,7 @@ def reader_of(folder: Path) -> RunReader | SweepReader:
         InputError: neither a run nor a sweep.
     """
     if SweepDirectory(folder).plan.is_file():
-        return SweepReader(SweepDirectory.open(folder))
+        return SweepReader(SweepDirectory.open(folder.absolute()))
     if (folder / "compare.json").is_file():
         raise InputError(f"{folder} is a comparison: watch one of the runs in it")
     return RunReader(RunDirectory.open(folder))

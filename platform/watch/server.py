@@ -16,7 +16,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.report.template import render
+from metaray.platform.report.page_writer import render
 from metaray.platform.watch.reader import RunReader, SweepReader
 
 _HOST = "127.0.0.1"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.run.status import Best, Event, TrialState, WorkerState
 
-Row = Mapping[str, Any]
 Points = tuple[tuple[float, float], ...]
 _MOST_POINTS = 240
 _RECENT = 20
@@ -48,7 +47,7 @@ class Snapshot:
     """of both: step or trial"""
     elapsed_s: float | None
     left_s: float | None
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
     """ready to print"""
     plots: tuple[Plot, ...]
     workers: tuple[WorkerState, ...]
@@ -57,7 +56,7 @@ class Snapshot:
     events: tuple[Event, ...]
 
 
-def run_plots(rows: Sequence[Row]) -> tuple[Plot, ...]:
+def run_plots(rows: Sequence[MetricsRow]) -> tuple[Plot, ...]:
     """Loss, and accuracy or squared error; training and validation."""
     plots = [
         Plot(title="loss", curves=_curves(rows, training="loss", validation="val_loss")),
@@ -71,23 +70,23 @@ def run_plots(rows: Sequence[Row]) -> tuple[Plot, ...]:
     return tuple(plot for plot in plots if plot.curves)
 
 
-def run_figures(rows: Sequence[Row]) -> tuple[str, ...]:
+def run_metrics(rows: Sequence[MetricsRow]) -> tuple[str, ...]:
     """The latest, over the last steps."""
     recent = rows[-_RECENT:]
-    figures = [f"loss {mean:.4g}" for mean in _means(recent, "loss")]
-    figures += [f"accuracy {mean:.1%}" for mean in _means(recent, "accuracy")]
+    texts = [f"loss {mean:.4g}" for mean in _means(recent, "loss")]
+    texts += [f"accuracy {mean:.1%}" for mean in _means(recent, "accuracy")]
     validated = next((row for row in reversed(rows) if "val_ci95" in row), None)
     if validated is not None and validated.get("val_accuracy") is not None:
-        figures.append(f"validation {validated['val_accuracy']:.1%}")
+        texts.append(f"validation {validated['val_accuracy']:.1%}")
     for key, unit in _RATES.items():
-        figures += [f"{mean:.4g} {unit}" for mean in _means(recent, key)]
-    figures += [f"{mean:.3g} s a step" for mean in _means(recent, "step_s")]
+        texts += [f"{mean:.4g} {unit}" for mean in _means(recent, key)]
+    texts += [f"{mean:.3g} s a step" for mean in _means(recent, "step_s")]
     if rows and rows[-1].get("workers_lost"):
-        figures.append(f"{rows[-1]['workers_lost']} lost")
-    return tuple(figures)
+        texts.append(f"{rows[-1]['workers_lost']} lost")
+    return tuple(texts)
 
 
-def seconds_left(rows: Sequence[Row], total: int) -> float | None:
+def seconds_left(rows: Sequence[MetricsRow], total: int) -> float | None:
     """By the pace of the last steps, validations included."""
     recent = rows[-5 * _RECENT :]
     if len(recent) < 2:
@@ -96,7 +95,7 @@ def seconds_left(rows: Sequence[Row], total: int) -> float | None:
     return float(max(0.0, pace * (total - recent[-1]["step"])))
 
 
-def points_of(rows: Sequence[Row], key: str) -> Points:
+def points_of(rows: Sequence[MetricsRow], key: str) -> Points:
     """Values by step; of many, means over as many neighbours as it takes to show them."""
     points = [(float(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
     size = -(-len(points) // _MOST_POINTS)
@@ -109,11 +108,11 @@ def points_of(rows: Sequence[Row], key: str) -> Points:
     )
 
 
-def _curves(rows: Sequence[Row], **keys: str) -> tuple[Curve, ...]:
+def _curves(rows: Sequence[MetricsRow], **keys: str) -> tuple[Curve, ...]:
     curves = [Curve(name=name, points=points_of(rows, key)) for name, key in keys.items()]
     return tuple(curve for curve in curves if curve.points)
 
 
-def _means(rows: Sequence[Row], key: str) -> list[float]:
+def _means(rows: Sequence[MetricsRow], key: str) -> list[float]:
     values = [float(row[key]) for row in rows if row.get(key) is not None]
     return [sum(values) / len(values)] if values else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import sleep
 
 from rich.columns import Columns
@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from metaray.platform.common.formatting import clock, value_text
 from metaray.platform.run.status import Event, TrialState, WorkerState
 from metaray.platform.watch.reader import RunReader, SweepReader
 from metaray.platform.watch.snapshot import Snapshot
@@ -49,8 +50,8 @@ def view(snapshot: Snapshot, width: int) -> RenderableType:
     """All that there is to see, ``width`` columns wide."""
     inner = max(40, width - 4)
     parts: list[RenderableType] = [_progress(snapshot)]
-    if snapshot.figures:
-        parts.append(Text("  ·  ".join(snapshot.figures)))
+    if snapshot.metrics:
+        parts.append(Text("  ·  ".join(snapshot.metrics)))
     if snapshot.plots:
         side_by_side = len(snapshot.plots) > 1 and inner >= 100
         each = inner // 2 - 1 if side_by_side else inner
@@ -76,9 +77,9 @@ def _progress(snapshot: Snapshot) -> RenderableType:
     grid.add_column()
     grid.add_column(ratio=1)
     grid.add_column()
-    times = [f"{_clock(snapshot.elapsed_s)} elapsed"] if snapshot.elapsed_s is not None else []
+    times = [f"{clock(snapshot.elapsed_s)} elapsed"] if snapshot.elapsed_s is not None else []
     if snapshot.left_s is not None:
-        times.append(f"{_clock(snapshot.left_s)} left")
+        times.append(f"{clock(snapshot.left_s)} left")
     grid.add_row(
         _state(snapshot.state),
         f"{snapshot.unit} {snapshot.done}/{snapshot.total}",
@@ -114,8 +115,8 @@ def _trials(snapshot: Snapshot) -> RenderableType:
             f"{trial.number}{'*' if trial.number == best else ''}",
             _state(trial.state),
             str(trial.metrics.get("step", "")),
-            *(_short(trial.metrics.get(name)) for name in metrics),
-            *(_short(trial.values.get(key)) for key in keys),
+            *(value_text(trial.metrics.get(name)) for name in metrics),
+            *(value_text(trial.values.get(key)) for key in keys),
             style="bold" if trial.number == best else "",
         )
     return table
@@ -137,11 +138,3 @@ def _events(events: Sequence[Event]) -> RenderableType:
 
 def _state(state: str) -> Text:
     return Text(state, style=_STYLES.get(state, ""))
-
-
-def _short(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

@@ -75,3 +75,18 @@ def here(
         return subprocess.CompletedProcess(words, code, output.out, output.err)
 
     return command
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, plots are blank: drawing is most of the time of a run of a second."""
+    from matplotlib.figure import Figure
+
+    def savefig(figure: Figure, target: Any, **options: Any) -> None:
+        blank = b"<svg/>"
+        if hasattr(target, "write"):
+            target.write(blank)
+        else:
+            Path(target).write_bytes(blank)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)

@@ -14,14 +14,13 @@ import pytest
 from conftest import Command, arguments  # type: ignore[attr-defined]
 
 from metaray.algorithms.registry import METHODS
-from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.common.errors import NonFiniteError, WorkersLostError
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import params_sha256
-from metaray.platform.training.loop import train_requests
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
@@ -70,9 +69,9 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
     if not METHODS[method].fixed_head:
         more.append("task.train_ways=8")
     local = config_of(tiny, *more)
-    reference = LocalPool(local)
+    blueprint = Blueprint.open(local)
+    reference = LocalPool(blueprint)
     expected = digest_after(reference, local)
-    blueprint = Blueprint(local, build_source(local.data))
     predictions = evaluate(reference, blueprint, "test", 10).headline()
     config = config_of(tiny, *more, "workers.count=1")
     pool = ray_pool(config)
@@ -90,15 +89,15 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
 
 def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None:
     config = config_of(tiny, "workers.count=2", "train.meta_batch_size=24")
-    expected = digest_after(LocalPool(config), config, 6)
+    expected = digest_after(LocalPool(Blueprint.open(config)), config, 6)
     notes: list[str] = []
     pool = ray_pool(config, notes)
     try:
         pool.wait_for_workers(2)
         recomputed = 0
         for step in range(6):
-            if step in (1, 3):  # in the middle of a step: its orders are already queued
-                victim = pool._roster.ready[0].pid
+            if step in (1, 3):  # in the middle of a step: its requests are already queued
+                victim = pool._workers.ready[0].pid
                 os.kill(victim, signal.SIGKILL)
             recomputed += pool.train_step(train_requests(step, config.train)).recomputed
         assert params_sha256(pool.snapshot()) == expected
@@ -112,7 +111,7 @@ def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None
 
 def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
     config = config_of(tiny, "workers.count=1", "train.meta_batch_size=24")
-    expected = digest_after(LocalPool(config), config, 6)
+    expected = digest_after(LocalPool(Blueprint.open(config)), config, 6)
     pool = ray_pool(config)
     try:
         for step, count in enumerate([1, 3, 3, 2, 1, 1]):
@@ -131,7 +130,7 @@ def test_deaths_are_bounded(tiny: list[str]) -> None:
     config = config_of(tiny, "workers.count=1", "workers.max_restarts=0")
     pool = ray_pool(config)
     try:
-        os.kill(pool._roster.ready[0].pid, signal.SIGKILL)
+        os.kill(pool._workers.ready[0].pid, signal.SIGKILL)
         with pytest.raises(
             WorkersLostError, match="lost 1 workers, more than workers.max_restarts"
         ):
@@ -156,7 +155,7 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> N
     from metaray.platform.common.errors import LearnerLostError
 
     config = config_of(tiny, "workers.count=1")
-    expected = digest_after(LocalPool(config), config, 4)
+    expected = digest_after(LocalPool(Blueprint.open(config)), config, 4)
     pool = ray_pool(config)
     try:
         digest_after(pool, config, 2)

@@ -150,7 +150,7 @@ def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     result = metaray("sweep", "--out", whole, *options)
     assert result.returncode == 0, result.stderr
-    assert "takes over from trial" in result.stdout
+    assert "continues from trial" in result.stdout
     one_by_one = ["--out", broken, "--parallel", "1", *options]
     with sweeping(environment, broken, one_by_one, trials=[3]) as process:
         process.send_signal(signal.SIGKILL)

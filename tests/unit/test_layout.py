@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "platform": ("metaray.algorithms", "metaray.tune_spaces", "metaray.cluster"),
     "tune_spaces": ("metaray.algorithms.configs", "metaray.algorithms.errors"),
     "algorithms": (),
-    "cluster": (),
+    "cluster": ("metaray.algorithms.atomic", "metaray.algorithms.errors"),
 }
 NEVER_IN_ALGORITHMS = {"ray", "optuna", "typer", "rich"}
 NEVER_FOR_HELP = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_text
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.storage.mirror import Mirror
 from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError, is_uri

@@ -14,6 +14,7 @@ from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.registry import build_algorithm
+from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.schema import RunConfig
@@ -21,10 +22,14 @@ from metaray.platform.training.meta.messages import FlatState
 
 
 class Blueprint:
-    """The algorithm of a run, and how its state lies in a flat vector."""
+    """The data and the algorithm of a run, and how its state lies in a flat vector.
+
+    Built once in each process, whose worker and learner share it: both only read it.
+    """
 
     def __init__(self, config: RunConfig, source: EpisodeSource) -> None:
         self.config = config
+        self.source = source
         self.algorithm: Algorithm = build_algorithm(
             config.method,
             build_backbone(config.model, source.input_shape),
@@ -32,6 +37,15 @@ class Blueprint:
             _num_outputs(config, source),
         )
         self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+
+    @classmethod
+    def open(cls, config: RunConfig) -> Blueprint:
+        """That of ``config`` in a process that has not opened its data yet.
+
+        Raises:
+            InputError: the data is missing or damaged, or does not suit the method.
+        """
+        return cls(config, build_source(config.data))
 
     @cached_property
     def initial(self) -> State:

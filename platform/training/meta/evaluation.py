@@ -21,7 +21,7 @@ def evaluate(
     state: FlatState | None = None,
     done: Callable[[int], None] = lambda episodes: None,
 ) -> MetaTest:
-    """Figures over episodes 0 .. ``num_episodes`` - 1 of ``split``, the same at every call.
+    """Metrics over episodes 0 .. ``num_episodes`` - 1 of ``split``, the same at every call.
 
     Args:
         pool: where to compute.
@@ -32,13 +32,13 @@ def evaluate(
         done: told how many episodes were finished.
     """
     size = blueprint.config.evaluate.shard_size
-    orders = [
+    requests = [
         EvaluateRequest(
             split=split, first_episode=first, num_episodes=min(size, num_episodes - first)
         )
         for first in range(0, num_episodes, size)
     ]
-    predictions = pool.evaluate(orders, state, done)
+    predictions = pool.evaluate(requests, state, done)
     return MetaTest.from_outputs(
         blueprint.algorithm.kind,
         np.concatenate([p.outputs for p in predictions]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import cast
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.platform.common.errors import NonFiniteError
-from metaray.platform.config.schema import RunConfig, TrainConfig
+from metaray.platform.config.schema import TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import (
@@ -21,21 +21,21 @@ from metaray.platform.training.meta.messages import (
     TrainRequest,
     UpdateReport,
 )
-from metaray.platform.training.schedule import meta_lr_at
+from metaray.platform.training.schedule import meta_schedule
 
 
 class MetaLearner:
     """Adds shard sums in shard order, divides by the number of tasks, and steps."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, blueprint: Blueprint) -> None:
         torch.set_num_threads(1)
-        self.train = config.train
-        blueprint = Blueprint(config, build_source(config.data))
+        self.train = blueprint.config.train
+        self._schedule = meta_schedule(self.train)
         self._num_params = blueprint.layouts[0].size
         flat = torch.from_numpy(blueprint.initial_flat)
         self._params = nn.Parameter(flat[: self._num_params].clone())
         self._buffers = flat[self._num_params :].clone()
-        self._optimizer = _build_optimizer(self._params, config.train)
+        self._optimizer = _build_optimizer(self._params, self.train)
         self.step = 0
 
     def state(self) -> FlatState:
@@ -43,28 +43,28 @@ class MetaLearner:
         return torch.cat([self._params.detach(), self._buffers]).numpy()
 
     def update(
-        self, orders: Sequence[TrainRequest], *shards: FlatState | ShardReport
+        self, requests: Sequence[TrainRequest], *shards: FlatState | ShardReport
     ) -> tuple[FlatState, UpdateReport]:
         """One outer step from all shards of a step.
 
         Args:
-            orders: the step's, in shard order.
-            shards: the summed gradients and buffers of each order, then the report on each.
+            requests: the step's, in shard order.
+            shards: the summed gradients and buffers of each request, then the report on each.
 
         Returns:
             The new state, and a report.
 
         Raises:
             NonFiniteError: a loss or gradient is not finite; nothing was changed.
-            RuntimeError: the step is not the next one: an order was lost or done twice.
+            RuntimeError: the step is not the next one: a request was lost or done twice.
         """
         started = perf_counter()
-        if orders[0].step != self.step:
-            raise RuntimeError(f"at step {self.step}, got an update for {orders[0].step}")
-        sums, reports = shards[: len(orders)], shards[len(orders) :]
-        _check_finite(orders, cast(Sequence[ShardReport], reports))
+        if requests[0].step != self.step:
+            raise RuntimeError(f"at step {self.step}, got an update for {requests[0].step}")
+        sums, reports = shards[: len(requests)], shards[len(requests) :]
+        _check_finite(requests, cast(Sequence[ShardReport], reports))
         total = _sum_in_order(cast(Sequence[FlatState], sums))
-        mean = torch.from_numpy(total) / sum(order.num_tasks for order in orders)
+        mean = torch.from_numpy(total) / sum(request.num_tasks for request in requests)
         gradient = mean[: self._num_params]
         norm = float(torch.linalg.vector_norm(gradient))
         if not np.isfinite(norm):
@@ -104,7 +104,7 @@ class MetaLearner:
         return self.state()
 
     def _apply(self, gradient: Tensor) -> float:
-        lr = meta_lr_at(self.step, self.train)
+        lr = self._schedule.at(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._params.grad = gradient.clone()
@@ -117,16 +117,20 @@ class MetaLearner:
 
 
 def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
-    optimizer = torch.optim.Adam if train.optimizer == "adam" else torch.optim.SGD
-    return optimizer([params], lr=train.meta_lr)
+    ours: dict[str, Callable[..., torch.optim.Optimizer]]
+    ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    if train.optimizer in ours:
+        return ours[train.optimizer]([params], lr=train.meta_lr)
+    optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)
+    return optimizer
 
 
-def _check_finite(orders: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:
-    for order, report in zip(orders, reports, strict=True):
+def _check_finite(requests: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:
+    for request, report in zip(requests, reports, strict=True):
         if not report.finite:
             raise NonFiniteError(
-                f"the gradient of {order.label} is not finite (loss sum "
-                f"{report.figures['loss']}), nothing was updated: lower method.inner_lr or "
+                f"the gradient of {request.label} is not finite (loss sum "
+                f"{report.metrics['loss']}), nothing was updated: lower method.inner_lr or "
                 "train.meta_lr, or set train.clip_norm"
             )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from metaray.algorithms.episode_shape import Split
+from metaray.platform.training.device import GpuMemory
 
 FlatState = npt.NDArray[np.floating]
 """Parameters, then buffers, as one vector ``[P + B]``."""
@@ -46,14 +45,7 @@ class EvaluateRequest:
         return f"{self.split} episodes {self.first_episode} to {last}"
 
 
-Order = TrainRequest | EvaluateRequest
-
-
-class GpuMemory(NamedTuple):
-    """Of one GPU, in use by all programs."""
-
-    used_bytes: int
-    total_bytes: int
+ShardRequest = TrainRequest | EvaluateRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +54,7 @@ class ShardReport:
 
     num_tasks: int
     finite: bool
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """sums over the tasks: loss, accuracy"""
     sample_s: float
     compute_s: float
@@ -72,7 +64,7 @@ class ShardReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """The payload of an EvaluateOrder."""
+    """The payload of an EvaluateRequest."""
 
     outputs: npt.NDArray[np.floating]  # [E, S, Q, N]
     labels: npt.NDArray[np.generic]  # [E, Q] or [E, Q, 1]
@@ -85,12 +77,3 @@ class UpdateReport:
     grad_norm: float
     meta_lr: float
     update_s: float
-
-
-def gpu_figures(memories: Iterable[GpuMemory | None]) -> dict[str, float]:
-    """Those of the fullest GPU, as a row of metrics has them; nothing where none is used."""
-    on_gpu = [memory for memory in memories if memory is not None]
-    if not on_gpu:
-        return {}
-    used, total = max(on_gpu, key=lambda memory: memory.used_bytes / memory.total_bytes)
-    return {"gpu_memory_bytes": used, "gpu_memory_share": used / total}

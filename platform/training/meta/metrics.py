@@ -1,4 +1,4 @@
-"""The figures of a meta-test, from what a model predicted.
+"""The metrics of a meta-test, from what a model predicted.
 
 Legend: E episodes, S reported inner steps (the last is the method's prediction), Q queries of an
 episode, N classes.
@@ -171,10 +171,10 @@ class MetaTest:
         return pa.table(columns)
 
     def headline(self) -> dict[str, Any]:
-        """The figures of all episodes together, ready for JSON; ``ci95`` are half-widths."""
+        """The metrics of all episodes together, ready for JSON; ``ci95`` are half-widths."""
         mean, ci95 = mean_and_ci95(self.score_by_step)
         bins = self.calibration
-        figures: dict[str, Any] = {
+        metrics: dict[str, Any] = {
             "num_episodes": len(self.loss),
             "accuracy": None,
             self.score_name: float(mean[-1]),
@@ -187,13 +187,13 @@ class MetaTest:
             "ci95_by_step": ci95.tolist(),
         }
         if bins is not None:
-            figures["calibration"] = [list(b) for b in bins]
-        return figures
+            metrics["calibration"] = [list(b) for b in bins]
+        return metrics
 
     def baseline_headline(self) -> dict[str, Any]:
         """What a summary says of this test when it is the baseline's."""
-        figures, name = self.headline(), self.score_name
-        return {f"baseline_{key}": figures[key] for key in (name, "ci95", f"{name}_by_step")}
+        metrics, name = self.headline(), self.score_name
+        return {f"baseline_{key}": metrics[key] for key in (name, "ci95", f"{name}_by_step")}
 
 
 def _check_finite(outputs: Anything) -> None:

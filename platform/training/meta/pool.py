@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from metaray.platform.config.schema import RunConfig
+from typing_extensions import override
+
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.status import WorkerState
+from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import (
     EvaluateRequest,
@@ -51,7 +53,7 @@ class Pool(ABC):
     """Workers and one learner. All training state is the learner's."""
 
     @abstractmethod
-    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
+    def train_step(self, requests: Sequence[TrainRequest]) -> StepResult:
         """Compute all shards of one outer step and update.
 
         Raises:
@@ -63,13 +65,13 @@ class Pool(ABC):
     @abstractmethod
     def evaluate(
         self,
-        orders: Sequence[EvaluateRequest],
+        requests: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
-        """Predictions in the order of ``orders``, at ``state`` or the learner's own (None).
+        """Predictions in the order of ``requests``, at ``state`` or the learner's own (None).
 
-        ``done`` is told the number of episodes of each order that is finished.
+        ``done`` is told the number of episodes of each request that is finished.
         """
 
     @abstractmethod
@@ -101,18 +103,18 @@ class Pool(ABC):
 class LocalPool(Pool):
     """One worker and the learner in this process, without Ray: the reference for all others."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._worker = TaskWorker(config)
-        self._learner = MetaLearner(config)
+    def __init__(self, blueprint: Blueprint) -> None:
+        self._worker = TaskWorker(blueprint)
+        self._learner = MetaLearner(blueprint)
         self._state = self._learner.state()
 
-    def train_step(self, orders: Sequence[TrainRequest]) -> StepResult:
-        """One shard after another, in order."""
+    @override
+    def train_step(self, requests: Sequence[TrainRequest]) -> StepResult:
         started = perf_counter()
-        results = [self._worker.run(order, self._state) for order in orders]
+        results = [self._worker.run(request, self._state) for request in requests]
         reports = [report for _, report in results]
         sums = [total for total, _ in results]
-        self._state, update = self._learner.update(orders, *sums, *reports)
+        self._state, update = self._learner.update(requests, *sums, *reports)
         busy = sum(r.sample_s + r.compute_s for r in reports) + update.update_s
         return StepResult(
             shards=tuple(reports),
@@ -122,36 +124,38 @@ class LocalPool(Pool):
             queue_depth=0,
         )
 
+    @override
     def evaluate(
         self,
-        orders: Sequence[EvaluateRequest],
+        requests: Sequence[EvaluateRequest],
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
-        """One order after another."""
         at = self._state if state is None else state
         results = []
-        for order in orders:
-            predictions, report = self._worker.run(order, at)
+        for request in requests:
+            predictions, report = self._worker.run(request, at)
             results.append(predictions)
             done(report.num_tasks)
         return results
 
+    @override
     def snapshot(self) -> Checkpoint:
-        """The learner's state."""
         return self._learner.snapshot()
 
+    @override
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put the learner into ``checkpoint``."""
         self._state = self._learner.restore(checkpoint)
 
+    @override
     def resize(self, count: int) -> None:
-        """There is one process, whatever the count."""
+        pass  # there is one process, whatever the count
 
     @property
+    @override
     def health(self) -> PoolHealth:
-        """This process."""
         return PoolHealth(alive=1, wanted=1, lost=0)
 
+    @override
     def close(self) -> None:
-        """Nothing was started."""
+        pass  # nothing was started

@@ -25,7 +25,7 @@ from metaray.algorithms.transfer.examples import (
     check_same_classes,
     open_examples,
 )
-from metaray.algorithms.transfer.objective import Networks, View
+from metaray.algorithms.transfer.objective import Networks, Objective, View
 from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.config.transfer import TransferConfig
 
@@ -103,12 +103,15 @@ def bare_backbone(model: ModelConfig, input_shape: tuple[int, ...]) -> Backbone:
 class TransferBlueprint:
     """The objective of a plan, and the batches of its steps."""
 
-    def __init__(self, plan: Plan, domains: Domains) -> None:
+    def __init__(self, plan: Plan, domains: Domains, objective: Objective | None = None) -> None:
+        """``objective``: that of the plan over ``domains``, where it has been built already."""
         config = plan.config
         self.config = config
         self.param_layout = plan.param_layout
         self.domains = domains
-        self.objective = build_objective(config.job, networks_of(config, domains, plan.teacher))
+        self.objective = objective or build_objective(
+            config.job, networks_of(config, domains, plan.teacher)
+        )
         self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
         self._drawn = {
             name: examples if self._labelled(name) else examples.without_label_limit()

@@ -11,7 +11,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.transfer.examples import Examples, Part
 from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
-from metaray.platform.training.transfer.metrics import accuracy_figures, logit_figures
+from metaray.platform.training.transfer.metrics import accuracy_metrics, logit_metrics
 from metaray.platform.training.transfer.predictor import Array, BatchPredictor, few_of_each
 
 _MOST_SHOWN = 10_000
@@ -31,10 +31,10 @@ class Evaluator:
         source = self._blueprint.domains.source
         labels = source.labels("val")
         if self._classifies(state):
-            figures = logit_figures(self._logits(state, source, "val"), labels)
+            metrics = logit_metrics(self._logits(state, source, "val"), labels)
         else:
-            figures = self._probed(state, "knn_probe", source, "val")
-        kept = {key: figures[key] for key in ("accuracy", "ci95", "loss") if key in figures}
+            metrics = self._probed(state, "knn_probe", source, "val")
+        kept = {key: metrics[key] for key in ("accuracy", "ci95", "loss") if key in metrics}
         return {f"val_{key}": float(value) for key, value in kept.items()}
 
     def before(self, state: State) -> dict[str, Any]:
@@ -52,8 +52,8 @@ class Evaluator:
         if self._classifies(state):
             logits = self._logits(state, tested, "test")
             predicted = logits.argmax(-1)
-            figures = logit_figures(logits, labels)
-            return figures | {"probes": probes}, {"label": labels, "predicted": predicted}
+            metrics = logit_metrics(logits, labels)
+            return metrics | {"probes": probes}, {"label": labels, "predicted": predicted}
         for kind in ("knn_probe", "linear_probe"):
             probes[kind] = self._probed(state, kind, tested, "test")
         return probes["linear_probe"] | {"probes": probes}, {}
@@ -74,7 +74,7 @@ class Evaluator:
     def _nearest_centroid(self, state: State) -> dict[str, Any]:
         shown, labels, asked = self._features(state, self._blueprint.domains.tested, "test")
         predicted = nearest_centroid(shown, labels, asked)
-        return accuracy_figures(predicted, self._blueprint.domains.tested.labels("test"))
+        return accuracy_metrics(predicted, self._blueprint.domains.tested.labels("test"))
 
     def _probed(self, state: State, kind: str, examples: Examples, part: Part) -> dict[str, Any]:
         from metaray.algorithms.transfer import probe  # scikit-learn takes a second to import

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer.examples import Examples
-from metaray.algorithms.transfer.objective import Start
+from metaray.algorithms.transfer.objective import Objective, Start
 from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.common.seeds import initial_parameters_seed
-from metaray.platform.config.loading import validate_as
+from metaray.platform.config.loading import validate_section
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.run.checkpoint import Checkpoint, part_of, shapes_text
 from metaray.platform.training.pretrained import PretrainedEncoder, Provenance, statistics_batches
@@ -31,6 +31,7 @@ class InitialState:
     """All that is decided before the first step."""
 
     plan: Plan
+    objective: Objective
     checkpoint: Checkpoint
     origin: Provenance | None
     """of the encoder; None where it starts at random or from published weights"""
@@ -52,7 +53,7 @@ def begin(config: TransferConfig, domains: Domains) -> InitialState:
     checkpoint, layout = first_checkpoint(state, dtype)
     plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
     checkpoint = replace(checkpoint, shapes=fingerprint(plan))
-    return InitialState(plan=plan, checkpoint=checkpoint, origin=origin)
+    return InitialState(plan=plan, objective=objective, checkpoint=checkpoint, origin=origin)
 
 
 def restore_plan(
@@ -62,7 +63,7 @@ def restore_plan(
     return Plan(
         config=config,
         param_layout=Layout.of(checkpoint.named[0]),
-        teacher=None if teacher is None else validate_as(ModelConfig, teacher),
+        teacher=None if teacher is None else validate_section(MODELS, teacher),
     )
 
 

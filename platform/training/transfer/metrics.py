@@ -1,4 +1,4 @@
-"""The figures of a test on labelled pictures."""
+"""The metrics of a test on labelled pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     return float(centre - half), float(centre + half)
 
 
-def accuracy_figures(predicted: Array, labels: Array) -> dict[str, Any]:
+def accuracy_metrics(predicted: Array, labels: Array) -> dict[str, Any]:
     """``accuracy``, its ``interval``, and ``ci95``, half the interval's width."""
     right = int((predicted == labels).sum())
     low, high = wilson_interval(right, len(labels))
@@ -35,13 +35,13 @@ def accuracy_figures(predicted: Array, labels: Array) -> dict[str, Any]:
     }
 
 
-def logit_figures(logits: Array, labels: Array) -> dict[str, Any]:
-    """``accuracy_figures`` of the most likely classes, ``loss`` (negative log likelihood) and
+def logit_metrics(logits: Array, labels: Array) -> dict[str, Any]:
+    """``accuracy_metrics`` of the most likely classes, ``loss`` (negative log likelihood) and
     calibration."""
     log_p = log_softmax(logits.astype(np.float64), axis=-1)
     bins = calibration_bins(logits[None], labels[None])
     return {
-        **accuracy_figures(logits.argmax(-1), labels),
+        **accuracy_metrics(logits.argmax(-1), labels),
         "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
         "ece": expected_calibration_error(bins),
         "calibration": [list(b) for b in bins],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer.objective import Objective
 from metaray.platform.config.transfer import TransferTrainConfig
@@ -80,4 +81,7 @@ def _build(groups: list[dict[str, object]], train: TransferTrainConfig) -> torch
         from metaray.algorithms.transfer.lars import LARS
 
         return LARS(groups, lr=train.lr, momentum=train.momentum)
-    return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+    optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, groups, train.lr)
+    return optimizer

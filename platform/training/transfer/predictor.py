@@ -21,7 +21,7 @@ Array = NDArray[Any]
 class BatchPredictor:
     """Runs a function of pictures over a part."""
 
-    world: Communicator
+    communicator: Communicator
     device: torch.device
     dtype: torch.dtype
     batch_size: int
@@ -42,14 +42,14 @@ class BatchPredictor:
         rows: dict[int, Tensor] = {}
         with torch.no_grad():
             for number, begin in enumerate(begins):
-                if number % self.world.size == self.world.rank:
+                if number % self.communicator.size == self.communicator.rank:
                     chunk = indices[begin : begin + self.batch_size]
                     x = examples.pictures(part, chunk).to(self.device, self.dtype)
                     rows[begin] = function(x)
             if not rows:  # more processes than chunks: one still knows the shape from a picture
                 x = examples.pictures(part, indices[:1]).to(self.device, self.dtype)
                 rows[0] = function(x)[:0]
-            whole = self.world.gather(rows, len(indices))
+            whole = self.communicator.gather(rows, len(indices))
         array: Array = whole.cpu().numpy()
         return array
 

@@ -24,13 +24,13 @@ class Gradient(NamedTuple):
 
     flat: Tensor
     """of the mean loss, as the parameters lie"""
-    seen: Tensors
+    batch_stats: Tensors
     """normalisation statistics: the mean over shards"""
-    figures: dict[str, float]
+    metrics: dict[str, float]
     outputs: Tensors
     """of the whole batch where the objective couples it, else empty"""
-    flagged: bool
-    """whether any process raised its flag"""
+    signal: int
+    """the sum of the processes' signals: that of the first, as others give 0"""
     sample_s: float
     """of this process: reading and augmenting pictures"""
     transfer_s: float
@@ -50,31 +50,31 @@ class _Part(NamedTuple):
     """What a shard adds to the sums beside its gradient; its share of the batch is ``weight``."""
 
     weight: float
-    seen: Tensors
-    figures: Tensors
+    batch_stats: Tensors
+    metrics: Tensors
 
 
 class BatchGradient:
-    """Computes gradients for one process of a world."""
+    """Computes gradients for one process of a communicator's."""
 
     def __init__(
-        self, blueprint: TransferBlueprint, world: Communicator, device: torch.device
+        self, blueprint: TransferBlueprint, communicator: Communicator, device: torch.device
     ) -> None:
         self._blueprint = blueprint
         self._objective = blueprint.objective
-        self._world = world
+        self._communicator = communicator
         self._device = device
         total = blueprint.batch_size
         shards = [
             _OwnShard(number, begin, end, (end - begin) / total)
             for number, (begin, end) in enumerate(blueprint.shards)
         ]
-        own = shards[world.rank :: world.size]
+        own = shards[communicator.rank :: communicator.size]
         self._shards = own or [_OwnShard(0, *blueprint.shards[0], 0.0)]
         self._sample_s = self._transfer_s = 0.0
 
     def of(
-        self, flat: Tensor, buffers: Tensors, step: int, factors: dict[str, float], flag: bool
+        self, flat: Tensor, buffers: Tensors, step: int, factors: dict[str, float], signal: int
     ) -> Gradient:
         """The gradient of ``step`` at the parameters ``flat``.
 
@@ -83,7 +83,7 @@ class BatchGradient:
             buffers: those of this step.
             step: 0-based.
             factors: of the learning rates; where 0 no gradient is computed.
-            flag: of this process.
+            signal: of this process; 0 for none.
         """
         self._sample_s = self._transfer_s = 0.0
         leaf = flat.detach().requires_grad_()
@@ -99,7 +99,7 @@ class BatchGradient:
         else:
             parts = self._separate(state, step, progress, order)
         gradient = leaf.grad if leaf.grad is not None else torch.zeros_like(flat)
-        return self._added(gradient, parts, outputs, flag)
+        return self._added(gradient, parts, outputs, signal)
 
     def _separate(
         self, state: State, step: int, progress: float, order: np.ndarray[Any, Any]
@@ -111,9 +111,9 @@ class BatchGradient:
             with self._autocast():
                 forward = self._objective.forward(state, shard, progress)
             outputs = {name: self._full(value) for name, value in forward.outputs.items()}
-            loss, figures = self._objective.loss(state, outputs, shard.labels, progress)
+            loss, metrics = self._objective.loss(state, outputs, shard.labels, progress)
             _backward(own.weight * loss)
-            parts.append(_Part(own.weight, _detached(forward.seen), _detached(figures)))
+            parts.append(_Part(own.weight, _detached(forward.batch_stats), _detached(metrics)))
         return parts
 
     def _coupled(
@@ -126,18 +126,18 @@ class BatchGradient:
                 shard = self._shard(own, step, order)
                 forwards.append(self._objective.forward(state, shard, progress))
         outputs = {name: self._gathered(forwards, name) for name in forwards[0].outputs}
-        is_first = self._world.rank == 0
+        is_first = self._communicator.rank == 0
         if not is_first:  # what the loss takes from the parameters directly is to count once
             state = State({name: p.detach() for name, p in state.params.items()}, state.buffers)
         labels = tuple(_to(y, self._device) for y in self._blueprint.labels(step))
-        loss, figures = self._objective.loss(state, outputs, labels, progress)
+        loss, metrics = self._objective.loss(state, outputs, labels, progress)
         _backward(loss)
         parts = [
-            _Part(own.weight, _detached(forward.seen), {})
+            _Part(own.weight, _detached(forward.batch_stats), {})
             for own, forward in zip(self._shards, forwards, strict=True)
         ]
-        # each process has the same figures: those of the first are taken
-        parts.append(_Part(float(is_first), {}, _detached(figures)))
+        # each process has the same metrics: those of the first are taken
+        parts.append(_Part(float(is_first), {}, _detached(metrics)))
         return parts, _detached(outputs)
 
     def _gathered(self, forwards: list[Forward], name: str) -> Tensor:
@@ -146,7 +146,7 @@ class BatchGradient:
             for own, forward in zip(self._shards, forwards, strict=True)
         }
         started = perf_counter()
-        gathered = self._world.gather(rows, self._blueprint.batch_size)
+        gathered = self._communicator.gather(rows, self._blueprint.batch_size)
         self._transfer_s += perf_counter() - started
         return gathered
 
@@ -155,29 +155,29 @@ class BatchGradient:
         gradient: Tensor,
         parts: list[_Part],
         outputs: Tensors,
-        flag: bool,
+        signal: int,
     ) -> Gradient:
         """Everything that is added over the processes, in one vector."""
-        seen = _weighted([(part.weight, part.seen) for part in parts])
-        figures = _weighted([(part.weight, part.figures) for part in parts])
-        layouts = Layout.of(seen), Layout.of(figures)
+        batch_stats = _weighted([(part.weight, part.batch_stats) for part in parts])
+        metrics = _weighted([(part.weight, part.metrics) for part in parts])
+        layouts = Layout.of(batch_stats), Layout.of(metrics)
         pieces = [
             gradient,
-            layouts[0].flatten(seen).to(gradient),
-            layouts[1].flatten(figures).to(gradient),
-            gradient.new_tensor([float(flag)]),
+            layouts[0].flatten(batch_stats).to(gradient),
+            layouts[1].flatten(metrics).to(gradient),
+            gradient.new_tensor([float(signal)]),
         ]
         total = torch.cat(pieces)
         started = perf_counter()
-        self._world.add(total)
+        self._communicator.add(total)
         self._transfer_s += perf_counter() - started
-        flat, stats, shown, flags = total.split([len(piece) for piece in pieces])
+        flat, stats, shown, signals = total.split([len(piece) for piece in pieces])
         return Gradient(
             flat=flat,
-            seen=layouts[0].unflatten(stats),
-            figures={n: float(v) for n, v in layouts[1].unflatten(shown).items()},
+            batch_stats=layouts[0].unflatten(stats),
+            metrics={n: float(v) for n, v in layouts[1].unflatten(shown).items()},
             outputs=outputs,
-            flagged=bool(flags.item() > 0),
+            signal=round(signals.item()),
             sample_s=self._sample_s,
             transfer_s=self._transfer_s,
         )

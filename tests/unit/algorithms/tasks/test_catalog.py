@@ -17,7 +17,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks import catalog
-from metaray.algorithms.tasks.catalog import DATASETS, build_source, prepare, splits_of
+from metaray.algorithms.tasks.catalog import build_source, prepare, splits_of
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.splits import SPLIT_RULES, check_leaks
 from metaray.algorithms.tasks.store import ImageStore
@@ -47,11 +47,6 @@ def images(data: DataConfig) -> ImageEpisodes:
 def test_every_split_is_explained() -> None:
     rules = DataConfig.model_json_schema()["properties"]["split"]["enum"]
     assert sorted(SPLIT_RULES) == sorted(rules)
-
-
-def test_every_data_set_of_the_config_is_in_the_catalog() -> None:
-    names = DataConfig.model_json_schema()["properties"]["name"]["enum"]
-    assert sorted(DATASETS) == sorted(names)
 
 
 def test_glyphs_are_prepared_once_and_then_opened(

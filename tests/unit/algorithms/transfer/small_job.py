@@ -68,7 +68,7 @@ def batch_for(objective: Objective, size: int = 6, seed: int = 0, classes: int =
 class Step(NamedTuple):
     loss: Tensor
     gradient: Tensors
-    seen: Tensors
+    batch_stats: Tensors
     outputs: Tensors
     figures: Tensors
 
@@ -97,7 +97,7 @@ def gradient_of(
         shard = Shard(pictures, labels, order[low:high], torch.tensor(number))
         result = objective.forward(leaf, shard, progress)
         share = (high - low) / size
-        done.append((share, result.outputs, result.seen))
+        done.append((share, result.outputs, result.batch_stats))
         if not objective.couples_batch:
             part, figures = objective.loss(leaf, result.outputs, labels, progress)
             loss = loss + share * part
@@ -107,14 +107,14 @@ def gradient_of(
     slopes = torch.autograd.grad(
         loss, list(params.values()), allow_unused=True, materialize_grads=True
     )
-    seen = {
+    batch_stats = {
         name: torch.stack([share * stats[name] for share, _, stats in done]).sum(0).detach()
         for name in done[0][2]
     }
     return Step(
         loss.detach(),
         dict(zip(params, slopes, strict=True)),
-        seen,
+        batch_stats,
         {name: tensor.detach() for name, tensor in outputs.items()},
         figures,
     )
@@ -132,8 +132,8 @@ def sgd_step(
     state = objective.begin_step(state)
     step = gradient_of(objective, state, batch, shards, progress, order)
     params = {name: p - lr * step.gradient[name] for name, p in state.params.items()}
-    old = {name: state.buffers[name] for name in step.seen}
-    moved = State(params, state.buffers | running_statistics(old, step.seen))
+    old = {name: state.buffers[name] for name in step.batch_stats}
+    moved = State(params, state.buffers | running_statistics(old, step.batch_stats))
     outputs = step.outputs if objective.couples_batch else {}
     return State(params, objective.end_step(moved, outputs)), step
 

@@ -151,20 +151,20 @@ def test_with_batch_norm_each_shard_is_normalised_by_itself() -> None:
     first, second, means = [], [], []
     for rows in (slice(0, 3), slice(3, 6)):
         views = torch.cat([x[rows] for x in batch.pictures])
-        features, seen = objective.backbone.apply(params, views, None)
+        features, batch_stats = objective.backbone.apply(params, views, None)
         hidden = F.linear(
             features, params["projection.hidden0.weight"], params["projection.hidden0.bias"]
         ).relu()
         out = F.linear(hidden, params["projection.weight"], params["projection.bias"])
         first.append(out[:3])
         second.append(out[3:])
-        means.append(seen["block0.norm.mean"].detach())
+        means.append(batch_stats["block0.norm.mean"].detach())
     loss, _ = nt_xent(torch.cat(first), torch.cat(second), 0.5)
     slopes = torch.autograd.grad(loss, list(params.values()))
     torch.testing.assert_close(ghost.loss, loss.detach())
     for name, slope in zip(params, slopes, strict=True):
         torch.testing.assert_close(ghost.gradient[name], slope, msg=name)
-    torch.testing.assert_close(ghost.seen["block0.norm.mean"], torch.stack(means).mean(0))
+    torch.testing.assert_close(ghost.batch_stats["block0.norm.mean"], torch.stack(means).mean(0))
 
 
 @pytest.mark.parametrize("make", [simclr, moco])

@@ -173,7 +173,7 @@ def test_the_teacher_is_frozen_and_normalised_by_its_running_statistics() -> Non
     assert not any(name.startswith("teacher") for name in state.params)
     for number in range(3):
         state, step = sgd_step(objective, state, batch_for(objective, seed=number), lr=0.1)
-        assert not any(name.startswith("teacher") for name in step.seen)
+        assert not any(name.startswith("teacher") for name in step.batch_stats)
     for name, tensor in before.items():
         assert torch.equal(state.buffers[f"teacher.{name}"], tensor)
     x = noise(3, *SHAPE)

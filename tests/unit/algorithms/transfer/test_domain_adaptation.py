@@ -157,11 +157,11 @@ def test_at_lambda_0_features_learn_as_without_adaptation() -> None:
 def test_both_domains_are_one_batch_to_batch_norm() -> None:
     objective = objective_for("dann", "batch")
     state, batch = state_of(objective), batch_for(objective)
-    seen = gradient_of(objective, state, batch).seen
+    batch_stats = gradient_of(objective, state, batch).batch_stats
     _, expected = objective.backbone.apply(state.params, torch.cat(batch.pictures), None)
-    assert seen.keys() == state.buffers.keys()
+    assert batch_stats.keys() == state.buffers.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(seen[name], value)
+        torch.testing.assert_close(batch_stats[name], value)
 
 
 @pytest.mark.parametrize("adaptation", ["dann", "coral", "mmd", "none"])

@@ -72,11 +72,11 @@ def test_frozen_norms_use_and_keep_their_running_statistics() -> None:
     state = probe.init(0)
     batch = shard()
     logits = probe.forward(state, batch, 0.0)
-    assert logits.seen == {}
+    assert logits.batch_stats == {}
     torch.testing.assert_close(logits.outputs["logits"], probe.predict(state, batch.pictures[0]))
     partly = objective(strategy="last_blocks").forward(state, batch, 0.0)
-    assert {name.split(".")[0] for name in partly.seen} == {"block3"}
-    assert len(objective().forward(state, batch, 0.0).seen) == 8
+    assert {name.split(".")[0] for name in partly.batch_stats} == {"block3"}
+    assert len(objective().forward(state, batch, 0.0).batch_stats) == 8
 
 
 def test_l2_sp_pulls_to_the_start() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
 from metaray.platform.compare.one_run import perform
 from metaray.platform.compare.plan import Budget, Plan
-from metaray.platform.compare.status import StatusMonitor
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +30,12 @@ def plan(tiny: list[str]) -> Plan:
 
 @pytest.fixture(scope="session")
 def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDirectory:
-    directory = CompareDirectory(tmp_path_factory.mktemp("compare") / "out")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path_factory.mktemp("compare") / "out")
+    plan.write(directory.plan)
     configs = {entry.name: entry for entry in plan.entries}
     for folder in directory.runs(plan):
         config = configs[folder.entry].config_of(folder.seed)
-        perform(config, folder, plan.curves, "local", StatusMonitor())
+        perform(config, folder, plan.curves, "local", CallbackList())
     return directory
 
 

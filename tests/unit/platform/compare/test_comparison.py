@@ -12,8 +12,9 @@ from PIL import Image
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import build_source
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.terminal import Terminal
+from metaray.platform.common.formatting import short_time
 from metaray.platform.compare import plots
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
@@ -23,8 +24,8 @@ from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.plan import Budget, Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
-from metaray.platform.compare.status import Status, StatusMonitor
-from metaray.platform.compare.table import seconds_text, terminal_tables
+from metaray.platform.compare.status import ProgressCallback, RunProgress
+from metaray.platform.compare.table import terminal_tables
 from metaray.platform.experiment import meta as session
 from metaray.platform.report.style import DARK
 from metaray.platform.training.meta.blueprint import Blueprint
@@ -39,7 +40,7 @@ def measures_of(directory: CompareDirectory, entry: str, seed: int) -> Path:
 def test_a_run_is_that_of_metaray_train(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
-    monitor = TerminalMonitor(Console(quiet=True))
+    monitor = [Terminal(Console(quiet=True))]
     alone = session.train(plan.entries[0].config_of(1), tmp_path / "alone", "local", monitor)
     compared = json.loads((measures_of(finished, "maml", 1).parent / "summary.json").read_text())
     for key in ("params_sha256", "accuracy", "baseline_accuracy", "tested_step"):
@@ -65,10 +66,10 @@ def test_the_hash_follows_the_split_and_its_content(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
     run = measures_of(finished, "maml", 0).parent
-    before, state = session.tested(run, StatusMonitor())
+    before, state = session.tested(run, [])
     config = run / "config.json"
     config.write_text(config.read_text().replace('"rotations": "train"', '"rotations": "all"'))
-    after, _ = session.tested(run, StatusMonitor())
+    after, _ = session.tested(run, [])
     assert episodes_sha256(before) != episodes_sha256(after)
     assert 0 < adaptation_s(before, state) < 1
 
@@ -79,13 +80,11 @@ def test_curves_are_tests_at_other_shapes(plan: Plan, finished: CompareDirectory
     assert rows["protonet"].curve().keys() == {(5, 1), (5, 2), (3, 1)}
     point = rows["protonet"].curve()[3, 1][0]
     run = rows["protonet"].runs[0]
-    _, state = session.tested(run.folder.path, StatusMonitor())
+    _, state = session.tested(run.folder.path, [])
     config = run.record.config.model_copy(
         update={"task": run.record.config.task.model_copy(update={"ways": 3})}
     )
-    test = evaluate(
-        LocalPool(config), Blueprint(config, build_source(config.data)), "test", 6, state
-    )
+    test = evaluate(LocalPool(Blueprint.open(config)), Blueprint.open(config), "test", 6, state)
     assert point["score"] == pytest.approx(test.headline()["accuracy"])
 
 
@@ -98,14 +97,14 @@ def test_a_shape_that_diverges_is_left_out_with_its_reason(
         [], "maml", [*diverging, "method.eval_inner_steps=0", "method.inner_steps=0"],
         budget=Budget(unit="steps", amount=1), num_seeds=1, shots=[2], ways=[5], curve_episodes=4,
     )  # fmt: skip
-    directory = CompareDirectory(tmp_path / "out")
-    directory.create(one)
+    directory = CompareDirectory.create(tmp_path / "out")
+    one.write(directory.plan)
     (folder,) = directory.runs(one)
-    perform(one.entries[0].config_of(0), folder, one.curves, "local", StatusMonitor())
+    perform(one.entries[0].config_of(0), folder, one.curves, "local", CallbackList())
     config = folder.path / "config.json"
     config.write_text(config.read_text().replace('"eval_inner_steps": 0', '"eval_inner_steps": 9'))
     folder.measures.unlink()
-    perform(one.entries[0].config_of(0), folder, one.curves, "local", StatusMonitor())
+    perform(one.entries[0].config_of(0), folder, one.curves, "local", CallbackList())
     points = json.loads(folder.measures.read_text())["curve"]
     assert all("infinite or NaN" in point["left_out"] for point in points)
     results = Results.read(directory, one)
@@ -190,27 +189,27 @@ def test_tables_fit_a_terminal(plan: Plan, finished: CompareDirectory) -> None:
         for table in terminal_tables(Results.read(finished, plan)):
             Console(width=90, file=console.file).print(table)
     assert "…" not in captured.get()
-    assert [seconds_text(s) for s in (2e-4, 0.0312, 2.5)] == ["200 µs", "31.2 ms", "2.5 s"]
+    assert [short_time(s) for s in (2e-4, 0.0312, 2.5)] == ["200 µs", "31.2 ms", "2.5 s"]
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
-    directory = CompareDirectory(tmp_path / "again")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path / "again")
+    plan.write(directory.plan)
     folder = directory.runs(plan)[0]
     config = plan.entries[0].config_of(0)
     folder.path.mkdir(parents=True)
     (folder.path / "leftover").touch()  # killed before its config was written
-    monitor = StatusMonitor()
-    monitor.stop.set()
+    stopping = CallbackList()
+    stopping.stop.request()
     with pytest.raises(session.Stopped):
-        perform(config, folder, plan.curves, "local", monitor)
+        perform(config, folder, plan.curves, "local", stopping)
     assert not folder.measures.exists()
     assert not (folder.path / "leftover").exists()
-    monitor.stop.clear()
-    perform(config, folder, plan.curves, "local", monitor)
-    assert (monitor.status.step, monitor.status.state) == (6, "testing")
+    shown = ProgressCallback()
+    perform(config, folder, plan.curves, "local", CallbackList([shown]))
+    assert (shown.progress.step, shown.progress.state) == (6, "testing")
     summaries = [
         json.loads((path / "summary.json").read_text())
         for path in (folder.path, measures_of(finished, "maml", 0).parent)
@@ -224,7 +223,7 @@ def test_a_run_that_was_tested_is_only_measured(plan: Plan, finished: CompareDir
     stamp = (path.parent / "summary.json").stat().st_mtime_ns
     path.unlink()
     folder = finished.runs(plan)[0]
-    perform(plan.entries[0].config_of(0), folder, plan.curves, "local", StatusMonitor())
+    perform(plan.entries[0].config_of(0), folder, plan.curves, "local", CallbackList())
     after = json.loads(path.read_text())
     assert after["curve"] == before["curve"]
     assert after["peak_memory_bytes"] is None
@@ -240,10 +239,10 @@ def test_progress_in_a_pipe_is_lines(plan: Plan, finished: CompareDirectory) -> 
         for step in (1, 2, 3):
             progress.update(
                 folders[0],
-                Status(state="training", step=step, total_steps=6, loss=1.5, left_s=3.0),
+                RunProgress(state="training", step=step, total_steps=6, loss=1.5, left_s=3.0),
             )
             progress.refresh()
-        progress.update(folders[0], Status(state="failed", reason="a [loss] was not finite"))
+        progress.update(folders[0], RunProgress(state="failed", reason="a [loss] was not finite"))
     lines = captured.get().splitlines()
     assert lines[0] == "3 of 4 runs done"
     assert lines[1] == "maml, seed 0: training"
@@ -265,10 +264,10 @@ def test_a_regression_is_compared_by_its_error(tmp_path: Path) -> None:
         [], "maml,fomaml", sets, budget=Budget(unit="tasks", amount=50), num_seeds=1, shots=[5],
         curve_episodes=4,
     )  # fmt: skip
-    directory = CompareDirectory(tmp_path / "out")
-    directory.create(plan)
+    directory = CompareDirectory.create(tmp_path / "out")
+    plan.write(directory.plan)
     for entry, folder in zip(plan.entries, directory.runs(plan), strict=True):
-        perform(entry.config_of(0), folder, plan.curves, "local", StatusMonitor())
+        perform(entry.config_of(0), folder, plan.curves, "local", CallbackList())
     results = Results.read(directory, plan)
     write_comparison(directory, results)
     assert results.rows[0].score.mean <= results.rows[1].score.mean

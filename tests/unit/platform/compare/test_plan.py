@@ -8,10 +8,11 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
-from metaray.platform.compare.placement import bundles, check_fits
+from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Budget, Plan
 from metaray.platform.compare.request import parse_numbers
 from metaray.platform.config.loading import changed_keys, resolve
+from metaray.platform.distributed.resources import run_bundles
 
 STEPS = Budget(unit="steps", amount=5)
 NO_NORM = "evaluate.batch_norm=inductive"
@@ -87,7 +88,7 @@ def test_a_file_keeps_its_workers_and_shares_the_rest(small: list[str], tmp_path
     file = written(tmp_path / "big.toml", "[workers]\ncount = 3\n[method]\nname = 'anil'\n")
     plan = make_plan([file], "maml", small, budget=STEPS)
     assert [entry.config.workers.count for entry in plan.entries] == [3, 0]
-    assert [len(bundles(entry.config)) for entry in plan.entries] == [3, 1]
+    assert [len(run_bundles(entry.config.workers)) for entry in plan.entries] == [3, 1]
 
 
 def test_budgets() -> None:
@@ -137,20 +138,21 @@ def test_a_gpu_is_used_only_when_reserved(small: list[str]) -> None:
 def test_what_can_never_fit_is_refused(small: list[str]) -> None:
     plan = make_plan([], "maml", [*small, "workers.count=4"], budget=STEPS)
     check_fits(plan, [{"CPU": 2.0}, {"CPU": 2.5}])
-    with pytest.raises(InputError, match=r"maml needs 4 workers with 1 CPU each, .* room for 3"):
+    with pytest.raises(InputError, match=r"maml: there is room for 3 of 4 workers of 1 CPU each"):
         check_fits(plan, [{"CPU": 2.0}, {"CPU": 1.5}])
     one = make_plan([], "maml", [*small, "workers.gpus=0.5"], budget=STEPS)
     check_fits(one, [{"CPU": 1.0, "GPU": 1.0}])
-    with pytest.raises(InputError, match=r"a process with 1 CPU and 0.5 GPU each"):
+    with pytest.raises(InputError, match=r"0 of 1 processes of 1 CPU and 0.5 GPU each"):
         check_fits(one, [{"CPU": 64.0}])
 
 
 def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
     plan = make_plan([], "maml,protonet", small, budget=STEPS, reference="maml")
     folder = tmp_path / "out"
-    directory = CompareDirectory(folder)
-    directory.create(plan)
-    assert CompareDirectory.open(folder) == (directory, plan)
+    directory = CompareDirectory.create(folder)
+    plan.write(directory.plan)
+    assert CompareDirectory.open(folder) == directory
+    assert Plan.read(directory.plan) == plan
     config = plan.entries[0].config_of(1)
     assert changed_keys(plan.entries[0].config, config) == ["seed"]
     directory.plan.write_text("{}")
@@ -160,16 +162,16 @@ def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
 
 def test_folders(small: list[str], tmp_path: Path) -> None:
     plan = make_plan([], "maml", small, budget=STEPS)
-    with pytest.raises(InputError, match="nothing to resume"):
+    with pytest.raises(InputError, match="there is no such folder"):
         CompareDirectory.open(tmp_path / "nothing")
     with pytest.raises(InputError, match="it has no compare.json"):
         CompareDirectory.open(tmp_path)
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and holds no comparison"):
-        CompareDirectory(tmp_path).create(plan)
-    CompareDirectory(tmp_path / "a").create(plan)
+        CompareDirectory.create(tmp_path)
+    plan.write(CompareDirectory.create(tmp_path / "a").plan)
     with pytest.raises(InputError, match="already holds a comparison"):
-        CompareDirectory(tmp_path / "a").create(plan)
+        CompareDirectory.create(tmp_path / "a")
 
 
 def test_numbers() -> None:

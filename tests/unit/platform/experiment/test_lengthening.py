@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import meta as session
 
-QUIET = TerminalMonitor(Console(quiet=True))
+QUIET = [Terminal(Console(quiet=True))]
 CONSTANT = "train.schedule=constant"
 MAMLPP = ["method.name=mamlpp", "method.inner_steps=2", CONSTANT]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from metaray.algorithms.atomic import atomic_folder
 from metaray.cluster.errors import ClusterError
-from metaray.platform.jobs.fetch import Receiver, _whole, unpack
+from metaray.platform.jobs.fetch import Receiver, unpack
 from metaray.platform.jobs.send import send
 
 
@@ -91,14 +92,14 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "runs" / "a"
 
     def cut() -> None:
-        with _whole(target) as new:
+        with atomic_folder(target) as new:
             (new / "half").write_text("x")
             raise OSError("cut")
 
     with pytest.raises(OSError, match="cut"):
         cut()
     assert list((tmp_path / "runs").iterdir()) == []
-    with _whole(target) as new:
+    with atomic_folder(target) as new:
         (new / "all").write_text("x")
         assert not target.exists()
     assert [path.name for path in target.iterdir()] == ["all"]

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import write_json
 from metaray.platform.config.commands import evaluate_command, train_command
 from metaray.platform.config.loading import load_config, override, resolve
 from metaray.platform.report import ExampleEpisode, write_report
 from metaray.platform.report.curves import smoothed
-from metaray.platform.report.episode_picture import picture_is_cut
+from metaray.platform.report.episode_image import is_cut
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.training.meta.metrics import MetaTest
@@ -244,7 +244,7 @@ def test_report_of_a_short_run_without_validation(tmp_path: Path, steps: int, da
     run = make_run(tmp_path / "run", steps=steps, validated=False, data={"name": data})
     write_report(run, None)
     page = page_of(run)
-    assert "validation had no say" in page.text
+    assert "validation was not used to choose it" in page.text
     assert "An example" not in page.text
     assert (run.plots / "loss.png").exists() == (steps > 0)
 
@@ -336,7 +336,7 @@ def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Pat
     assert "Nothing was meta-trained: this is the encoder as it was left by runs/simclr" in text
     assert "meta-trained " not in text.replace("Nothing was meta-trained:", "")
     for other in (
-        "validation had no say",
+        "validation was not used to choose it",
         "training never saw",
         "outer step tested",
         "in training,",
@@ -361,7 +361,7 @@ def test_smoothing_is_a_mean_that_leaves_out_gaps() -> None:
 
 
 def test_a_picture_says_when_it_is_cut(example: ExampleEpisode) -> None:
-    assert not picture_is_cut(example)
+    assert not is_cut(example)
     many = np.repeat(np.arange(WAYS), 7)
     large = ExampleEpisode(
         support_x=example.support_x,
@@ -370,7 +370,7 @@ def test_a_picture_says_when_it_is_cut(example: ExampleEpisode) -> None:
         query_y=many,
         predictions=many,
     )
-    assert picture_is_cut(large)
+    assert is_cut(large)
 
 
 def test_an_example_must_fit_together(example: ExampleEpisode) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.atomic import atomic_path
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 
 

@@ -13,11 +13,11 @@ from PIL import Image
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import meta as session
 
-QUIET = TerminalMonitor(Console(quiet=True))
+QUIET = [Terminal(Console(quiet=True))]
 QUICK = [
     "task.ways=2",
     "task.train_ways=2",

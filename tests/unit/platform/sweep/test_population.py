@@ -21,7 +21,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.exploit import read_lineage
 from metaray.platform.sweep.outcome import TrialResult
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.population import (
     Exploit,
@@ -33,7 +33,7 @@ from metaray.platform.sweep.population import (
 )
 from metaray.platform.sweep.results import write_results
 from metaray.platform.sweep.words import print_result, rates_changed
-from metaray.platform.training.schedule import meta_lr_at
+from metaray.platform.training.schedule import meta_schedule
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, Space
 
@@ -174,7 +174,7 @@ def test_a_trial_goes_on_from_the_checkpoint_it_took_over(population: Callable[[
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     config = read_run_config(RunDirectory(taker).config)
     assert config.train.meta_lr == last.rates["train.meta_lr"]
-    assert rows[last.step]["meta_lr"] == meta_lr_at(last.step, config.train)
+    assert rows[last.step]["meta_lr"] == meta_schedule(config.train).at(last.step)
     assert config.method.inner_lr == last.rates["method.inner_lr"]
     assert read_lineage(taker)[-1] == last.as_dict()
 
@@ -186,7 +186,7 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
     sweep.run()
     study = studies.load_study(sweep.plan, sweep.folder, None)
     done = write_results(sweep.plan, sweep.folder, study, TEST)
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     assert done.best is not None
     taker = done.trials[done.takeovers[-1].trial]
     assert taker.course[-1] == (4, done.takeovers[-1].rates)

@@ -9,8 +9,6 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.cli.sweep import sweep
-from metaray.platform.config.schema import WorkersConfig
-from metaray.platform.distributed.resources import bundles, trials_at_once
 from metaray.platform.sweep.plan import (
     SweepPlan,
     check_space,
@@ -198,46 +196,10 @@ def test_the_own_values_of_the_config_are_known_if_the_space_holds_them() -> Non
     assert own_values(space, other) is None
 
 
-@pytest.mark.parametrize(
-    ("workers", "nodes", "expected"),
-    [
-        ({"count": 0}, [{"CPU": 2}], 2),
-        ({"count": 2}, [{"CPU": 2}, {"CPU": 3}], 2),  # 2 + 3 workers are two trials
-        ({"count": 3, "cpus": 0.1}, [{"CPU": 0.3}], 1),
-        ({"count": 1, "cpus": 1, "gpus": 0.5, "device": "cuda"}, [{"CPU": 8, "GPU": 1}], 2),
-        ({"count": 2, "cpus": 0}, [{"CPU": 4}], 4),
-    ],
-)
-def test_trials_at_once_follow_from_the_nodes(
-    workers: dict[str, Any], nodes: list[dict[str, float]], expected: int
-) -> None:
-    assert trials_at_once(WorkersConfig(**workers), nodes) == expected
-
-
-@pytest.mark.parametrize(
-    ("workers", "complaint"),
-    [
-        ({"count": 3}, "3 workers of 1 CPU.*never fits.*2 CPU.*set workers.count=2"),
-        ({"count": 1, "cpus": 4}, "fewer workers.cpus"),
-        ({"count": 1, "gpus": 1}, "1 CPU and 1 GPU"),
-    ],
-)
-def test_what_never_fits_is_refused_with_what_would(
-    workers: dict[str, Any], complaint: str
-) -> None:
-    with pytest.raises(InputError, match=complaint):
-        trials_at_once(WorkersConfig(**workers), [{"CPU": 2}])
-
-
-def test_the_head_of_a_placement_group_takes_nothing() -> None:
-    assert bundles(WorkersConfig(count=2, cpus=0.5)) == [{}, {"CPU": 0.5}, {"CPU": 0.5}]
-    assert bundles(WorkersConfig(count=0)) == [{"CPU": 1.0}]
-
-
 def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
         sweep(resume=tmp_path, overrides=["seed=1"])
-    with pytest.raises(InputError, match="is not a sweep .it has no sweep.json"):
+    with pytest.raises(InputError, match="is not a sweep directory .it has no sweep.json"):
         sweep(resume=tmp_path)
 
 

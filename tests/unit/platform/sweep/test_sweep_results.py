@@ -17,8 +17,15 @@ from metaray.platform.config.loading import load_config, resolve, validate
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
+from metaray.platform.sweep.events import (
+    TrialEnded,
+    TrialExploited,
+    TrialPaused,
+    TrialStarted,
+    TrialValidated,
+)
 from metaray.platform.sweep.outcome import TrialResult
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.population import Exploit
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
@@ -105,7 +112,7 @@ def test_the_reason_of_a_trial_that_failed_is_a_sentence(tmp_path: Path) -> None
 
 def test_the_page_stands_alone_and_says_what_was_tested(result: tuple[Any, SweepResult]) -> None:
     sweep, done = result
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     page = sweep.folder.page.read_text()
     assert "test classes were touched once" in page
     assert "7 trials: 5 complete, 1 pruned, 1 failed" in page
@@ -123,7 +130,7 @@ def test_the_page_has_a_front_and_a_map_where_there_are_such(bench: Make) -> Non
     sweep = bench(num_trials=7, space=space, sampler="random", metrics=("val_accuracy", "adapt_s"))
     done = finished(sweep)
     assert done.front
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     drawn = {path.stem for path in sweep.folder.plots.glob("*.png")}
     assert {"pareto", "ways_and_shots"} <= drawn
 
@@ -135,7 +142,7 @@ def test_without_a_complete_trial_there_is_a_page_and_no_best(bench: Make) -> No
     searcher.on_trial_complete("a", {"step": 2, "val_accuracy": 0.5})
     study = studies.load_study(sweep.plan, sweep.folder, None)
     done = write_results(sweep.plan, sweep.folder, study, None)
-    write_page(sweep.folder, done)
+    write_sweep_page(sweep.folder, done)
     assert done.best is None
     assert not sweep.folder.best.exists()
     assert headline(done)["label"] == "no complete trial"
@@ -153,11 +160,13 @@ def watched(console: Console, clock: Callable[[], float]) -> SweepProgress:
         time_budget_s=100.0,
         clock=clock,
     )
-    progress.started(0, {"method.inner_lr": 0.1234567})
-    progress.validated(0, {"step": 2, "val_accuracy": 0.5})
-    progress.ended(0, "complete", {"step": 4, "val_accuracy": 0.75}, None)
-    progress.started(1, {"method.inner_lr": 1.0})
-    progress.ended(1, "failed", {}, "too large")
+    progress.on_event(TrialStarted(number=0, values={"method.inner_lr": 0.1234567}))
+    progress.on_event(TrialValidated(number=0, metrics={"step": 2, "val_accuracy": 0.5}))
+    progress.on_event(
+        TrialEnded(number=0, state="complete", metrics={"step": 4, "val_accuracy": 0.75})
+    )
+    progress.on_event(TrialStarted(number=1, values={"method.inner_lr": 1.0}))
+    progress.on_event(TrialEnded(number=1, state="failed", metrics={}, reason="too large"))
     return progress
 
 
@@ -190,21 +199,24 @@ def test_a_population_waits_takes_over_and_has_time_left_before_any_trial_ends()
         clock=lambda: next(now),
     )
     for number in range(2):
-        progress.started(number, {"train.meta_lr": 0.01})
-        progress.validated(number, {"step": 2, "val_accuracy": 0.5 + 0.1 * number})
-        progress.waits(number)
+        progress.on_event(TrialStarted(number=number, values={"train.meta_lr": 0.01}))
+        progress.on_event(
+            TrialValidated(number=number, metrics={"step": 2, "val_accuracy": 0.5 + 0.1 * number})
+        )
+        progress.on_event(TrialPaused(number=number))
     rates = {"train.meta_lr": 0.012}
-    progress.on_exploit(
-        Exploit(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
-    )
-    progress.started(0, rates)
-    progress.validated(0, {"step": 2, "val_accuracy": 0.6})  # told again
+    exploit = Exploit(step=2, trial=0, source=1, value=0.5, source_value=0.6, rates=rates)
+    progress.on_event(TrialExploited(number=0, exploit=exploit))
+    progress.on_event(TrialStarted(number=0, values=rates))
+    progress.on_event(
+        TrialValidated(number=0, metrics={"step": 2, "val_accuracy": 0.6})
+    )  # told again
     assert out.getvalue().splitlines() == [
         "trial 0 began: train.meta_lr=0.01",
         "trial 0: step 2, val_accuracy 50.0%",
         "trial 1 began: train.meta_lr=0.01",
         "trial 1: step 2, val_accuracy 60.0%",
-        "trial 0 (50.0%) takes over from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
+        "trial 0 (50.0%) continues from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
     ]
     shown = Console(file=out, width=120, no_color=True)
     shown.print(progress._table())

@@ -11,7 +11,7 @@ from pictures import write_pictures
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import changed_keys, with_overrides
 from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment.meta_kind import MetaTraining
@@ -19,7 +19,7 @@ from metaray.platform.experiment.registry import kind_of
 from metaray.platform.experiment.transfer_kind import TransferJob
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.sweep import study as studies
-from metaray.platform.sweep.page import write_page
+from metaray.platform.sweep.page import write_sweep_page
 from metaray.platform.sweep.plan import SweepPlan, check_space, make_plan, own_values
 from metaray.platform.sweep.population import check_population
 from metaray.platform.sweep.results import write_results
@@ -109,7 +109,7 @@ def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> N
     assert {path.stem for path in runs[best.number].evaluations.iterdir()} == {"before", "test"}
 
     result = write_results(sweep.plan, sweep.folder, study, test)
-    write_page(sweep.folder, result)
+    write_sweep_page(sweep.folder, result)
     print_result(result, sweep.folder.path, told)
     assert "train it again: metaray transfer finetune" in told.file.getvalue()  # type: ignore
     page = sweep.folder.page.read_text()
@@ -133,9 +133,9 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
     folder, config = Path(order["folder"]), sweep.plan.config_of(sweep.trials[0].params)
     quiet = Console(file=StringIO())
     with pytest.raises(InputError, match="is a trial of a sweep"):
-        session.resume(folder, [], "local", TerminalMonitor(quiet))
+        session.resume(folder, [], "local", [Terminal(quiet)])
     test = sweep.plan.kind.test(config, folder, quiet)
-    whole = session.train(config, tmp_path / "whole", "local", TerminalMonitor(quiet))
+    whole = session.train(config, tmp_path / "whole", "local", [Terminal(quiet)])
     last = session.newest(RunDirectory(folder))
     assert params_sha256(last) == whole["params_sha256"] == test["params_sha256"]
     for key in ("accuracy", "loss", "before", "probes", "tested_step"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,24 +15,31 @@ from typer.testing import CliRunner
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
-from metaray.algorithms.tasks.catalog import build_source
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.cli.main import app
 from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
+from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.loop import LoopHooks, TrainingLoop, due, train_requests
+from metaray.platform.training.loop import OuterLoop, due
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.executor import (
+    ShardSumExecutor,
+    loop_settings,
+    train_requests,
+)
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import ShardReport, TrainRequest
 from metaray.platform.training.meta.pool import LocalPool
 from metaray.platform.training.meta.worker import TaskWorker
-from metaray.platform.training.schedule import meta_lr_at
+from metaray.platform.training.schedule import meta_schedule
+from metaray.platform.training.writer import LocalRunWriter
 
-ORDER = TrainRequest(step=0, shard=0, first_task=0, num_tasks=1)
-REPORT = ShardReport(num_tasks=1, finite=True, figures={"loss": 1.0}, sample_s=0.0, compute_s=0.0)
+REQUEST = TrainRequest(step=0, shard=0, first_task=0, num_tasks=1)
+REPORT = ShardReport(num_tasks=1, finite=True, metrics={"loss": 1.0}, sample_s=0.0, compute_s=0.0)
 
 
 def config_of(tiny: list[str], *more: str) -> RunConfig:
@@ -44,37 +52,35 @@ def run_loop(
     stop: Callable[[], bool] = lambda: False,
     pool: LocalPool | None = None,
 ) -> Checkpoint:
-    blueprint = Blueprint(config, build_source(config.data))
-    with MetricsLog(folder / "metrics.jsonl") as log:
-        hooks = LoopHooks(
-            on_row=lambda row: None,
-            notify=lambda text: None,
-            stop_requested=stop,
-            wanted_workers=lambda: None,
-        )
-        store = CheckpointStore(folder, "same", 2)
-        return TrainingLoop(pool or LocalPool(config), blueprint, store, log, hooks).run()
+    blueprint = Blueprint.open(config)
+    callbacks = CallbackList()
+    callbacks.stop.add_condition(stop)
+    store = CheckpointStore(folder, "same", 2)
+    with closing(LocalRunWriter(RunDirectory(folder), store, callbacks)) as writer:
+        executor = ShardSumExecutor(pool or LocalPool(blueprint), blueprint)
+        return OuterLoop(executor, writer, loop_settings(config)).run().checkpoint
 
 
 def test_shards_cover_each_task_once(tiny: list[str]) -> None:
     train = config_of(tiny).train
-    orders = train_requests(4, train)
-    assert [o.num_tasks for o in orders] == [3, 3, 1]
-    tasks = [t for o in orders for t in range(o.first_task, o.first_task + o.num_tasks)]
+    requests = train_requests(4, train)
+    assert [r.num_tasks for r in requests] == [3, 3, 1]
+    tasks = [t for r in requests for t in range(r.first_task, r.first_task + r.num_tasks)]
     assert tasks == list(range(28, 35))
 
 
 def test_one_step_is_adam_on_the_mean_over_tasks(tiny: list[str]) -> None:
     config = config_of(tiny, "workers.precision=float64")
-    worker, learner = TaskWorker(config), MetaLearner(config)
+    blueprint = Blueprint.open(config)
+    worker, learner = TaskWorker(blueprint), MetaLearner(blueprint)
     start = learner.state()
     each = [
         worker.run(TrainRequest(step=0, shard=0, first_task=t, num_tasks=1), start)[0]
         for t in range(7)
     ]
-    orders = train_requests(0, config.train)
-    sums, reports = zip(*(worker.run(order, start) for order in orders), strict=True)
-    after, report = learner.update(orders, *sums, *reports)
+    requests = train_requests(0, config.train)
+    sums, reports = zip(*(worker.run(request, start) for request in requests), strict=True)
+    after, report = learner.update(requests, *sums, *reports)
     leaf = torch.from_numpy(start.copy()).requires_grad_()
     adam = torch.optim.Adam([leaf], lr=config.train.meta_lr)
     leaf.grad = torch.from_numpy(np.mean(each, axis=0))
@@ -86,27 +92,27 @@ def test_one_step_is_adam_on_the_mean_over_tasks(tiny: list[str]) -> None:
 @pytest.mark.parametrize(("key", "bound"), [("clip_value", 1e-3), ("clip_norm", 1e-2)])
 def test_clipping_bounds_the_update(tiny: list[str], key: str, bound: float) -> None:
     config = config_of(tiny, f"train.{key}={bound}", "train.optimizer=sgd", "train.meta_lr=1.0")
-    learner = MetaLearner(config)
+    learner = MetaLearner(Blueprint.open(config))
     start = learner.state()
     gradient = np.linspace(-1, 1, start.size).astype(start.dtype)
-    step = start - learner.update([ORDER], gradient, REPORT)[0]
+    step = start - learner.update([REQUEST], gradient, REPORT)[0]
     size = np.abs(step).max() if key == "clip_value" else np.linalg.norm(step)
     assert size == pytest.approx(bound, rel=1e-3)
 
 
 def test_updates_must_come_in_order(tiny: list[str]) -> None:
-    learner = MetaLearner(config_of(tiny))
+    learner = MetaLearner(Blueprint.open(config_of(tiny)))
     with pytest.raises(RuntimeError, match="at step 0, got an update for 3"):
-        learner.update([replace(ORDER, step=3)], learner.state(), REPORT)
+        learner.update([replace(REQUEST, step=3)], learner.state(), REPORT)
 
 
 def test_a_non_finite_gradient_changes_nothing(tiny: list[str]) -> None:
-    learner = MetaLearner(config_of(tiny))
+    learner = MetaLearner(Blueprint.open(config_of(tiny)))
     before = learner.snapshot()
     bad = learner.state()
     bad[0] = np.inf
     with pytest.raises(NonFiniteError, match="meta-gradient of step 0 is not finite"):
-        learner.update([ORDER], bad, REPORT)
+        learner.update([REQUEST], bad, REPORT)
     assert learner.step == 0
     assert params_sha256(learner.snapshot()) == params_sha256(before)
 
@@ -151,12 +157,12 @@ class _WatchedPool(LocalPool):
     """A pool that notes which splits it was asked about."""
 
     def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
+        super().__init__(Blueprint.open(config))
         self.splits: set[str] = set()
 
-    def evaluate(self, orders, state=None, done=lambda episodes: None):  # type: ignore[no-untyped-def]
-        self.splits |= {order.split for order in orders}
-        return super().evaluate(orders, state, done)
+    def evaluate(self, requests, state=None, done=lambda episodes: None):  # type: ignore[no-untyped-def]
+        self.splits |= {request.split for request in requests}
+        return super().evaluate(requests, state, done)
 
 
 def test_the_best_step_is_chosen_on_validation_classes_alone(
@@ -179,10 +185,10 @@ def test_the_best_step_is_chosen_on_validation_classes_alone(
 def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) -> None:
     more = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
     config = config_of(tiny, f"method.name={method}", *more)
-    pool = LocalPool(config)
+    pool = LocalPool(Blueprint.open(config))
     pool.train_step(train_requests(0, config.train))
     before = pool.snapshot()
-    evaluate(pool, Blueprint(config, build_source(config.data)), "test", 4)
+    evaluate(pool, Blueprint.open(config), "test", 4)
     after = pool.snapshot()
     assert all(torch.equal(before.tensors[k], after.tensors[k]) for k in after.tensors)
 
@@ -207,16 +213,16 @@ class _ForgetfulPool(LocalPool):
     """A pool whose learner dies before the given steps."""
 
     def __init__(self, config: RunConfig, deaths: list[int]) -> None:
-        super().__init__(config)
+        super().__init__(Blueprint.open(config))
         self.deaths = deaths
         self.config = config
 
-    def train_step(self, orders):  # type: ignore[no-untyped-def]
-        if orders[0].step in self.deaths:
-            self.deaths.remove(orders[0].step)
-            self._learner = MetaLearner(self.config)
+    def train_step(self, requests):  # type: ignore[no-untyped-def]
+        if requests[0].step in self.deaths:
+            self.deaths.remove(requests[0].step)
+            self._learner = MetaLearner(Blueprint.open(self.config))
             raise LearnerLostError("gone")
-        return super().train_step(orders)
+        return super().train_step(requests)
 
 
 def test_a_lost_learner_goes_back_to_the_checkpoint(tiny: list[str], tmp_path: Path) -> None:
@@ -236,6 +242,13 @@ def test_too_many_lost_learners_end_the_run(tiny: list[str], tmp_path: Path) -> 
         run_loop(config, tmp_path, pool=_ForgetfulPool(config, [1] * 3))
 
 
+def test_early_stopping_ends_meta_training(tiny: list[str], tmp_path: Path) -> None:
+    """Where nothing is learned, no validation after the first is better."""
+    sets = ["train.outer_steps=50", "train.validate_every=2", "train.meta_lr=1e-30"]
+    last = run_loop(config_of(tiny, *sets, "train.patience=3"), tmp_path)
+    assert (last.step, last.best_step) == (2 + 3 * 2, 2)
+
+
 def test_a_time_budget_ends_training_with_a_validation(tiny: list[str], tmp_path: Path) -> None:
     sets = ["train.time_budget_s=0.5", "train.outer_steps=100000", "train.validate_every=90000"]
     last = run_loop(config_of(tiny, *sets), tmp_path)
@@ -248,12 +261,19 @@ def test_schedules() -> None:
     train = RunConfig().train.model_copy(
         update={"outer_steps": 10, "meta_lr": 1.0, "min_meta_lr": 0.2}
     )
-    at = lambda step, kind: meta_lr_at(step, train.model_copy(update={"schedule": kind}))  # noqa: E731
+    at = lambda step, kind: meta_schedule(train.model_copy(update={"schedule": kind})).at(step)  # noqa: E731
     assert [at(s, "constant") for s in (0, 9)] == [1.0, 1.0]
     assert [at(s, "linear") for s in (0, 5)] == pytest.approx([1.0, 0.6])
     assert [at(s, "cosine") for s in (0, 5, 10)] == pytest.approx([1.0, 0.6, 0.2])
     halved = train.model_copy(update={"schedule": "step", "lr_step_every": 4})
-    assert [meta_lr_at(s, halved) for s in (3, 4, 8)] == [1.0, 0.5, 0.25]
+    assert [meta_schedule(halved).at(s) for s in (3, 4, 8)] == [1.0, 0.5, 0.25]
+
+
+def test_a_warm_up_rises_to_the_rate_of_the_schedule() -> None:
+    update = {"outer_steps": 100, "meta_lr": 1.0, "warmup": 0.1, "schedule": "cosine"}
+    rates = [meta_schedule(RunConfig().train.model_copy(update=update)).at(s) for s in range(100)]
+    assert rates[:11] == pytest.approx([(s + 1) / 11 for s in range(11)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
 def test_due() -> None:
@@ -265,9 +285,9 @@ def test_bfloat16_trains_close_to_float32_with_parameters_in_float32(tiny: list[
     losses = {}
     for precision in ("float32", "bfloat16"):
         config = config_of(tiny, f"workers.precision={precision}")
-        pool = LocalPool(config)
+        pool = LocalPool(Blueprint.open(config))
         shards = pool.train_step(train_requests(0, config.train)).shards
-        losses[precision] = sum(s.figures["loss"] for s in shards) / 7
+        losses[precision] = sum(s.metrics["loss"] for s in shards) / 7
         assert pool.snapshot().tensors["params"].dtype == torch.float32
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
@@ -286,12 +306,12 @@ def test_metrics_lines_are_json_with_the_promised_keys(tiny: list[str], tmp_path
 def test_regression_is_trained_or_refused_in_one_sentence(method: str) -> None:
     config = load_config(None, [f"method.name={method}", "data.name=sinusoid", "model.width=8"])
     if config.method.learns_regression:
-        (report,) = LocalPool(config).train_step([ORDER]).shards
+        (report,) = LocalPool(Blueprint.open(config)).train_step([REQUEST]).shards
         assert report.finite
-        assert set(report.figures) == {"loss"}
+        assert set(report.metrics) == {"loss"}
     else:
         with pytest.raises(InputError, match=f"{method} classifies .*: set method.name to one of"):
-            LocalPool(config)
+            LocalPool(Blueprint.open(config))
 
 
 def test_the_command_refuses_regression_for_a_classifier(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from metaray.platform.callbacks.base import Callback, Row
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
@@ -60,7 +63,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 class Threads(Communicator):
-    """Processes of a world as threads of this one, which add in the order of their ranks."""
+    """Processes of a group as threads of this one, which add in the order of their ranks."""
 
     def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
         self.rank, self.size, self._shared = rank, size, shared
@@ -80,6 +83,17 @@ class Threads(Communicator):
             raise PeerLostError("a thread is gone") from error
 
 
+class RowList(Callback):
+    """Keeps the rows of a training."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    @override
+    def on_step(self, row: Row) -> None:
+        self._rows.append(dict(row))
+
+
 class TinyJob:
     """A job in a folder, for as many runs of its trainer as a test likes."""
 
@@ -97,23 +111,27 @@ class TinyJob:
     def blueprint(self) -> TransferBlueprint:
         return TransferBlueprint(self.beginning.plan, self.domains)
 
-    def trainer(self, world: Communicator, stop: Callable[[], bool] = lambda: False) -> Trainer:
-        keeper = LocalRunWriter(self.run, self.store, self.rows.append, stop)
-        return Trainer(self.blueprint, world, torch.device("cpu"), keeper)
+    def trainer(
+        self, communicator: Communicator, stop: Callable[[], bool] = lambda: False
+    ) -> Trainer:
+        callbacks = CallbackList([RowList(self.rows)])
+        callbacks.stop.add_condition(stop)
+        writer = LocalRunWriter(self.run, self.store, callbacks)
+        return Trainer(self.blueprint, communicator, torch.device("cpu"), writer)
 
-    def train(self, size: int = 1) -> Checkpoint:
+    def train(self, size: int = 1, stop: Callable[[], bool] = lambda: False) -> Checkpoint:
         """All of it, by ``size`` threads; the last checkpoint."""
         if size == 1:
-            self.trainer(SingleProcess()).run()
+            self.trainer(SingleProcess(), stop).run()
         else:
-            self._train_in_threads(size)
+            self._train_in_threads(size, stop)
         last = self.store.latest()
         assert last is not None
         return last
 
-    def _train_in_threads(self, size: int) -> None:
+    def _train_in_threads(self, size: int, stop: Callable[[], bool]) -> None:
         shared = {"barrier": threading.Barrier(size)}
-        trainers = [self.trainer(Threads(rank, size, shared)) for rank in range(size)]
+        trainers = [self.trainer(Threads(rank, size, shared), stop) for rank in range(size)]
         errors: list[BaseException] = []
 
         def run(trainer: Trainer) -> None:

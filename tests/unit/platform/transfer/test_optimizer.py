@@ -10,8 +10,8 @@ from torch import Tensor
 
 from metaray.algorithms.parameters import Layout
 from metaray.platform.config.transfer import TransferTrainConfig
+from metaray.platform.training.schedule import transfer_schedule
 from metaray.platform.training.transfer.optimizer import FlatOptimizer
-from metaray.platform.training.transfer.schedule import lr_at
 
 LAYOUT = Layout((("w", (2, 2)), ("b", (2,))))
 
@@ -72,7 +72,7 @@ def test_it_goes_on_from_its_slots(kind: str) -> None:
 
 def rates(steps: int = 100, **settings: Any) -> list[float]:
     train = TransferTrainConfig(lr=1.0, **settings)
-    return [lr_at(step, steps, train) for step in range(steps)]
+    return [transfer_schedule(train, steps).at(step) for step in range(steps)]
 
 
 def test_the_rate_rises_and_falls() -> None:

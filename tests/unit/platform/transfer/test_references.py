@@ -8,7 +8,8 @@ import pytest
 
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_loading import load_transfer_config
-from metaray.platform.experiment.references import MEANINGS, reference_config, training_text
+from metaray.platform.experiment.references import reference_config, training_text
+from metaray.platform.report.transfer_words import REFERENCES
 
 TARGET = ["target.name=glyphs", "target.division_seed=1"]
 
@@ -35,7 +36,7 @@ def test_every_reference_of_every_job_is_a_job() -> None:
             pictures = (reference.train.steps or 0) * reference.train.batch_size
             assert pictures == 100 * config.train.batch_size
             seen.add(name)
-    assert seen == MEANINGS.keys()
+    assert seen == REFERENCES.keys()
 
 
 def test_training_on_labels_does_not_inherit_what_suits_self_supervision() -> None:

@@ -18,40 +18,30 @@ from sklearn.preprocessing import StandardScaler
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.transfer.examples import Part
-from metaray.platform.callbacks.monitor import TerminalMonitor, TrainingWatch
+from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import meta as meta_session
 from metaray.platform.experiment import transfer as session
 from metaray.platform.training.transfer.initialization import buffers_of
-from metaray.platform.training.transfer.metrics import accuracy_figures, wilson_interval
+from metaray.platform.training.transfer.metrics import accuracy_metrics, wilson_interval
 
-QUIET = TerminalMonitor(Console(quiet=True))
+QUIET = [Terminal(Console(quiet=True))]
 OTHER = "job.target_classes=other"
 SUPERVISED = "evaluate.references=['target_supervised']"
 
 
-class StopAfter(TerminalMonitor):
-    """Asks to stop at a step."""
+class StopAtThree(Callback):
+    """Requests a stop at a step."""
 
-    def training(self, *args: Any) -> Any:
-        watching = super().training(*args)
-        rows: list[Any] = []
+    def on_start(self, info: RunInfo) -> None:
+        self.stop = info.stop
 
-        class Context:
-            def __enter__(self) -> TrainingWatch:
-                watching.__enter__()
-                return TrainingWatch(
-                    on_row=rows.append,
-                    notify=lambda text: None,
-                    stop_requested=lambda: len(rows) >= 3,
-                )
-
-            def __exit__(self, *error: Any) -> None:
-                watching.__exit__(*error)
-
-        return Context()
+    def on_step(self, row: Row) -> None:
+        if row["step"] == 3:
+            self.stop.request()
 
 
 def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_path: Path) -> None:
@@ -77,7 +67,7 @@ def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_pa
 def test_a_stopped_job_goes_on_as_if_it_had_not_been(squares: list[str], tmp_path: Path) -> None:
     config = load_transfer_config(None, squares)
     with pytest.raises(Stopped, match="--resume"):
-        session.train(config, tmp_path / "run", "local", StopAfter(Console(quiet=True)))
+        session.train(config, tmp_path / "run", "local", [StopAtThree()])
     resumed = session.resume(tmp_path / "run", ["train.keep_checkpoints=1"], "local", QUIET)
     whole = session.train(config, tmp_path / "whole", "local", QUIET)
     assert resumed["params_sha256"] == whole["params_sha256"]
@@ -207,7 +197,7 @@ def test_wilson_interval() -> None:
     assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     low, high = wilson_interval(30, 100)
     assert wilson_interval(70, 100) == pytest.approx((1 - high, 1 - low))
-    figures = accuracy_figures(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    figures = accuracy_metrics(np.array([0, 1, 1]), np.array([0, 1, 0]))
     assert figures["accuracy"] == pytest.approx(2 / 3)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.build import build_backbone
-from metaray.platform.callbacks.monitor import TerminalMonitor
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import meta as session
@@ -25,7 +25,7 @@ from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import begin
 
 Make = Callable[..., Any]
-QUIET = TerminalMonitor(Console(quiet=True))
+QUIET = [Terminal(Console(quiet=True))]
 
 
 @pytest.fixture(scope="module")

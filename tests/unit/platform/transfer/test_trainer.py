@@ -124,6 +124,24 @@ def test_training_ends_when_validation_no_longer_improves(job: Make) -> None:
     assert last.best_score == best
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_time_budget_ends_all_processes_at_one_step_and_tests(job: Make, size: int) -> None:
+    """The first process watches the clock; a step tells the others."""
+    sets = ["train.steps=100000", "train.validate_every=90000", "train.time_budget_s=0.3"]
+    tiny = job(*sets)
+    last = tiny.train(size=size)
+    assert 0 < last.step < 100_000
+    assert last.best_step == last.step == tiny.rows[-1]["step"]
+    assert (tiny.run.evaluations / "test.json").exists()
+
+
+def test_a_stop_reaches_all_processes_with_a_step(job: Make) -> None:
+    tiny = job()
+    tiny.train(size=2, stop=lambda: len(tiny.rows) >= 2)
+    assert tiny.store.latest().step == 3
+    assert not (tiny.run.evaluations / "test.json").exists()
+
+
 def test_frozen_layers_keep_weights_statistics_and_momentum(job: Make) -> None:
     tiny = job("job.strategy=last_blocks", "job.last_blocks=1")
     start, last = tiny.beginning.checkpoint, tiny.train()

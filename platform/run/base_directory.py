@@ -1,0 +1,78 @@
+"""What the folders of runs, sweeps and comparisons have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import Self
+
+from metaray.algorithms.errors import InputError
+
+
+@dataclass(frozen=True)
+class BaseDirectory:
+    """Paths in a folder. ``create`` and ``open`` check; the class itself only names."""
+
+    path: Path
+
+    NOUN: ClassVar[str]
+    """what it holds"""
+    MARKER: ClassVar[str]
+    """the file that says so"""
+    FOLDERS: ClassVar[tuple[str, ...]]
+    """made with it"""
+
+    @property
+    def summary(self) -> Path:
+        """The result."""
+        return self.path / "summary.json"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of PNG plots."""
+        return self.path / "plots"
+
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raise InputError where ``create`` would: there is one, or other files."""
+        if (path / cls.MARKER).exists():
+            raise InputError(
+                f"{path} already holds a {cls.NOUN}: continue it with --resume {path}, "
+                "or choose another folder with --out"
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{path} is not empty and holds no {cls.NOUN}: choose another folder with --out"
+            )
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """A new folder.
+
+        Raises:
+            InputError: there is something in ``path`` already, or it cannot be written.
+        """
+        cls.check_free(path)
+        try:
+            for folder in cls.FOLDERS:
+                (path / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot create a {cls.NOUN} in {path}: {error.strerror}") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """An existing folder.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not (path / cls.MARKER).is_file():
+            found = f"it has no {cls.MARKER}" if path.exists() else "there is no such folder"
+            raise InputError(
+                f"{path} is not a {cls.NOUN} directory ({found}): give the --out folder of a "
+                f"{cls.NOUN}"
+            )
+        return cls(path)

@@ -1,0 +1,67 @@
+"""The process that computes: its device, threads and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.common.malloc_tuning import keep_freed_memory
+from metaray.platform.config.schema import ComputeConfig
+
+
+class GpuMemory(NamedTuple):
+    """Of one GPU, in use by all programs."""
+
+    used_bytes: int
+    total_bytes: int
+
+
+def prepare_process(workers: ComputeConfig) -> None:
+    """Pin the CPU threads, whose number changes the order of floating-point sums; keep memory."""
+    keep_freed_memory()
+    torch.set_num_threads(workers.threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def choose_device(workers: ComputeConfig) -> torch.device:
+    """The device of a worker; ``auto`` is a GPU where one is reserved, or in process where one is.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    name = workers.device
+    if name == "auto":
+        wanted = workers.gpus > 0 or workers.count == 0
+        name = "cuda" if wanted and torch.cuda.is_available() else "cpu"
+        if workers.gpus > 0 and name == "cpu":
+            raise InputError(
+                "workers.gpus reserves a GPU, but torch finds none: set workers.gpus=0"
+            )
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"workers.device = {name!r}, but torch finds no CUDA device: use cpu or auto"
+        )
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise InputError("workers.device = 'mps', but torch finds no Apple GPU: use cpu or auto")
+    return torch.device(name)
+
+
+def gpu_memory(device: torch.device) -> GpuMemory | None:
+    """What is in use of a CUDA device; None for any other."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return GpuMemory(total - free, total)
+
+
+def gpu_metrics(memories: Iterable[GpuMemory | None]) -> dict[str, float]:
+    """Those of the fullest GPU, as a row of metrics has them; nothing where none is used."""
+    on_gpu = [memory for memory in memories if memory is not None]
+    if not on_gpu:
+        return {}
+    used, total = max(on_gpu, key=lambda memory: memory.used_bytes / memory.total_bytes)
+    return {"gpu_memory_bytes": used, "gpu_memory_share": used / total}

@@ -1,0 +1,54 @@
+"""The pool on Ray, with a learner that is only asked questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from metaray.platform.common.errors import LearnerLostError
+from metaray.platform.distributed import ray_pool
+
+
+class _Learner:
+    """Counts what it is asked; answers are the references themselves."""
+
+    def __init__(self, answer: Any) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> Any:
+        class Method:
+            @staticmethod
+            def remote() -> Any:
+                self.asked.append(name)
+                return self._answer
+
+        return Method
+
+
+def pool_of(learner: _Learner, monkeypatch: pytest.MonkeyPatch) -> ray_pool.RayPool:
+    pool = ray_pool.RayPool.__new__(ray_pool.RayPool)
+    monkeypatch.setattr(pool, "_learner", learner, raising=False)
+
+    def get(reference: Any) -> Any:
+        if isinstance(reference, Exception):
+            raise reference
+        return reference
+
+    monkeypatch.setattr(ray_pool.ray, "get", get)
+    return pool
+
+
+def test_whether_the_learner_lives_is_asked_without_its_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = ActorDiedError()
+    alive = _Learner(answer=1)
+    with pytest.raises(ActorDiedError):  # something that it was sent is lost, not the learner
+        pool_of(alive, monkeypatch)._ask_learner(lost)
+    dead = _Learner(answer=lost)
+    with pytest.raises(LearnerLostError):
+        pool_of(dead, monkeypatch)._ask_learner(lost)
+    assert alive.asked == dead.asked == ["process_id"]
