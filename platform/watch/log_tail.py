@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class LogTail:
@@ -16,9 +15,9 @@ class LogTail:
         self._path = path
         self._inode = -1
         self._offset = 0
-        self.rows: list[Row] = []
+        self.rows: list[MetricsRow] = []
 
-    def read(self) -> list[Row]:
+    def read(self) -> list[MetricsRow]:
         """All whole rows so far; none while there is no file."""
         try:
             with self._path.open("rb") as file:

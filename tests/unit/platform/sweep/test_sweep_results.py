@@ -125,6 +125,21 @@ def test_the_page_stands_alone_and_says_what_was_tested(result: tuple[Any, Sweep
     assert drawn == {"history", "importance", "slices", "parallel"}
 
 
+def test_the_page_analyses_importance_once(
+    result: tuple[Any, SweepResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    def shares(study: object, **_: object) -> dict[str, float]:
+        calls.append(study)
+        return {"method.inner_lr": 0.9, "task.shots": 0.1}
+
+    monkeypatch.setattr("optuna.importance.get_param_importances", shares)
+    sweep, done = result
+    write_sweep_page(sweep.folder, done)
+    assert len(calls) == 1
+
+
 def test_the_page_has_a_front_and_a_map_where_there_are_such(bench: Make) -> None:
     space: Space = {"task.ways": Int(2, 3), "task.train_shots": Int(1, 2)}
     sweep = bench(num_trials=7, space=space, sampler="random", metrics=("val_accuracy", "adapt_s"))
