@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.terminal import Terminal
 
@@ -26,11 +27,14 @@ def ray_address(address: str | None) -> str:
 
 @contextmanager
 def running(
-    progress: bool, address: str | None, title: str = "meta-training"
+    progress: bool,
+    address: str | None,
+    callbacks: Sequence[Callback] = (),
+    title: str = "meta-training",
 ) -> Iterator[tuple[str, CallbackList]]:
     """Where a run computes and what it tells, with the settings of the process kept."""
     with torch_settings_kept(), console_for(progress) as console:
-        yield ray_address(address), CallbackList([Terminal(console, title)])
+        yield ray_address(address), CallbackList([Terminal(console, title), *callbacks])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running, show_figures_in_notebooks
 from metaray.platform.api.scored import Evaluation, Scored
 from metaray.platform.api.settings import overrides, workers_section
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 
@@ -161,6 +163,7 @@ class Run(Scored):
         outer_steps: int | None = None,
         workers: int | Settings | None = None,
         settings: Settings | None = None,
+        callbacks: Sequence[Callback] = (),
         progress: bool = True,
         address: str | None = None,
     ) -> Run:
@@ -171,6 +174,7 @@ class Run(Scored):
             workers: Ray workers, or settings of the section ``workers``; 0: this process;
                 None: as before.
             settings: other settings by path that do not shape the parameters.
+            callbacks: subclasses of ``mr.Callback`` that follow the run.
             progress: show progress.
             address: Ray cluster; None: the Ray that this process uses, else a new one.
 
@@ -183,8 +187,8 @@ class Run(Scored):
             Stopped: the run was interrupted; there is a checkpoint.
         """
         given = {"train": {"outer_steps": outer_steps}, "workers": workers_section(workers)}
-        with running(progress, address) as (where, callbacks):
-            runs.resume(self.place, overrides(settings, given), where, callbacks)
+        with running(progress, address, callbacks) as (where, listeners):
+            runs.resume(self.place, overrides(settings, given), where, listeners)
         self._forget_download()
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import meta_tree, nested
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.loading import merged, resolve
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import fresh_place
@@ -42,6 +44,7 @@ class Trainer:
         seed: int | None = None,
         init: Run | str | Path | None = None,
         settings: Settings | None = None,
+        callbacks: Sequence[Callback] = (),
         progress: bool = True,
         address: str | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class Trainer:
             init: a run whose encoder the network starts from.
             settings: any other settings by path, such as ``{"evaluate.num_episodes": 1000}``;
                 ``metaray settings`` lists them.
+            callbacks: subclasses of ``mr.Callback`` that follow the run.
             progress: show progress.
             address: Ray cluster to join: "auto", "HOST:PORT" or "ray://HOST:PORT". None: the Ray
                 that this process uses if ``ray.init`` was called, else a new one that ends with
@@ -79,7 +83,7 @@ class Trainer:
             settings=settings,
             checkpoint=init.place if isinstance(init, Run) else init,
         )
-        self._progress, self._address = progress, address
+        self._callbacks, self._progress, self._address = tuple(callbacks), progress, address
         self.config: RunConfig = resolve(self._tree)
 
     def fit(
@@ -125,7 +129,7 @@ class Trainer:
         }
         config = resolve(merged(self._tree, nested(None, {"train": given | train})))
         place = str(out or fresh_place(f"{config.method.name}-{config.data.name}"))
-        with running(self._progress, self._address) as (address, callbacks):
+        with running(self._progress, self._address, self._callbacks) as (address, callbacks):
             runs.new(config, place, address, callbacks)
         return Run(place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import nested, workers_section
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.transfer_loading import resolve_transfer
 from metaray.platform.run.directory import fresh_place
 
@@ -32,6 +34,7 @@ def transfer(
     seed: int | None = None,
     out: str | Path | None = None,
     settings: Settings | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
     address: str | None = None,
 ) -> Run:
@@ -58,6 +61,7 @@ def transfer(
         seed: root of every random choice.
         out: new folder for the run, or a URI; None: a name with the time in ``runs``.
         settings: any other settings by path; ``metaray settings finetune`` lists them.
+        callbacks: subclasses of ``mr.Callback`` that follow the run.
         progress: show progress.
         address: Ray cluster; None: the Ray that this process uses, else a new one.
 
@@ -81,6 +85,6 @@ def transfer(
     }
     config = resolve_transfer(nested(settings, given))
     place = str(out or fresh_place(f"{config.job.name}-{config.data.name}"))
-    with running(progress, address, config.job.name) as (where, callbacks):
-        runs.new(config, place, where, callbacks)
+    with running(progress, address, callbacks, config.job.name) as (where, listeners):
+        runs.new(config, place, where, listeners)
     return Run(place)

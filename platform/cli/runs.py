@@ -30,28 +30,24 @@ def train(request: TrainRequest) -> None:
     from metaray.algorithms.plugins import label_of
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.run.directory import fresh_place
-    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if request.resume is None:
         settings = request.settings()
     else:
         request.check_resuming("a run")
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
-    from metaray.platform.experiment import meta as session
 
     callbacks = CallbackList([Terminal(console)])
     if request.resume is not None:
         place = request.resume
-        with existing_run(place, callbacks.notify) as kept:
-            overrides = request.overrides or []
-            summary = session.resume(kept.folder, overrides, request.where, callbacks)
+        summary = runs.resume(place, request.overrides or [], request.where, callbacks)
     else:
         place = request.out or fresh_place(
             f"{settings.method.label}-{label_of(settings.data.name)}"
         )
-        with new_run(place, callbacks.notify) as kept:
-            summary = session.train(settings, kept.folder, request.where, callbacks)
+        summary = runs.new(settings, place, request.where, callbacks)
     print_result(summary, place)
 
 
@@ -64,14 +60,11 @@ def evaluate(request: EvaluateRequest) -> None:
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
-    from metaray.platform.experiment import meta as session
-    from metaray.platform.run.storage.working_copy import existing_run
 
     callbacks = CallbackList([Terminal(console)])
-    with existing_run(request.run_dir, callbacks.notify) as kept:
-        overrides = request.overrides or []
-        summary = session.evaluate_run(kept.folder, overrides, request.where, callbacks)
+    summary = runs.evaluate(request.run_dir, request.overrides or [], request.where, callbacks)
     print_result(summary, request.run_dir)

@@ -57,11 +57,13 @@ class _Jobs(TyperGroup):
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(_commands())
+        self.commands.update(_commands())
+        return super().list_commands(ctx)
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return _commands().get(cmd_name)
+        self.commands.update(_commands())
+        return super().get_command(ctx, cmd_name)
 
 
 app = typer.Typer(
@@ -99,28 +101,24 @@ def transfer(request: TransferRequest) -> None:
     """Run a job, or go on with it."""
     from metaray.algorithms.plugins import label_of
     from metaray.platform.run.directory import fresh_place
-    from metaray.platform.run.storage.working_copy import existing_run, new_run
 
     if request.resume is None:
         settings = request.transfer_settings()
     else:
         request.check_resuming("a run")
+    from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console
-    from metaray.platform.experiment import transfer as session
     from metaray.platform.report.transfer_words import result_lines
 
     callbacks = CallbackList([Terminal(console, request.job)])
     if request.resume is not None:
         place = request.resume
-        with existing_run(place, callbacks.notify) as kept:
-            overrides = request.overrides or []
-            summary = session.resume(kept.folder, overrides, request.where, callbacks)
+        summary = runs.resume(place, request.overrides or [], request.where, callbacks)
     else:
         place = request.out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
-        with new_run(place, callbacks.notify) as kept:
-            summary = session.train(settings, kept.folder, request.where, callbacks)
+        summary = runs.new(settings, place, request.where, callbacks)
     for line in result_lines(summary):
         console.print(line)
     console.print(f"report: {place}/report.html")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from types import FrameType
 from typing import Any
 
@@ -20,8 +19,6 @@ class GracefulShutdown:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_thread():
-            return self  # Python gives signals to the main thread alone
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._on_signal)
         return self

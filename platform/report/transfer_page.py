@@ -13,7 +13,6 @@ from metaray.platform.common.formatting import margin, percent
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.transfer_commands import own_settings, train_command
 from metaray.platform.config.transfer_loading import read_transfer_config
-from metaray.platform.experiment.transfer_record import read_data
 from metaray.platform.report.page import setting_rows
 from metaray.platform.report.page_writer import (
     Bar,
@@ -99,7 +98,7 @@ def _test_plots(run: RunDirectory) -> list[Plot]:
     if not path.is_file():  # a probe's test has no predictions
         return []
     table = pq.read_table(path)
-    names = read_data(run)["source"]["classes"]
+    names = json.loads(run.data.read_text(encoding="utf-8"))["source"]["classes"]
     counts = np.array(
         confusion(table["predicted"].to_numpy(), table["label"].to_numpy(), len(names)), np.float64
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import metaray as mr
+from metaray.platform.callbacks.base import RunInfo
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,33 @@ def test_it_trains_in_another_thread(trainer: mr.Trainer, tmp_path: Path) -> Non
     thread.start()
     thread.join()
     assert len(found) == 1
+
+
+class StopAtTwo(mr.Callback):
+    def on_start(self, info: RunInfo) -> None:
+        self.stop = info.stop
+
+    def on_step(self, row: Mapping[str, Any]) -> None:
+        if row["step"] == 2:
+            self.stop.request("enough")
+
+
+def test_a_callback_can_stop_a_run_that_resume_continues(cache: Path, tmp_path: Path) -> None:
+    trainer = mr.Trainer(
+        mr.ProtoNet(mr.models.Conv4(width=4)),
+        mr.datasets.Glyphs(num_classes=100, image_size=16, cache=cache),
+        ways=3,
+        queries=2,
+        settings={"evaluate.num_episodes": 2},
+        callbacks=[StopAtTwo()],
+        progress=False,
+    )
+    with pytest.raises(mr.Stopped):
+        trainer.fit(out=tmp_path / "run", outer_steps=3, validate_every=0, meta_batch_size=1)
+    run = mr.load(tmp_path / "run")
+    assert len(run.history) == 2
+    assert "not tested yet" in repr(run)
+    assert run.resume(progress=False).summary["outer_steps"] == 3
 
 
 def test_progress_goes_to_stderr(run: mr.Run, capsys: pytest.CaptureFixture[str]) -> None:
