@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from metaray.algorithms.errors import InputError
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
+from metaray.platform.api.models import check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
 from metaray.platform.api.scored import Scored
 from metaray.platform.api.settings import meta_tree
+from metaray.platform.config.loading import get
 from metaray.platform.run.directory import fresh_place
 from metaray.platform.run.storage.working_copy import shared_folder
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -153,6 +155,7 @@ def sweep(
         method, data, ways=ways, shots=shots, queries=queries, workers=workers, seed=seed,
         settings=settings,
     )  # fmt: skip
+    check_importable(str(get(tree, "model.name", "")), other_processes=True)
     folder = shared_folder(str(out or fresh_place("sweep")), "a sweep")
     with TemporaryDirectory() as temporary, torch_settings_kept(), console_for(progress) as console:
         file = None if space is None or isinstance(space, Mapping) else Path(space).expanduser()
