@@ -194,6 +194,11 @@ def read_toml(file: Path) -> Tree:
         name = get(tree, path, None)
         if isinstance(name, str):
             put(tree, path, located(name, file.absolute().parent))
+    callbacks = get(tree, "monitoring.callbacks", None)
+    if isinstance(callbacks, list):
+        here = file.absolute().parent
+        found = [located(name, here) if isinstance(name, str) else name for name in callbacks]
+        put(tree, "monitoring.callbacks", found)
     return tree
 
 
