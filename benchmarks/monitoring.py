@@ -4,8 +4,8 @@
 
 Prototypical networks on small characters with one Ray worker, so that steps are short and a cost
 would be seen. While monitoring is on, the status file, TensorBoard and the export through Ray are
-at work as in any run; while it is off, its thread waits. Turns last some seconds, so that other
-load on the machine meets both alike. The processor time of the thread is measured by itself.
+at work as in any run; while it is off, their threads wait. Turns last some seconds, so that other
+load on the machine meets both alike. The processor time of the threads is measured by itself.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from threading import Event
 
 import numpy as np
 from common import report
@@ -23,8 +22,10 @@ from rich.console import Console
 
 import metaray
 from metaray.cluster.connect import connected
-from metaray.platform.callbacks.monitor import TerminalMonitor, TrainingWatch
-from metaray.platform.callbacks.observer import Observer, observed
+from metaray.platform.callbacks.base import Callback, Row
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.members import BackgroundMember
+from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.config.loading import load_config
 from metaray.platform.experiment.meta import fingerprint
 from metaray.platform.run.checkpoint import CheckpointStore
@@ -53,24 +54,26 @@ SETTINGS = [
 ]
 
 
-class Turns:
+class Turns(Callback):
     """Takes the rows of a run, and passes them on while monitoring is on."""
 
-    def __init__(self, observer: Observer, watch: TrainingWatch) -> None:
-        self._observer = observer
-        self._watch = watch
-        self._clock = time.pthread_getcpuclockid(observer._thread.ident or 0)
+    def __init__(self, callbacks: CallbackList, turns: int) -> None:
+        self._callbacks = callbacks
+        self._members = [m for m in callbacks._members if isinstance(m, BackgroundMember)]
+        self._clocks = [time.pthread_getcpuclockid(m._thread.ident or 0) for m in self._members]
+        self._gate = Event()
+        self._turns = turns
         self._is_on = True
         self._turn: list[float] = []
         self._turn_began = self._last = time.perf_counter()
         self._cpu_began = self._cpu_s()
         self.step_s: dict[bool, list[float]] = {True: [], False: []}
         self.cpu_share: list[float] = []
-        """processor time of the thread over the time of each turn that is on"""
+        """processor time of the threads over the time of each turn that is on"""
 
-    def on_row(self, row: Mapping[str, Any]) -> None:
+    def on_step(self, row: Row) -> None:
         if self._is_on:
-            self._watch.on_row(row)
+            self._callbacks.on_step(row)
         now = time.perf_counter()
         self._turn.append(now - self._last)
         self._last = now
@@ -81,18 +84,21 @@ class Turns:
         self.step_s[self._is_on].append(float(np.mean(self._turn)))
         if self._is_on:
             self.cpu_share.append((self._cpu_s() - self._cpu_began) / (now - self._turn_began))
-            self._observer._telling.acquire()
+            self._gate.clear()
+            for member in self._members:
+                member._waiting.append(self._gate.wait)
+                member._wake.set()
         else:
-            self._observer._telling.release()
+            self._gate.set()
         self._is_on = not self._is_on
         self._turn, self._cpu_began = [], self._cpu_s()
         self._turn_began = self._last = time.perf_counter()
 
-    def done(self, turns: int) -> bool:
-        return self._is_on and len(self.step_s[False]) >= turns
+    def done(self) -> bool:
+        return self._is_on and len(self.step_s[False]) >= self._turns
 
     def _cpu_s(self) -> float:
-        return time.clock_gettime(self._clock)
+        return sum(map(time.clock_gettime, self._clocks))
 
 
 def main() -> None:
@@ -106,20 +112,18 @@ def main() -> None:
         run = RunDirectory.create(Path(name) / "run")
         blueprint = Blueprint.open(config)
         pool = RayPool(config, print)
+        total = config.train.outer_steps
         with (
-            observed(run.path, config, TerminalMonitor(Console(quiet=True))) as observer,
-            observer.among(pool.workers),
-            observer.training(config.train.outer_steps, 0, None) as watch,
+            monitored(run.path, config, CallbackList(), total_steps=total) as callbacks,
+            callbacks.attach(pool.workers),
+            callbacks.training(),
         ):
             time.sleep(10)  # libraries are imported, and the first values exported
-            turns = Turns(observer, watch)
-            measured = TrainingWatch(
-                on_row=turns.on_row,
-                notify=print,
-                stop_requested=lambda: turns.done(arguments.turns),
-            )
+            turns = Turns(callbacks, arguments.turns)
+            following = CallbackList([turns])
+            following.stop.add_condition(turns.done)
             store = CheckpointStore(run.checkpoints, fingerprint(blueprint), 1)
-            writer = LocalRunWriter(run, store, measured)
+            writer = LocalRunWriter(run, store, following)
             OuterLoop(ShardSumExecutor(pool, blueprint), writer, loop_settings(config)).run()
             writer.close()
         pool.close()
@@ -132,8 +136,8 @@ def main() -> None:
         {"": "± (95 %)", "ms a step": 1000 * float(ci95)},
     ]
     share = float(np.mean(turns.cpu_share))
-    Console().print(f"the thread takes {share:.2%} of a core")
-    report("monitoring", rows, turns=arguments.turns, turn_s=TURN_S, cpu_share_of_thread=share)
+    Console().print(f"the threads take {share:.2%} of a core")
+    report("monitoring", rows, turns=arguments.turns, turn_s=TURN_S, cpu_share_of_threads=share)
 
 
 if __name__ == "__main__":

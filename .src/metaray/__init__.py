@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from metaray.platform.api.sweeping import sweep as sweep
     from metaray.platform.api.trainer import Trainer as Trainer
     from metaray.platform.api.transfer import transfer as transfer
+    from metaray.platform.callbacks.base import BackgroundCallback as BackgroundCallback
     from metaray.platform.callbacks.base import Callback as Callback
     from metaray.platform.common.errors import Stopped as Stopped
     from metaray.platform.common.errors import TrainingError as TrainingError
@@ -66,7 +67,7 @@ _NAMES = {
     "metaray.platform.api.sweeping": ["Sweep", "sweep"],
     "metaray.platform.api.trainer": ["Trainer"],
     "metaray.platform.api.transfer": ["transfer"],
-    "metaray.platform.callbacks.base": ["Callback"],
+    "metaray.platform.callbacks.base": ["BackgroundCallback", "Callback"],
     "metaray.platform.common.errors": ["Stopped", "TrainingError"],
     "metaray.tune_spaces.space": ["Choice", "Float", "Int"],
 }  # fmt: skip

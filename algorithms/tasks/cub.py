@@ -22,7 +22,7 @@ from pathlib import Path
 from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
@@ -106,10 +106,8 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
     except OSError as error:
-        raise InputError(
-            f"cannot unzip {archive} into {scratch}: {error}; free some space or choose another "
-            "folder with data.cache"
-        ) from error
+        remedy = "free some space or choose another folder with data.cache"
+        raise write_error(f"{tar}, which is in {archive}", error, remedy) from error
     return tar
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from metaray.algorithms.atomic import atomic_path, temporary_path
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
 from metaray.algorithms.tasks.store import METADATA_KEY, StoreHeader
 
@@ -40,10 +40,8 @@ def write_store(
                     for c in range(reader.num_record_batches):
                         writer.write_batch(reader.get_batch(c))
     except OSError as error:
-        raise InputError(
-            f"cannot write the prepared data set {path}: {error}; "
-            "free some space or choose another folder with data.cache"
-        ) from error
+        remedy = "free some space or choose another folder with data.cache"
+        raise write_error(f"the prepared data set {path}", error, remedy) from error
 
 
 def _write_draft(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metaray.algorithms.errors import InputError
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
+from metaray.platform.api.models import check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
@@ -164,8 +165,11 @@ def compare(
         )
         for name, method in _named(methods)
     }  # fmt: skip
+    configs = [(name, resolve(tree)) for name, tree in entries.items()]
+    for _, config in configs:
+        check_importable(config.model.name, other_processes=True)
     plan = plan_of(
-        [(name, resolve(tree)) for name, tree in entries.items()],
+        configs,
         budget=Budget.model_validate({"unit": unit, "amount": amount}),
         num_seeds=seeds,
         shots=curve_shots,

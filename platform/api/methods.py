@@ -26,27 +26,30 @@ from metaray.algorithms.methods.reptile_config import ReptileConfig
 from metaray.algorithms.methods.siamese_config import SiameseConfig
 from metaray.algorithms.methods.snail_config import SNAILConfig
 from metaray.algorithms.registry import METHODS
-from metaray.platform.api.models import Model
+from metaray.platform.api.models import NetworkLike, model_of
 from metaray.platform.api.parts import Keywords, Part
 
 P = ParamSpec("P")
 
-_MODEL = {"model": "the network, such as `mr.models.Conv4()`"}
+_MODEL = {
+    "model": "the network, such as `mr.models.Conv4()`, or a class of your own: a torch.nn.Module "
+    "whose arguments are the shape of an input and the settings of the section `model`"
+}
 
 
 class Method(Part):
     """A method by name: ``Method("maml", inner_lr=0.4)`` is the same as ``MAML(inner_lr=0.4)``."""
 
-    def __init__(self, name: str, model: Model | None = None, /, **settings: Any) -> None:
+    def __init__(self, name: str, model: NetworkLike | None = None, /, **settings: Any) -> None:
         super().__init__(name, **settings)
-        self.model = model
+        self.model = model_of(model)
 
 
 class MethodBuilder(Protocol[P]):
     """A function that takes a network and the settings of a method and returns a ``Method``."""
 
     def __call__(
-        self, model: Model | None = None, /, *args: P.args, **settings: P.kwargs
+        self, model: NetworkLike | None = None, /, *args: P.args, **settings: P.kwargs
     ) -> Method:
         """The method with these settings."""
 
@@ -56,7 +59,7 @@ def _method(shown: str, config: Callable[P, MethodSection]) -> MethodBuilder[P]:
     name = config_class.model_fields["name"].default
     keywords = Keywords(config_class, first=_MODEL)
 
-    def build(model: Model | None = None, /, **settings: Any) -> Method:
+    def build(model: NetworkLike | None = None, /, **settings: Any) -> Method:
         keywords.check(shown, settings)
         return Method(name, model, **settings)
 

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from metaray.algorithms.errors import InputError
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
+from metaray.platform.api.models import check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
 from metaray.platform.api.scored import Scored
 from metaray.platform.api.settings import meta_tree
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.config.loading import get
 from metaray.platform.run.directory import fresh_place
 from metaray.platform.run.storage.working_copy import shared_folder
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -102,6 +105,7 @@ def sweep(
     workers: int | Settings = 0,
     seed: int | None = None,
     settings: Settings | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
     address: str | None = None,
 ) -> Sweep:
@@ -137,6 +141,8 @@ def sweep(
             process for each trial.
         seed: root of the random choices of each trial.
         settings: any other settings of all trials by path.
+        callbacks: follow the sweep; ``settings={"monitoring.callbacks": ...}`` follow each trial
+            too.
         progress: show progress.
         address: Ray cluster; None: the Ray that this process uses, else a new one.
 
@@ -153,6 +159,7 @@ def sweep(
         method, data, ways=ways, shots=shots, queries=queries, workers=workers, seed=seed,
         settings=settings,
     )  # fmt: skip
+    check_importable(str(get(tree, "model.name", "")), other_processes=True)
     folder = shared_folder(str(out or fresh_place("sweep")), "a sweep")
     with TemporaryDirectory() as temporary, torch_settings_kept(), console_for(progress) as console:
         file = None if space is None or isinstance(space, Mapping) else Path(space).expanduser()
@@ -171,5 +178,7 @@ def sweep(
             study_name=folder.name,
             storage=shown(storage) if storage else None,
         )
-        options = story.LaunchOptions(ray_address(address), parallel, time_budget_s, storage)
+        options = story.LaunchOptions(
+            ray_address(address), parallel, time_budget_s, storage, tuple(callbacks)
+        )
         return Sweep(folder, story.sweep(plan, file, folder, options, console))

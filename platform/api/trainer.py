@@ -9,6 +9,7 @@ from typing import Any
 from metaray.platform.api import runs
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
+from metaray.platform.api.models import check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
@@ -85,6 +86,7 @@ class Trainer:
         )
         self._callbacks, self._progress, self._address = tuple(callbacks), progress, address
         self.config: RunConfig = resolve(self._tree)
+        check_importable(self.config.model.name, self.config.workers.count > 0)
 
     def fit(
         self,

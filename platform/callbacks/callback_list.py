@@ -129,6 +129,8 @@ class CallbackList(Callback):
             try:
                 yield
             finally:
+                if self.stop.reason:
+                    self.notify(f"a stop was requested: {self.stop.reason}")
                 self.on_event(TrainingEnded())
 
     @contextmanager

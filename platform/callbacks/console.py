@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -20,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 from typing_extensions import Self
+
+from metaray.platform.common.formatting import clock
 
 _REFRESHES_PER_S = 4  # the panel shares the CPU with the workers
 _LINE_EVERY_S = 10.0
@@ -148,7 +149,7 @@ class _TimeLeft(TimeRemainingColumn):
             return super().render(task)
         left_s = max(0.0, at_most_s - elapsed_s)
         by_rate_s = task.time_remaining
-        return Text(_clock(left_s if by_rate_s is None else min(left_s, by_rate_s)))
+        return Text(clock(left_s if by_rate_s is None else min(left_s, by_rate_s)))
 
 
 class _PlainLines:
@@ -182,7 +183,7 @@ class _PlainLines:
         left_s = elapsed_s * (self._total - done) / max(1, done - self._start)
         if self._at_most_s is not None:
             left_s = min(left_s, max(0.0, self._at_most_s - elapsed_s))
-        times = f"{_clock(elapsed_s)} elapsed, {_clock(left_s)} left"
+        times = f"{clock(elapsed_s)} elapsed, {clock(left_s)} left"
         print_line(
             self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times])
         )
@@ -235,7 +236,3 @@ def _is_live(console: Console) -> bool:
 def print_line(console: Console, text: str) -> None:
     """A line as it is: brackets are no markup, and a log is not wrapped at 80 columns."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

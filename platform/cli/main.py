@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, is_of_disk
 from metaray.platform.cli import cluster, compare, data, jobs, runs, sweep, transfer, watch
 from metaray.platform.cli.options import command
 from metaray.platform.compare.request import CompareRequest
@@ -96,14 +96,27 @@ def run() -> None:
         code = _known_failure(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(_sentence(error), code)
+
+
+def _sentence(error: Exception) -> str:
+    """What a failure says; the system's own about a disk names the file alone."""
+    if isinstance(error, OSError):
+        return (
+            f"cannot write {error.filename or 'a file'}: {error.strerror}; make room or make it "
+            "writable, then run the command again, with --resume where a run has begun"
+        )
+    return str(error)
 
 
 def _known_failure(error: Exception) -> int | None:
     """The exit code of an error that is no bug, decided without importing what was not used."""
+    if isinstance(error, OSError):
+        return 1 if is_of_disk(error) else None
     kinds = {(type_.__module__, type_.__name__) for type_ in type(error).__mro__}
     for module, name, code in (
         ("metaray.cluster.errors", "ClusterError", 2),
+        ("metaray.algorithms.errors", "DiskError", 1),
         ("metaray.platform.common.errors", "TrainingError", 1),
         ("metaray.platform.common.errors", "Stopped", 130),
     ):

@@ -57,11 +57,13 @@ class _Jobs(TyperGroup):
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(_commands())
+        self.commands.update(_commands())
+        return super().list_commands(ctx)
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return _commands().get(cmd_name)
+        self.commands.update(_commands())
+        return super().get_command(ctx, cmd_name)
 
 
 app = typer.Typer(

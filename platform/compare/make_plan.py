@@ -120,7 +120,7 @@ def _unknown(option: str, found: str, known: Iterable[str]) -> str:
 
 
 def _in_channels_of_starts(configs: list[tuple[str, RunConfig]]) -> list[tuple[str, RunConfig]]:
-    """Entries that leave the channels of pictures to the data see those of an encoder's entry."""
+    """Entries that leave the channels of images to the data see those of an encoder's entry."""
     said = {config.data.channels for _, config in configs} - {None}
     if len(said) != 1:
         return configs

@@ -11,7 +11,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from metaray.algorithms.atomic import write_text
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
@@ -35,7 +35,7 @@ class RunActor:
             perform(config, folder, curves, "current", self._callbacks)
         except Stopped:
             return RunProgress(state="stopped")
-        except (InputError, TrainingError) as error:
+        except (InputError, TrainingError, DiskError) as error:
             return _failed(folder, str(error), str(error))
         except Exception as error:  # the edge of a run: whatever it is, the others go on
             reason = f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from metaray.algorithms.configs import NamedSection
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import SectionRegistry, not_one_of
-from metaray.algorithms.plugins import located
+from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.recipes.lookup import paper_defaults
 from metaray.algorithms.registry import METHODS
 from metaray.platform.config.schema import RunConfig
@@ -65,8 +65,10 @@ def resolve(user: Tree) -> RunConfig:
     shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
     tree: Tree = {"method": {"name": method}}
     if all(isinstance(n, int) for n in shape):
+        own_network = is_outside(str(get(user, "model.name", "")))
         for path, value in _method_defaults(method, data, *shape).items():
-            put(tree, path, value)
+            if not (own_network and path.startswith("model.")):  # those are of our networks
+                put(tree, path, value)
     return validate(merged(merged(tree, settings_of_start(user)), user))
 
 
@@ -192,6 +194,11 @@ def read_toml(file: Path) -> Tree:
         name = get(tree, path, None)
         if isinstance(name, str):
             put(tree, path, located(name, file.absolute().parent))
+    callbacks = get(tree, "monitoring.callbacks", None)
+    if isinstance(callbacks, list):
+        here = file.absolute().parent
+        found = [located(name, here) if isinstance(name, str) else name for name in callbacks]
+        put(tree, "monitoring.callbacks", found)
     return tree
 
 

@@ -1,4 +1,4 @@
-"""What a run tells beside its own files."""
+"""Settings of what follows a run: Prometheus, trackers, callbacks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ TrackerName = Literal["mlflow", "wandb"]
 
 
 class MonitoringConfig(Section):
-    """What a run tells beside its own files. None of it changes the result, or can end the run."""
+    """What follows the run. None of it changes the result or can make the run fail."""
 
     export: bool = True
-    """metrics of the run through Ray for Prometheus (docs/monitoring.md); a run without Ray has
-    none"""
+    """export metrics through Ray for Prometheus (docs/monitoring.md); a run without Ray has none"""
     trackers: tuple[TrackerName, ...] = Field(())
-    """experiment trackers to tell too: mlflow, wandb; both write files into the run directory
+    """experiment trackers: mlflow, wandb; both write files into the run directory
     unless MLFLOW_TRACKING_URI or WANDB_MODE say otherwise"""
     callbacks: tuple[str, ...] = Field(())
     """your own callbacks, as "file.py:Class" or "package.module:Class" (docs/monitoring.md); each

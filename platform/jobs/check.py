@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.config.loading import Tree, get, merged, read_toml, with_overrides
 from metaray.platform.config.request import Request
 from metaray.platform.config.schema import ComputeConfig
-from metaray.platform.distributed.resources import room_for
+from metaray.platform.distributed.resources import NoRoomError, room_for, trials_at_once
 from metaray.platform.experiment.request import TrainRequest, TransferRequest
 from metaray.platform.sweep.request import SweepRequest
 
@@ -62,14 +63,10 @@ def check_settings(request: Request, is_here: bool, nodes: Nodes, grows: bool) -
         return ["settings are checked on the cluster, where the run of init.checkpoint is"]
     try:
         return list(_checked(request, nodes))
-    except _NoRoom as error:
+    except NoRoomError as error:
         if not grows:
             raise InputError(str(error)) from None
         return [f"{error}; unless nodes are added, which this cluster can do"]
-
-
-class _NoRoom(InputError):
-    """The nodes that are there now cannot hold it."""
 
 
 def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
@@ -82,30 +79,11 @@ def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
         case TrainRequest():
             yield from _check_workers(request.settings().workers, nodes, least=1)
         case SweepRequest():
-            _check_sweep(request, nodes)
+            trials_at_once(request.planned()[0].base.workers, nodes)
         case CompareRequest():
-            yield from _check_compare(request, nodes)
-
-
-def _check_sweep(request: SweepRequest, nodes: Nodes) -> None:
-    from metaray.platform.distributed.resources import trials_at_once
-
-    plan, _ = request.planned()
-    try:
-        trials_at_once(plan.base.workers, nodes)
-    except InputError as error:
-        raise _NoRoom(str(error)) from None
-
-
-def _check_compare(request: CompareRequest, nodes: Nodes) -> Iterator[str]:
-    from metaray.platform.compare.placement import check_fits
-
-    plan = request.planned()
-    try:
-        check_fits(plan, nodes)
-    except InputError as error:
-        raise _NoRoom(str(error)) from None
-    yield from plan.notes
+            plan = request.planned()
+            check_fits(plan, nodes)
+            yield from plan.notes
 
 
 def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator[str]:
@@ -115,10 +93,7 @@ def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator
             "nothing is reserved for it"
         )
         return
-    try:
-        room_for(workers, nodes, least).check()
-    except InputError as error:
-        raise _NoRoom(str(error)) from None
+    room_for(workers, nodes, least).check()
     room = room_for(workers, nodes)
     if not room.fits:
         yield f"{room.sentence}: the others join when there is more"

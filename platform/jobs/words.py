@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metaray.cluster.jobs import JobRecord
+from metaray.platform.common.formatting import clock
 
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "PENDING": "yellow"}
 _LOG_PREFIX = "metaray: "
@@ -24,7 +25,7 @@ def jobs_table(jobs: Sequence[JobRecord]) -> Table:
             table.add_row(
                 f"[bold]{escape(job.job_id)}[/]",
                 f"[{colour}]{job.status.lower()}[/]",
-                _clock(job.begun),
+                _time(job.begun),
                 _took(job),
                 escape(job.metadata.get("command", "")),
             )
@@ -34,7 +35,7 @@ def jobs_table(jobs: Sequence[JobRecord]) -> Table:
 def job_lines(job: JobRecord) -> Iterator[str]:
     """A job in a few lines."""
     state = job.status.lower()
-    yield f"{job.job_id}: {state}, begun {_clock(job.begun)}, took {_took(job)}"
+    yield f"{job.job_id}: {state}, begun {_time(job.begun)}, took {_took(job)}"
     if command := job.metadata.get("command"):
         yield f"command: metaray {command}"
     if folder := job.metadata.get("folder"):
@@ -54,14 +55,11 @@ def reason_of(job: JobRecord) -> str:
     return lines[-1] if lines else "Ray gives no reason: look at metaray logs"
 
 
-def _clock(seconds: float | None) -> str:
+def _time(seconds: float | None) -> str:
     return "-" if seconds is None else f"{datetime.fromtimestamp(seconds):%d %b %H:%M:%S}"
 
 
 def _took(job: JobRecord) -> str:
     if job.begun is None:
         return "-"
-    seconds = int((job.ended or time()) - job.begun)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return clock((job.ended or time()) - job.begun)

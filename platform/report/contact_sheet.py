@@ -1,4 +1,4 @@
-"""A picture of one episode: what a method sees, and what it has to predict."""
+"""An image of one episode: what a method sees, and what it has to predict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import write_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def draw_episode(episode: Episode, names: Sequence[str], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130, format="png", bbox_inches="tight")
     except OSError as error:
-        raise InputError(f"cannot write the picture {path}: {error.strerror}") from error
+        raise write_error(f"the image {path}", error, "choose another file with --out") from error
 
 
 def _new_figure(width_in: float, height_in: float) -> Figure:

@@ -1,4 +1,4 @@
-"""One test episode with what the model said to it, for the report's picture."""
+"""One test episode with what the model said to it, for the report's image."""
 
 from __future__ import annotations
 

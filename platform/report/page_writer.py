@@ -16,7 +16,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from metaray.algorithms.atomic import write_text
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import write_error
 from metaray.platform.common.formatting import margin, score
 from metaray.platform.report.style import LIGHT, Theme, save_png, styled, svg_uris
 
@@ -126,12 +126,11 @@ def writing(what: str, folder: Path, then: str) -> Iterator[None]:
         then: what to do once there is room, such as ``run metaray evaluate runs/maml``.
 
     Raises:
+        DiskError: the disk is full or read-only.
         InputError: the folder cannot be written.
     """
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"cannot write {what} in {folder}: {error.strerror}; make room or make it writable, "
-            f"then {then}"
-        ) from error
+        remedy = f"make room or make it writable, then {then}"
+        raise write_error(f"{what} in {folder}", error, remedy) from error

@@ -22,7 +22,7 @@ _DATA = {
     "cifar_fs": "CIFAR-FS",
     "fc100": "FC100",
     "cub": "CUB-200-2011",
-    "folder": "own pictures",
+    "folder": "own images",
     "arrays": "own arrays",
 }
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError, is_of_disk
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class BaseDirectory:
             for folder in cls.FOLDERS:
                 (path / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if is_of_disk(error):
+                raise DiskError(
+                    f"cannot create a {cls.NOUN} in {path}: {error.strerror}; make room, or choose "
+                    "another folder with --out"
+                ) from error
             raise InputError(f"cannot create a {cls.NOUN} in {path}: {error.strerror}") from error
         return cls(path)
 

@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError, write_error
 from metaray.algorithms.parameters import Layout
+
+_REMEDY = "make room or make it writable, then continue with --resume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,8 @@ class CheckpointStore:
         """Write ``checkpoint`` durably, then drop what is no longer needed.
 
         Raises:
-            InputError: the disk is full or read-only; earlier checkpoints are untouched.
+            DiskError: the disk is full or read-only; earlier checkpoints are untouched.
+            InputError: the folder cannot be written.
         """
         path = self._path(checkpoint.step)
         metadata = {
@@ -108,12 +111,10 @@ class CheckpointStore:
             with atomic_path(path) as temporary:
                 # empty tensors (no buffers) are stored as they are
                 save_file(checkpoint.tensors, temporary, {"metaray": json.dumps(metadata)})
-        except (OSError, SafetensorError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(
-                f"cannot write checkpoint {path} ({reason}): free space or permissions there, "
-                "then continue with --resume"
-            ) from error
+        except OSError as error:
+            raise write_error(f"checkpoint {path}", error, _REMEDY) from error
+        except SafetensorError as error:  # it has no number, and the settings are not the cause
+            raise DiskError(f"cannot write checkpoint {path}: {error}; {_REMEDY}") from error
         self._prune(checkpoint)
         return path
 

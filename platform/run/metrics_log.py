@@ -14,7 +14,7 @@ from typing import Any
 from typing_extensions import Self
 
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError, write_error
 
 MetricsRow = dict[str, Any]
 """The metrics of one step, by name; ``step`` counts the steps done, from 1."""
@@ -118,11 +118,9 @@ class MetricsLog:
         with atomic_path(self._path) as temporary:
             temporary.write_bytes(kept)
 
-    def _cannot_write(self, error: OSError) -> InputError:
-        return InputError(
-            f"cannot write the metrics {self._path}: {error.strerror}; make room or make it "
-            f"writable, then continue with --resume {self._path.parent}"
-        )
+    def _cannot_write(self, error: OSError) -> InputError | DiskError:
+        remedy = f"make room or make it writable, then continue with --resume {self._path.parent}"
+        return write_error(f"the metrics {self._path}", error, remedy)
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, MetricsRow]]:

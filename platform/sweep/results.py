@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
 from metaray.algorithms.atomic import atomic_path, write_json
-from metaray.algorithms.errors import InputError
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import read_config
 from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.report.page_writer import writing
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -113,6 +113,7 @@ def write_results(
     """Write the tables, the summary and ``best.toml``; what they were made from.
 
     Raises:
+        DiskError: the disk is full or read-only.
         InputError: the folder cannot be written.
     """
     frozen = [t for t in study.get_trials() if t.state != TrialState.WAITING]
@@ -133,16 +134,11 @@ def write_results(
         versions=versions(),
         takeovers=takeovers,
     )
-    try:
+    with writing("the results", folder.path, f"run metaray sweep --resume {folder.path}"):
         _write_tables(result, folder)
         if result.config is not None:
             write_best(plan.kind, result.config, folder, best.course if best else ())
         write_json(folder.summary, summary(result))
-    except OSError as error:
-        raise InputError(
-            f"cannot write the results in {folder.path}: {error.strerror}; make room or make it "
-            f"writable, then run metaray sweep --resume {folder.path}"
-        ) from error
     return result
 
 

@@ -17,7 +17,7 @@ from ray import tune
 from typing_extensions import override
 
 from metaray.algorithms.atomic import write_text
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError
 from metaray.platform.callbacks.base import Callback, Row, RunInfo
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
@@ -130,7 +130,7 @@ def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
 def failure_reason(error: Exception, folder: Path) -> str:
     """One sentence; of what is no ordinary failure, the traceback goes to a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(error, InputError | TrainingError):
+    if isinstance(error, InputError | TrainingError | DiskError):
         return str(error)
     path = folder / "error.txt"
     write_text(path, traceback.format_exc())

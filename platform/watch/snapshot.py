@@ -11,7 +11,7 @@ from metaray.platform.run.status import Best, Event, TrialState, WorkerState
 Points = tuple[tuple[float, float], ...]
 _MOST_POINTS = 240
 _RECENT = 20
-_RATES = {"tasks_per_s": "tasks/s", "examples_per_s": "pictures/s"}
+_RATES = {"tasks_per_s": "tasks/s", "examples_per_s": "images/s"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,7 @@ def test_a_disk_that_takes_no_more(
         timeout=240,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
-    assert result.returncode == 2, result.stderr
+    assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert "cannot write checkpoint" in result.stderr
     assert "then continue with --resume" in result.stderr

@@ -12,6 +12,27 @@ from sweeps import SPACE, essence, said, sweeping, trials_of
 
 pytestmark = pytest.mark.ray
 
+CALLBACK = """
+from metaray.platform.callbacks.base import Callback
+
+
+class Noting(Callback):
+    def on_start(self, info):
+        self.file = info.folder / "noted.txt"
+
+    def note(self, text):
+        with self.file.open("a") as file:
+            file.write(text + "\\n")
+
+    def on_step(self, row):
+        self.note("step")
+
+    def on_event(self, event):
+        self.note(type(event).__name__)
+
+    def on_end(self, state, error):
+        self.note(state)
+"""
 ONE_BY_ONE = ["--num-trials", "4", "--parallel", "1"]
 
 
@@ -162,3 +183,21 @@ def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
     assert summary_of(broken)["takeovers"] == taken
     refused = metaray("sweep", "--resume", broken, "--num-trials", "9")
     assert "the trials of a population train together" in refused.stderr
+
+
+def test_callbacks_of_the_settings_follow_the_sweep_and_each_trial(
+    metaray: Command, sets: list[str], space: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my_callbacks.py").write_text(CALLBACK)
+    (tmp_path / "sweep.toml").write_text('[monitoring]\ncallbacks = ["my_callbacks.py:Noting"]\n')
+    folder = tmp_path / "sweep"
+    options = ["--space", space, "--out", folder, "--num-trials", "2", "--parallel", "1"]
+    result = metaray("sweep", tmp_path / "sweep.toml", *options, *sets)
+    assert result.returncode == 0, result.stderr
+    noted = (folder / "noted.txt").read_text().split()
+    assert noted.count("TrialStarted") == noted.count("TrialEnded") == 2
+    assert noted[-1] == "done"
+    for trial in ("0000", "0001"):
+        steps = (folder / "trials" / trial / "noted.txt").read_text().split()
+        assert steps.count("step") > 0
+    assert "the run continues without" not in result.stdout

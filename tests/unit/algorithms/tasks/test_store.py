@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.store import METADATA_KEY, ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
@@ -224,7 +224,7 @@ def test_full_disk(tmp_path: Path) -> None:
         pytest.skip("no /dev/full here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metaray.algorithms.tasks.store_writer._write_draft", _write_to_full)
-        with pytest.raises(InputError, match="No space left on device"):
+        with pytest.raises(DiskError, match="No space left on device"):
             write_store(tmp_path / "x", some_classes(), name="toy", parameters={})
     assert list(tmp_path.iterdir()) == []
 

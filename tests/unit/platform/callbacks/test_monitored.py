@@ -135,3 +135,18 @@ def test_a_trial_is_labelled_by_its_sweep(tmp_path: Path) -> None:
     (tmp_path / "night" / "sweep.json").write_text("{}")
     assert Identity.of(trial, {}).labels == {"kind": "sweep", "run": "night", "trial": "0003"}
     assert Identity.of(tmp_path / "x", {"job": {}}).kind == "transfer"
+
+
+def test_a_full_disk_stops_tensorboard_alone(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own writer would block whoever writes next, once its thread has died."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
+        with following(tmp_path, tiny) as callbacks, callbacks.training():
+            for step in range(1, 1000):
+                callbacks.on_step({"step": step, "loss": 0.5, "accuracy": 0.5})
+    status = Status.read(tmp_path)
+    assert status is not None
+    assert status.state == "done"
+    assert ["without TensorBoard: OSError: [Errno 28]" in e.text for e in status.events] == [True]

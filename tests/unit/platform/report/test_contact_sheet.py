@@ -62,5 +62,5 @@ def test_regression_is_drawn_as_points(tmp_path: Path) -> None:
 
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot write the picture"):
+    with pytest.raises(InputError, match="cannot write the image"):
         draw_episode(episode(), ["a", "b"], tmp_path / "file" / "sheet.png")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 
 
@@ -100,6 +100,6 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(InputError, match=r"cannot write checkpoint .*No space left.*--resume"):
+    with pytest.raises(DiskError, match=r"cannot write checkpoint .*No space left.*--resume"):
         kept.save(checkpoint(2))
     assert sorted(os.listdir(tmp_path)) == ["step-00000001.safetensors"]

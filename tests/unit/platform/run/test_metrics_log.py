@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import DiskError, InputError
 from metaray.platform.run.metrics_log import MetricsLog
 
 
@@ -96,7 +96,7 @@ def test_truncation_is_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(DiskError, match="No space left"):
             log.truncate_after(2)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_rows(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write_a_part_then_fail)
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(DiskError) as caught:
             log.append({"step": 2, "x": "y" * 2})
     message = str(caught.value)
     assert str(path) in message
@@ -137,7 +137,7 @@ def test_a_file_that_the_system_lets_grow_no_more(path: Path) -> None:
     log.append({"step": 1})
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, limits[1]))
     try:
-        with pytest.raises(InputError, match=r"cannot write the metrics .*: File too large; make"):
+        with pytest.raises(DiskError, match=r"cannot write the metrics .*: File too large; make"):
             log.append({"step": 2})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -63,8 +63,8 @@ def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
     assert summary["split"] == "random"
     assert summary["params_sha256"] == own["params_sha256"]
     report = " ".join((run / "report.html").read_text().split())
-    assert "MAML on own pictures" in report
-    assert "trained on drawn glyphs and tested on own pictures" in report
+    assert "MAML on own images" in report
+    assert "trained on drawn glyphs and tested on own images" in report
     assert "--set data.name=folder" in report
     assert f"--set data.root={photos}" in report
     assert "--set data.split_seed=3" in report

@@ -181,6 +181,18 @@ def test_the_best_step_is_chosen_on_validation_classes_alone(
     assert scores[last.best_step] == last.best_score
 
 
+def test_a_pool_in_process_opens_no_data_and_builds_no_algorithm_again(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blueprint = Blueprint.open(config_of(tiny))
+    fail = lambda *_: pytest.fail("built a second time")  # noqa: E731
+    for name in ("build_source", "build_algorithm"):
+        monkeypatch.setattr(f"metaray.platform.training.meta.blueprint.{name}", fail)
+    pool = LocalPool(blueprint)
+    pool.train_step(train_requests(0, blueprint.config.train))
+    evaluate(pool, blueprint, "test", 4)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) -> None:
     more = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
