@@ -35,6 +35,8 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def commands(block: Block) -> Iterator[list[str]]:
     """The words of each ``metaray`` command in ``block``, without comments."""
+    if block.language not in ("", "sh"):
+        return
     text = _HEREDOC.sub("", block.text).replace("\\\n", " ")
     for line in text.splitlines():
         words = shlex.split(line.strip(), comments=True) if "metaray " in line else []
