@@ -23,6 +23,11 @@ MAY_IMPORT = {
     "algorithms": (),
     "cluster": ("metaray.algorithms.atomic", "metaray.algorithms.errors"),
 }
+ROOMS = (
+    "common", "config", "run", "callbacks", "training", "distributed", "report", "experiment",
+    "sweep", "compare", "jobs", "watch", "serve", "api", "cli",
+)  # fmt: skip
+"""The folders of platform/, from the ground up: each may import those before it."""
 NEVER_IN_ALGORITHMS = {"ray", "optuna", "typer", "rich"}
 NEVER_FOR_HELP = {
     "torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib", "numpy", "pydantic",
@@ -158,6 +163,27 @@ def test_imports_point_one_way(folder: str) -> None:
         if target.startswith("metaray.") and not within(target, allowed)
     ]
     assert wrong == []
+
+
+def test_the_root_of_platform_holds_rooms_alone() -> None:
+    names = {path.name for path in (REPOSITORY / "platform").iterdir()} - {"__pycache__"}
+    assert names <= set(ROOMS)
+
+
+def test_rooms_of_platform_import_downwards() -> None:
+    """Then there is no cycle between two of them, and no library room needs the command line."""
+    wrong = []
+    for name, target in imported_by("platform"):
+        here, there = room_of(f"metaray.{name}"), room_of(target)
+        if there is not None and here is not None and ROOMS.index(there) > ROOMS.index(here):
+            wrong.append(f"{name} imports {target}")
+    assert wrong == []
+
+
+def room_of(name: str) -> str | None:
+    """The room of a dotted name, or None where it is not in platform/."""
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["metaray", "platform"] and len(parts) > 2 else None
 
 
 def test_algorithms_know_no_cluster_and_no_terminal() -> None:

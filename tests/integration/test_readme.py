@@ -1,0 +1,115 @@
+"""The README, command by command in its order, with small budgets, on such data as people have.
+
+Commands of a cluster are not run here: ``test_jobs.py`` does them in their order.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import documented  # type: ignore[import-not-found]
+import numpy as np
+import pytest
+from conftest import Command  # type: ignore[attr-defined]
+from PIL import Image
+
+pytestmark = pytest.mark.ray
+
+README = documented.PAGES[0]
+ELSEWHERE = {"cluster", "submit", "jobs", "watch", "logs", "stop", "fetch", "scale"}
+TRAIN = [
+    "train.outer_steps=2", "train.meta_batch_size=2", "train.shard_size=2",
+    "train.validate_every=2", "train.validate_episodes=2", "train.checkpoint_every=1",
+    "train.schedule=constant", "model.width=4", "evaluate.num_episodes=2", "workers.count=0",
+]  # fmt: skip
+TRANSFER = ["train.steps=2", "model.width=4", "workers.count=0", "train.batch_size=16"]
+BUDGETS = {
+    "train": TRAIN,
+    "compare": TRAIN[1:],
+    "sweep": TRAIN,
+    "transfer": TRANSFER,
+    "evaluate": ["evaluate.num_episodes=4", "workers.count=0"],
+}
+SMALLER = {"--steps": "2", "--seeds": "1", "--time": "2", "--num-trials": "1"}
+
+
+def blocks() -> list[documented.Block]:
+    """Those whose commands this file runs."""
+    return [
+        block
+        for block in documented.blocks(README)
+        if block.language == "sh"
+        and not {words[0] for words in documented.commands(block)} & ELSEWHERE
+        and not re.search(r"s3://|--address|make train", block.text)
+    ]
+
+
+def with_budget(words: list[str]) -> list[str]:
+    """The command with the budget of a test."""
+    words = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    if "--resume" in words:
+        return [word.replace("outer_steps=20000", "outer_steps=3") for word in words]
+    if words[0] == "compare":
+        words += ["--shots", "1", "--ways", "5", "--curve-episodes", "2"]
+    return words + [part for item in BUDGETS.get(words[0], []) for part in ("--set", item)]
+
+
+def draw(path: Path, seed: int, size: int, mode: str) -> None:
+    """Patches that stay apart when the picture is made smaller."""
+    patches = np.random.default_rng(seed).integers(0, 256, (15, 15, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(patches).resize((size, size), Image.Resampling.NEAREST).convert(mode).save(path)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody who follows the README.
+
+    Photographs in a zip, a folder for each of 24 classes; a small Omniglot in its published
+    layout, which has too few characters for the published split and is divided at random.
+    """
+    desk = tmp_path_factory.mktemp("desk")
+    for number in range(24):
+        for image in range(20):
+            draw(
+                desk / "photos" / f"class {number}" / f"IMG_{image}.jpg",
+                20 * number + image,
+                40,
+                "RGB",
+            )
+    with zipfile.ZipFile(desk / "photos.zip", "w") as archive:
+        for file in sorted((desk / "photos").rglob("*.jpg")):
+            archive.write(file, file.relative_to(desk))
+    for number in range(48):
+        part = "images_background" if number < 24 else "images_evaluation"
+        folder = desk / "path" / "to" / "omniglot" / part / f"Script_{number // 8}"
+        for drawing in range(1, 21):
+            file = folder / f"character{number % 8 + 1:02d}" / f"{number:04d}_{drawing:02d}.png"
+            draw(file, 1000 + 20 * number + drawing, 105, "1")
+    for block in documented.blocks(README):
+        for name, text in documented.files_in(block).items():
+            (desk / name).write_text(text.replace('split = "vinyals"', 'split = "random"'))
+    for name, method in (("a.toml", "maml"), ("b.toml", "anil")):
+        (desk / name).write_text(f'method.name = "{method}"\n')
+    return desk
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: f"line{block.line}")
+def test_commands_of_the_readme(
+    block: documented.Block, desk: Path, here: Command, tmp_path: Path, cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Blocks follow one another: later ones use the runs of earlier ones."""
+    monkeypatch.setenv("METARAY_CACHE", str(cache / "readme"))
+    tmp_path.rmdir()
+    tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
+    for words in documented.commands(block):
+        done = here(*with_budget(words))
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr}"
+
+
+def test_blocks_are_found() -> None:
+    first = [words[0] for block in blocks() for words in documented.commands(block)]
+    assert {"train", "evaluate", "compare", "sweep", "data", "transfer", "settings"} <= set(first)
