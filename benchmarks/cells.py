@@ -96,15 +96,14 @@ def over_seeds(cells: Sequence[Cell]) -> dict[str, Any]:
 def _compute(cell: Cell) -> Cell:
     """In this process, with nobody looking on."""
     from metaray.platform.config.transfer_loading import load_transfer_config
-    from metaray.platform.experiment import transfer as session
-    from metaray.platform.experiment import transfer_trial as trial
+    from metaray.platform.experiment import runner
 
     shutil.rmtree(cell.folder, ignore_errors=True)  # of a benchmark that was interrupted
     config = load_transfer_config(None, cell.sets)
     quiet, before = [Terminal(Console(quiet=True))], process_time()
     if cell.tested:
-        session.train(config, cell.folder, "local", quiet)
+        runner.new(config, cell.folder, "local", quiet)
     else:
-        trial.train_alone(config, cell.folder, quiet)
+        runner.fit(config, cell.folder, "local", quiet)
     (cell.folder / _CORE_SECONDS).write_text(str(process_time() - before))
     return cell

@@ -24,8 +24,8 @@ from rich.console import Console
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment.meta import train
-from metaray.platform.experiment.transfer_results import read_summary
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.results import read_summary
 from metaray.platform.run.directory import RunDirectory
 
 SHOTS = (1, 5)
@@ -51,7 +51,7 @@ def meta_trained(folder: Path, steps: int, *sets: str) -> tuple[dict[str, Any], 
             "workers.count=0",
         ]
         config = load_config(None, [*common, *sets])
-        done = train(config, folder, "local", [Terminal(Console(quiet=True))])
+        done = runner.new(config, folder, "local", [Terminal(Console(quiet=True))])
         taken.write_text(str(process_time() - before))
     return done, float(taken.read_text()) / 60
 

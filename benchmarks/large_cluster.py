@@ -34,7 +34,7 @@ import metaray
 from metaray.cluster.connect import connected
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
-from metaray.platform.experiment.meta import open_data
+from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.learner import MetaLearner

@@ -27,7 +27,7 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.members import BackgroundMember
 from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment.meta import fingerprint
+from metaray.platform.experiment.meta_state import fingerprint
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.loop import OuterLoop

@@ -25,8 +25,8 @@ from cells import Cell, run
 from common import SHARED_DATA, Row, report
 
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment.initialization import start_from_run
-from metaray.platform.experiment.meta import flat_state, open_data
+from metaray.platform.experiment.meta_data import open_data
+from metaray.platform.experiment.meta_state import flat_state, pretrained_state
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.pool import LocalPool
@@ -74,7 +74,7 @@ def few_shot(encoder: Path, episodes: int) -> dict[str, Scores]:
         source = open_data(config)
         blueprint = Blueprint(config, source)
         pool = LocalPool(blueprint)
-        started = start_from_run(blueprint)
+        started = pretrained_state(blueprint)
         assert started is not None  # the settings name a run
         states = {"encoder": flat_state(started[0]), "untrained": blueprint.initial_flat}
         found[task] = {

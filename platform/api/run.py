@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from metaray.platform.experiment.registry import SweptConfig
+    from metaray.platform.config.schema import ExperimentConfig
 
 
 class Run(Scored):
@@ -50,7 +50,7 @@ class Run(Scored):
         return Path(self.place).expanduser() if self._download is None else self._download
 
     @property
-    def config(self) -> SweptConfig:
+    def config(self) -> ExperimentConfig:
         """All settings of the run."""
         return runs.config_of(RunDirectory(self.folder))
 

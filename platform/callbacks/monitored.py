@@ -15,8 +15,7 @@ from metaray.platform.callbacks.prometheus import Prometheus
 from metaray.platform.callbacks.tensorboard import TensorBoard
 from metaray.platform.callbacks.trackers import check_installed, tracker
 from metaray.platform.config.monitoring import MonitoringConfig
-from metaray.platform.config.schema import RunConfig
-from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.config.schema import ExperimentConfig
 
 
 def check_monitoring(config: MonitoringConfig) -> None:
@@ -34,7 +33,7 @@ def check_callbacks(config: MonitoringConfig) -> None:
 @contextmanager
 def monitored(
     folder: Path,
-    config: RunConfig | TransferConfig,
+    config: ExperimentConfig,
     callbacks: CallbackList,
     *,
     total_steps: int,

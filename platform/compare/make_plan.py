@@ -16,7 +16,7 @@ from metaray.platform.config.commands import own_settings
 from metaray.platform.config.loading import flat, load_config, override
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.config.values import set_value
-from metaray.platform.experiment.meta import open_data
+from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
 
 _SHOTS, _WAYS = (1, 2, 5, 10, 15, 20), (2, 5, 10, 20)

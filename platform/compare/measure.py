@@ -6,28 +6,24 @@ import resource
 import sys
 from collections.abc import Callable
 from hashlib import sha256
-from statistics import median
-from time import perf_counter
 from typing import Any
-
-import torch
 
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.platform.compare.plan import Curves
 from metaray.platform.config.loading import override
 from metaray.platform.config.schema import RunConfig
-from metaray.platform.experiment.meta import Session, fingerprint
+from metaray.platform.experiment.meta_session import MetaSession
+from metaray.platform.experiment.meta_state import fingerprint
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.pool import LocalPool
 
 _HASHED_EPISODES = 100
-_TIMED_EPISODES, _WARM_UP = 20, 3
 
 
-def episodes_sha256(session: Session) -> str:
+def episodes_sha256(session: MetaSession) -> str:
     """Of the tensors of the first 100 test episodes: the same for runs that saw the same ones."""
     config = session.config
     digest = sha256()
@@ -38,34 +34,8 @@ def episodes_sha256(session: Session) -> str:
     return digest.hexdigest()
 
 
-def adaptation_s(session: Session, state: FlatState) -> float:
-    """Seconds to adapt to one task and predict its queries on one CPU thread: the median of 20.
-
-    One task at a time, unlike a meta-test, which batches them.
-    """
-    config, blueprint = session.config, session.blueprint
-    algorithm, shape = blueprint.algorithm, config.test_shape
-    at = blueprint.unflatten(torch.from_numpy(state))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    times = []
-    try:
-        for index in range(_WARM_UP + _TIMED_EPISODES):
-            spec = TaskSpec(split="test", index=index, seed=config.seed, shape=shape)
-            episode = session.source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
-            started = perf_counter()
-            adapted = algorithm.adapt(
-                at, episode.support_x, episode.support_y, shape.ways, config.evaluate.batch_norm
-            )
-            algorithm.predict(adapted[-1], episode.query_x)
-            times.append(perf_counter() - started)
-    finally:
-        torch.set_num_threads(threads)
-    return median(times[_WARM_UP:])
-
-
 def curve(
-    session: Session, state: FlatState, curves: Curves, done: Callable[[int], None]
+    session: MetaSession, state: FlatState, curves: Curves, done: Callable[[int], None]
 ) -> list[dict[str, Any]]:
     """The score at every shape that the model can be tested at, with its 95 % interval.
 
@@ -89,7 +59,7 @@ def peak_memory_bytes() -> int:
 
 
 def _score(
-    session: Session,
+    session: MetaSession,
     state: FlatState,
     shape: EpisodeShape,
     episodes: int,

@@ -10,7 +10,9 @@ from metaray.platform.compare import measure
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.plan import Curves
 from metaray.platform.config.schema import RunConfig
-from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.adaptation import adaptation_time
+from metaray.platform.experiment.meta_session import MetaSession
 from metaray.platform.run.directory import RunDirectory
 
 
@@ -35,17 +37,19 @@ def perform(
     trains = not run.summary.exists()
     if not run.config.exists():
         shutil.rmtree(folder.path, ignore_errors=True)  # killed before it had begun
-        session.train(config, folder.path, pool_address, callbacks)
+        runner.new(config, folder.path, pool_address, callbacks)
     elif trains:
-        session.resume(folder.path, [], pool_address, callbacks)
+        runner.resume(folder.path, [], pool_address, callbacks)
     # Another process's memory is not known here: neither that of workers, nor of a training before
     knows_memory = trains and config.workers.count == 0
     peak = measure.peak_memory_bytes() if knows_memory else None
-    tested, state = session.tested(folder.path, callbacks)
+    tested = runner.load(folder.path, callbacks)
+    assert isinstance(tested, MetaSession)  # as its config is
+    state = tested.tested_state()
     with callbacks.evaluating(len(curves.shapes(config)) * curves.episodes) as done:
         measures = {
             "peak_memory_bytes": peak,
-            "adaptation_s": measure.adaptation_s(tested, state),
+            "adaptation_s": adaptation_time(tested, state, "test"),
             "episodes_sha256": measure.episodes_sha256(tested),
             "curve": measure.curve(tested, state, curves, done),
         }

@@ -142,6 +142,16 @@ def changed_keys(before: BaseModel, after: BaseModel) -> list[str]:
     return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
+def check_changes(before: BaseModel, after: BaseModel, allowed: tuple[str, ...], verb: str) -> None:
+    """Raise InputError where a setting differs that does not begin with one of ``allowed``."""
+    for key in changed_keys(before, after):
+        if not key.startswith(allowed):
+            raise InputError(
+                f"{key} cannot be changed when a run is {verb}, since its parameters come from the "
+                "old value: start a new run"
+            )
+
+
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested dicts as ``("a.b", value)``."""
     for key, value in tree.items():

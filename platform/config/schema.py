@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -133,7 +133,21 @@ class EvaluateConfig(Section):
     """episodes computed together by one worker"""
 
 
-class RunConfig(Section):
+class ExperimentConfig(Section):
+    """What the settings of every kind of experiment have; each lists them in its own order."""
+
+    if TYPE_CHECKING:
+        seed: int
+        data: Any
+        model: Any
+        init: InitConfig
+        train: Any
+        workers: ComputeConfig
+        evaluate: Any
+        monitoring: MonitoringConfig
+
+
+class RunConfig(ExperimentConfig):
     """Everything that determines a run."""
 
     seed: int = Field(0, ge=0)

@@ -16,7 +16,7 @@ from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.objective_configs import DANNConfig
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config.monitoring import MonitoringConfig
-from metaray.platform.config.schema import ComputeConfig, InitConfig
+from metaray.platform.config.schema import ComputeConfig, ExperimentConfig, InitConfig
 
 
 class TransferTrainConfig(Section):
@@ -86,7 +86,7 @@ class TransferEvaluateConfig(Section):
     the job (`metaray transfer JOB --help`)"""
 
 
-class TransferConfig(Section):
+class TransferConfig(ExperimentConfig):
     """Everything that determines a transfer job."""
 
     seed: int = Field(0, ge=0)

@@ -1,38 +1,48 @@
-"""How long meta-trained parameters take to adapt: the metric ``adapt_s``."""
+"""How long a meta-trained network takes to adapt to a task."""
 
 from __future__ import annotations
 
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from metaray.algorithms.algorithm import State
-from metaray.algorithms.batching import batched_predictions
-from metaray.algorithms.episode import Episode
-from metaray.algorithms.episode_shape import TaskSpec
-from metaray.platform.experiment.meta import Session
+from metaray.algorithms.episode_shape import Split, TaskSpec
+from metaray.platform.training.meta.messages import FlatState
 
-_TIMED_EPISODES = 20
+if TYPE_CHECKING:
+    from metaray.platform.experiment.meta_session import MetaSession
+
+_TIMED_EPISODES, _WARM_UP = 20, 3
 
 
-def adaptation_time(session: Session, state: Any) -> float:
-    """Seconds to adapt to one validation episode and predict its queries, the median of some."""
+def adaptation_time(session: MetaSession, state: FlatState, split: Split) -> float:
+    """Seconds to adapt to one task and predict its queries on one CPU thread: the median of 20.
+
+    One task at a time, unlike a meta-test, which batches them.
+
+    Args:
+        session: of the run.
+        state: parameters and buffers to adapt from.
+        split: ``val`` or ``test``, whose first episodes are taken.
+    """
     config, blueprint = session.config, session.blueprint
-    at: State = blueprint.unflatten(torch.from_numpy(state))
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.workers.threads)
+    algorithm, shape = blueprint.algorithm, config.test_shape
+    at = blueprint.unflatten(torch.from_numpy(state))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     times = []
-    for index in range(_TIMED_EPISODES):
-        spec = TaskSpec(split="val", index=index, seed=config.seed, shape=config.test_shape)
-        episode = Episode.stack([session.source.sample(spec)]).to(
-            torch.device("cpu"), blueprint.dtype
-        )
-        started = perf_counter()
-        batched_predictions(
-            blueprint.algorithm, at, episode, config.task.ways, config.evaluate.batch_norm
-        )
-        times.append(perf_counter() - started)
-    torch.set_num_threads(before)
-    return median(times)
+    try:
+        for index in range(_WARM_UP + _TIMED_EPISODES):
+            spec = TaskSpec(split=split, index=index, seed=config.seed, shape=shape)
+            episode = session.source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
+            started = perf_counter()
+            adapted = algorithm.adapt(
+                at, episode.support_x, episode.support_y, shape.ways, config.evaluate.batch_norm
+            )
+            algorithm.predict(adapted[-1], episode.query_x)
+            times.append(perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return median(times[_WARM_UP:])

@@ -1,82 +1,166 @@
-"""What sweeps need to know of the kind of run that their trials are. No torch, no Ray."""
+"""What an experiment is: settings, data, training, test and result of one kind of run.
+
+Importing this and the experiments themselves loads no torch and no Ray: they are imported when a
+run is prepared or opened.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel
-from rich.console import Console
-
-from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.loading import Tree
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.config import loading
+from metaray.platform.config.loading import Tree, merged
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.space import Space
 
-Config = TypeVar("Config", bound=BaseModel)
+if TYPE_CHECKING:
+    from metaray.platform.experiment.session import Prepared, Session
+
+Config = TypeVar("Config", bound=ExperimentConfig)
 Bar = tuple[str, float, float | None, str]
 """label, accuracy, half-width of its interval, style"""
 
 
-class Kind(ABC, Generic[Config]):
-    """A kind of run: its settings, how one trains and is tested, and the words for it."""
+class Experiment(ABC, Generic[Config]):
+    """A kind of run. Commands, sweeps, comparisons and jobs work with any of them.
 
+    A kind has a config class and a ``Session`` (``experiment/session.py``), and stands in
+    ``experiment/registry.py``. ``experiment/runner.py`` trains, resumes and evaluates its runs.
+
+    Example:
+        >>> from metaray.platform.experiment.registry import EXPERIMENTS, experiment_of
+        >>> experiment = EXPERIMENTS["train"]
+        >>> config = experiment.load(overrides=["method.name=anil", "task.shots=5"])
+        >>> experiment.title(config)
+        'ANIL on glyphs, 5-way 5-shot'
+        >>> experiment.own_settings(config)
+        []
+        >>> experiment_of(config) is experiment
+        True
+    """
+
+    name: ClassVar[str]
+    """in the registry, in status.json and for Prometheus: ``train`` or ``transfer``"""
+    section: ClassVar[str]
+    """the section of settings that only this kind has: ``method`` or ``job``"""
     config_class: type[Config]
-    steps_key: str
+    """its settings"""
+    steps_key: ClassVar[str]
     """path of the setting that is the length of the training"""
-    test_name: str
-    """what the test of the best trial is called"""
+    step_name: ClassVar[str]
+    """what a step is called"""
+    test_name: ClassVar[str]
+    """what the test is called"""
+
+    # Settings
 
     @abstractmethod
-    def shared(self, settings: Tree) -> Tree:
-        """``settings`` of the user, with what all trials of a sweep have unless it is set."""
+    def resolve(self, user: Tree) -> Config:
+        """The config in which all that ``user`` leaves open has its default.
 
-    @abstractmethod
-    def resolve(self, settings: Tree) -> Config:
-        """The config of ``settings``; InputError if they are wrong."""
-
-    @abstractmethod
-    def check(self, config: Config, metrics: Sequence[str]) -> None:
-        """Raise InputError for settings or metrics that would make a sweep worthless."""
-
-    @abstractmethod
-    def default_metric(self, config: Config) -> str:
-        """What is optimized unless the user says."""
-
-    @abstractmethod
-    def space(self, config: Config) -> Space:
-        """What is searched unless the user says."""
-
-    @abstractmethod
-    def steps(self, config: Config) -> int:
-        """The length of the training."""
-
-    @abstractmethod
-    def open_data(self, config: Config, address: str) -> None:
-        """Prepare the data, once for all trials."""
-
-    @abstractmethod
-    def train(
-        self, config: Config, folder: Path, callbacks: Iterable[Callback], time_adaptation: bool
-    ) -> dict[str, float]:
-        """Train in ``folder`` or go on there, without a test; metrics beside the validations.
+        A run that starts from another one has that one's network, and images of the same size.
 
         Raises:
-            InputError, TrainingError, Stopped: as the command that trains such a run.
+            InputError: unknown or wrong settings, or no run at ``init.checkpoint``.
+        """
+
+    def load(
+        self,
+        file: Path | None = None,
+        overrides: Iterable[str] = (),
+        below: Tree | None = None,
+    ) -> Config:
+        """The config of a TOML file (or of nothing) under ``key=value`` overrides.
+
+        Args:
+            file: settings; None: those of ``overrides`` alone.
+            overrides: as of ``--set``.
+            below: settings in nested tables that the file and the overrides may replace.
+
+        Raises:
+            InputError: as ``resolve``, or the file cannot be read.
+        """
+        user = loading.read_toml(file) if file else {}
+        return self.resolve(loading.with_overrides(merged(below or {}, user), overrides))
+
+    def read(self, path: Path) -> Config:
+        """The settings in a run's ``config.json``; InputError where metaray did not write it."""
+        return loading.read_config(self.config_class, path)
+
+    @abstractmethod
+    def resumable(self, config: Config) -> tuple[str, ...]:
+        """Beginnings of the settings that may change on resume: none that shaped parameters."""
+
+    @abstractmethod
+    def evaluable(self, trained: Config, overrides: Iterable[str]) -> tuple[str, ...]:
+        """Beginnings of the settings that may change for a test under ``overrides``."""
+
+    # Running
+
+    @abstractmethod
+    def open_data(self, config: Config, address: str = "local") -> Any:
+        """The data, prepared with progress if need be, and checked against ``config``.
+
+        Raises:
+            InputError: it is missing, damaged, or too small.
         """
 
     @abstractmethod
-    def test(self, config: Config, folder: Path, console: Console) -> dict[str, Any]:
-        """Test what was trained in ``folder``, and write its report; the summary."""
+    def prepare(self, config: Config, address: str) -> Prepared:
+        """All of a new run but its folder: data, network, initial state.
+
+        Raises:
+            InputError: settings, data and network do not fit each other or this machine.
+        """
 
     @abstractmethod
-    def name(self, config: Config) -> str:
-        """For the folder of the sweep."""
+    def reopen(
+        self, run: RunDirectory, config: Config, address: str, callbacks: CallbackList
+    ) -> Session:
+        """The run in a folder under ``config``, with the data that it was trained on.
+
+        Raises:
+            InputError: the data is another one, or the newest checkpoint does not fit.
+        """
+
+    def reopen_for_test(
+        self, run: RunDirectory, overrides: Sequence[str], address: str, callbacks: CallbackList
+    ) -> Session:
+        """The run in a folder, opened for a test under ``overrides``.
+
+        Raises:
+            InputError: as ``reopen``, or an override of what a test cannot change.
+        """
+        trained = self.read(run.config)
+        config = loading.override(trained, overrides)
+        loading.check_changes(trained, config, self.evaluable(trained, overrides), "evaluated")
+        return self.reopen(run, config, address, callbacks)
+
+    def place(self, config: Config, address: str) -> AbstractContextManager[None]:
+        """What a run holds from before its folder is made: a connection to a cluster, say.
+
+        Raises:
+            InputError: the cluster has no room for the run.
+            ClusterError: there is none.
+        """
+        return nullcontext()
+
+    # Words
+
+    @abstractmethod
+    def run_name(self, config: Config) -> str:
+        """What is trained on what, for the name of a folder."""
 
     @abstractmethod
     def title(self, config: Config) -> str:
-        """What is trained, on what."""
+        """What is trained, on what, for people."""
 
     @abstractmethod
     def identity(self, config: Config) -> list[str]:
@@ -88,11 +172,44 @@ class Kind(ABC, Generic[Config]):
 
     @abstractmethod
     def command(self, config: Config) -> str:
-        """The command that trains a run from a file of settings."""
+        """The command that trains such a run from a file of settings."""
 
     @abstractmethod
     def full_command(self, config: Config) -> list[str]:
         """The command that trains this run without a file, one argument an item."""
+
+    # Sweeps
+
+    def trial_settings(self, settings: Tree) -> Tree:
+        """``settings`` of the user, with what all trials of a sweep have unless it is set."""
+        return settings
+
+    @abstractmethod
+    def check_trials(self, config: Config, metrics: Sequence[str]) -> None:
+        """Raise InputError for settings or metrics that would make a sweep worthless."""
+
+    @abstractmethod
+    def default_metric(self, config: Config) -> str:
+        """What a sweep optimizes unless the user says."""
+
+    @abstractmethod
+    def space(self, config: Config) -> Space:
+        """What a sweep searches unless the user says."""
+
+    def rates(self, config: Config) -> tuple[str, ...]:
+        """Paths of the settings that a population may change while it trains.
+
+        Raises:
+            InputError: there are none.
+        """
+        raise InputError(
+            f"--scheduler pbt changes settings while runs train, which those of metaray {self.name}"
+            " cannot: use --scheduler asha, hyperband or none"
+        )
+
+    @abstractmethod
+    def steps(self, config: Config) -> int:
+        """The length of the training of a trial."""
 
     @abstractmethod
     def validated_on(self, config: Config) -> str:

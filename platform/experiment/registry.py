@@ -1,19 +1,48 @@
-"""Which kind of run some settings describe."""
+"""The kinds of experiment. Which one some settings describe is decided here and nowhere else."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-from metaray.platform.config.schema import RunConfig
-from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.experiment.base import Kind
-from metaray.platform.experiment.meta_kind import MetaTraining
-from metaray.platform.experiment.transfer_kind import TransferJob
+from metaray.algorithms.errors import InputError
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.base import Experiment
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.transfer import TRANSFER
+from metaray.platform.run.directory import RunDirectory
 
-SweptConfig: TypeAlias = RunConfig | TransferConfig
+EXPERIMENTS: dict[str, Experiment[Any]] = {kind.name: kind for kind in (META, TRANSFER)}
+"""by name; settings that name none of their sections are those of the first"""
 
 
-def kind_of(settings: Mapping[str, Any]) -> Kind[Any]:
-    """That of ``settings`` in nested tables: those of a transfer job have a section ``job``."""
-    return TransferJob() if "job" in settings else MetaTraining()
+def experiment_of(settings: ExperimentConfig | Mapping[str, Any]) -> Experiment[Any]:
+    """The experiment that a config, or settings in nested tables, describe.
+
+    Example:
+        >>> experiment_of({"job": {"name": "simclr"}}).name
+        'transfer'
+    """
+    for experiment in EXPERIMENTS.values():
+        if isinstance(settings, ExperimentConfig):
+            if isinstance(settings, experiment.config_class):
+                return experiment
+        elif experiment.section in settings:
+            return experiment
+    return META
+
+
+def experiment_in(run: RunDirectory) -> Experiment[Any]:
+    """The experiment of a run directory.
+
+    Raises:
+        InputError: its ``config.json`` is damaged.
+    """
+    try:
+        tree = json.loads(run.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{run.config} is not the config of a run ({error}): restore it or start anew"
+        ) from None
+    return experiment_of(tree if isinstance(tree, dict) else {})

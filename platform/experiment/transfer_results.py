@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaray.algorithms.atomic import write_json
-from metaray.platform.experiment.transfer_record import read_data
-from metaray.platform.run.checkpoint import Checkpoint, params_sha256
+from metaray.platform.experiment.results import of_training, rate
+from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.transfer.blueprint import Plan, TransferBlueprint
 
 _OF_REFERENCE = (
@@ -29,7 +30,7 @@ def write_summary(
 
     Accuracies have Wilson's 95 % interval over the test pictures, whose half-width is ``ci95``.
     """
-    config, record = plan.config, read_data(run)
+    config, record = plan.config, DataRecord.read(run)
     test, before = (_read(run, name) for name in ("test", "before"))
     rows = MetricsLog.read(run.metrics)
     use_best = config.evaluate.checkpoint == "best" and last.best_step is not None
@@ -39,35 +40,23 @@ def write_summary(
         "target": None if config.target is None else config.target.name,
         "tests_target": config.tests_target,
         "labels_per_class": config.data.labels_per_class,
-        "pictures": record["source"]["pictures"],
-        "num_classes": len(record["source"]["classes"]),
+        "pictures": record.source.images,
+        "num_classes": len(record.source.classes),
         **test,
         "before": before,
         "references": {
             name: {key: found[key] for key in _OF_REFERENCE} for name, found in references.items()
         },
-        "init": record["init"],
+        "init": record.init,
         "steps": last.step,
         "planned_steps": blueprint.steps,
         "tested_step": last.best_step if use_best else last.step,
-        "checkpoint": config.evaluate.checkpoint,
         "val_accuracy": last.best_score,
-        "examples_per_s": _rate(rows),
-        "wall_s": last.wall_s,
-        "workers": config.workers.count,
-        "num_parameters": plan.param_layout.size,
-        "params_sha256": params_sha256(last),
+        "examples_per_s": rate(rows, "examples"),
+        **of_training(config, last, plan.param_layout.size),
         **blueprint.objective.describe(),
     }
     write_json(run.summary, summary)
-    return summary
-
-
-def read_summary(run: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a job, or None where there is none yet."""
-    if not run.summary.is_file():
-        return None
-    summary: dict[str, Any] = json.loads(run.summary.read_text(encoding="utf-8"))
     return summary
 
 
@@ -76,9 +65,3 @@ def _read(run: RunDirectory, name: str) -> dict[str, Any]:
         (run.evaluations / f"{name}.json").read_text(encoding="utf-8")
     )
     return figures
-
-
-def _rate(rows: list[dict[str, Any]]) -> float | None:
-    """Pictures a second over all steps, or None without any."""
-    seconds = sum(row["step_s"] for row in rows)
-    return sum(row["examples"] for row in rows) / seconds if seconds else None

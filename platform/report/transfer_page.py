@@ -34,6 +34,7 @@ from metaray.platform.report.transfer_words import (
 )
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.transfer.metrics import confusion
 
 
@@ -98,7 +99,7 @@ def _test_plots(run: RunDirectory) -> list[Plot]:
     if not path.is_file():  # a probe's test has no predictions
         return []
     table = pq.read_table(path)
-    names = json.loads(run.data.read_text(encoding="utf-8"))["source"]["classes"]
+    names = DataRecord.read(run).source.classes
     counts = np.array(
         confusion(table["predicted"].to_numpy(), table["label"].to_numpy(), len(names)), np.float64
     )

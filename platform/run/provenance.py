@@ -1,141 +1,125 @@
-"""Which data a run was trained on, and what that means for resuming and testing it."""
+"""Which data a run was trained on, and where its network started: its ``data.json``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from metaray.algorithms.atomic import write_json
-from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.config.loading import override, validate, with_overrides
-from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainRecord:
+    """One data set as a run saw it."""
+
+    name: str
+    """of the data set, for messages; not kept in the file"""
+    section: str = "data"
+    """of the settings that say where it is; not kept in the file"""
+    content_sha256: str | None
+    """hash of all images; None for tasks that are computed"""
+    input_shape: tuple[int, ...]
+    """of one input, ``(C, H, W)`` for images"""
+    train_classes: int | None
+    """number of training classes; None for regression"""
+    classes: tuple[str, ...] = ()
+    """their names, where the network has an output for each"""
+    images: Mapping[str, int] | None = None
+    """number of images of each part, where images are divided within classes"""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file."""
+        return {
+            "content_sha256": self.content_sha256,
+            "input_shape": list(self.input_shape),
+            "train_classes": self.train_classes,
+            "classes": list(self.classes),
+            "pictures": None if self.images is None else dict(self.images),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DomainRecord:
+        """From this form, or one of the two that came before it."""
+        classes = tuple(values.get("classes") or ())
+        return cls(
+            name="",
+            content_sha256=values["content_sha256"],
+            input_shape=tuple(values["input_shape"]),
+            train_classes=values["train_classes"] if "train_classes" in values else len(classes),
+            classes=classes,
+            images=values.get("pictures"),
+        )
+
+    def is_same(self, other: DomainRecord) -> bool:
+        """Whether both hold the same images, divided in the same way."""
+        return self.as_json() == other.as_json()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecord:
     """The content of a run's ``data.json``."""
 
-    content_sha256: str | None
-    """hash of all images; None for tasks that are computed"""
-    input_shape: tuple[int, ...]
-    """of one input, ``(C, H, W)`` for pictures"""
-    train_classes: int | None
-    """classes of the training split; None for regression"""
-    init: dict[str, Any] | None = None
-    """where the network started, unless at random"""
-
-    @classmethod
-    def of(cls, source: EpisodeSource, init: dict[str, Any] | None = None) -> DataRecord:
-        """The record of a run that is trained on ``source`` from ``init``."""
-        return cls(
-            content_sha256=source.content_sha256,
-            input_shape=tuple(source.input_shape),
-            train_classes=(
-                source.num_classes("train") if source.kind == "classification" else None
-            ),
-            init=init,
-        )
+    source: DomainRecord
+    """what it was trained on"""
+    target: DomainRecord | None = None
+    """the second domain, where there is one"""
+    init: Mapping[str, Any] | None = None
+    """where the network started (``Provenance.as_json``), unless at random"""
+    teacher: Mapping[str, Any] | None = None
+    """the network that the run learned from (a dumped ``ModelConfig``), where there is one"""
 
     @classmethod
     def read(cls, run: RunDirectory) -> DataRecord:
-        """The record of ``run``; InputError when it is missing or damaged."""
+        """The record of ``run``; a meta-training once kept its only domain at the top.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
         try:
             values = json.loads(run.data.read_text(encoding="utf-8"))
+            target = values.get("target")
             return cls(
-                content_sha256=values["content_sha256"],
-                input_shape=tuple(values["input_shape"]),
-                train_classes=values["train_classes"],
+                source=DomainRecord.from_json(values.get("source") or values),
+                target=None if target is None else DomainRecord.from_json(target),
                 init=values.get("init"),
+                teacher=values.get("teacher"),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{run.data} does not say which data the run was trained on ({error}): restore it"
             ) from None
 
     def write(self, run: RunDirectory) -> None:
         """Into the folder of ``run``."""
-        write_json(run.data, asdict(self))
+        record = {
+            "source": self.source.as_json(),
+            "target": None if self.target is None else self.target.as_json(),
+            "init": self.init,
+            "teacher": self.teacher,
+        }
+        write_json(run.data, record)
 
-    @classmethod
-    def check_same(cls, run: RunDirectory, source: EpisodeSource, name: str) -> None:
-        """Raise InputError unless ``source`` holds what ``run`` was trained on."""
-        recorded = cls.read(run).content_sha256
-        if source.content_sha256 != recorded:
+    def check_same(self, run: RunDirectory) -> None:
+        """Raise InputError unless these data are those that ``run`` was trained on."""
+        recorded = DataRecord.read(run)
+        for found, before in ((self.source, recorded.source), (self.target, recorded.target)):
+            if found is None or (before is not None and found.is_same(before)):
+                continue
             raise InputError(
-                f"the data set {name} is not the one that {run.path} was trained on (content hash "
-                f"{_short(source.content_sha256)}, then {_short(recorded)}): point data.root or "
-                "data.cache at the old one, or name another data set for a test with data.name"
+                f"the data set {found.name} is not the one that {run.path} was trained on"
+                f"{_hashes(found, before)}: point {found.section}.root or {found.section}.cache "
+                "at the old one"
             )
 
 
-def other_data(trained: RunConfig, overrides: Iterable[str]) -> str | None:
-    """The data set that overrides name for a test, unless it is that of the training.
-
-    ``folder`` is always another one: its pictures are those of data.root.
-    """
-    data = with_overrides({}, overrides).get("data")
-    name = data.get("name") if isinstance(data, dict) else None
-    return None if name is None or name == trained.data.name != "folder" else str(name)
-
-
-def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirectory) -> RunConfig:
-    """``trained`` under the overrides of a test.
-
-    An override of data.name to another set (or to ``folder``, be it another folder) gives the
-    data section anew: that set's defaults, in the size and channels that the network was trained
-    for, and the overrides.
-    """
-    overrides = list(overrides)
-    other = other_data(trained, overrides)
-    if other is None:
-        return override(trained, overrides)
-    if "sinusoid" in (other, trained.data.name):
-        raise InputError(
-            f"a network trained on {trained.data.name} cannot be tested on {other}: one is "
-            "regression, the other pictures"
-        )
-    record = DataRecord.read(run)
-    channels, size, _ = record.input_shape
-    data = {
-        "name": other,
-        "cache": trained.data.cache,
-        "image_size": size,
-        "channels": channels,
-    }
-    tree = trained.model_dump() | {"data": data}
-    if isinstance(trained.method, BatchTrained):
-        tree["method"]["num_classes"] = record.train_classes  # its head is that of the training
-    return validate(with_overrides(tree, overrides))
-
-
-def check_tested(
-    run: RunDirectory, source: EpisodeSource, trained: DataConfig, tested: DataConfig
-) -> None:
-    """Raise InputError when another data set does not fit the network, or is not another one."""
-    record = DataRecord.read(run)
-    if tuple(source.input_shape) != record.input_shape:
-        raise InputError(
-            f"the network of {run.path} takes inputs of {_shape(record.input_shape)}, "
-            f"{tested.name} gives {_shape(source.input_shape)}: leave out data.image_size and "
-            "data.channels, so that pictures are converted"
-        )
-    if source.content_sha256 == record.content_sha256:
-        raise InputError(
-            f"{tested.name} holds the very images of {trained.name}, on which {run.path} was "
-            "trained, so its test classes may be training classes: leave out data.name, or test "
-            "on other images"
-        )
+def _hashes(found: DomainRecord, before: DomainRecord | None) -> str:
+    now, then = found.content_sha256, before.content_sha256 if before else None
+    return "" if now == then else f" (content hash {_short(now)}, then {_short(then)})"
 
 
 def _short(sha256: str | None) -> str:
     return "none" if sha256 is None else f"{sha256[:12]}..."
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

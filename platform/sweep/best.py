@@ -7,16 +7,16 @@ from typing import Any
 
 from metaray.algorithms.atomic import write_text
 from metaray.platform.config.commands import settings_for
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.values import toml_tables
-from metaray.platform.experiment.base import Kind
-from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.experiment.base import Experiment
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.population import Rates
 
 
 def write_best(
-    kind: Kind[Any],
-    config: SweptConfig,
+    experiment: Experiment[Any],
+    config: ExperimentConfig,
     folder: SweepDirectory,
     course: Sequence[tuple[int, Rates]] = (),
 ) -> None:
@@ -24,8 +24,8 @@ def write_best(
 
     A comment says where its rates changed while it trained, if they did.
     """
-    keys = dict.fromkeys([*kind.identity(config), *kind.own_settings(config)])
-    settings = settings_for(config, keys, kind.resolve)
+    keys = dict.fromkeys([*experiment.identity(config), *experiment.own_settings(config)])
+    settings = settings_for(config, keys, experiment.resolve)
     write_text(folder.best, _changes(course) + toml_tables(settings))
 
 

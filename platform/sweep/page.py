@@ -103,7 +103,7 @@ def _plots(result: SweepResult) -> list[Plot]:
 
 def _summary(result: SweepResult) -> dict[str, Any]:
     return {
-        "title": f"Sweep of {result.plan.kind.title(result.plan.base)}",
+        "title": f"Sweep of {result.plan.experiment.title(result.plan.base)}",
         "counts": words.outcome_counts(result),
         "headline": words.headline(result),
         "bars": _bars(result),
@@ -125,10 +125,10 @@ def _tables(result: SweepResult) -> dict[str, Any]:
 
 
 def _commands(folder: SweepDirectory, result: SweepResult) -> dict[str, Any]:
-    best, kind = result.best, result.plan.kind
+    best, experiment = result.best, result.plan.experiment
     return {
         "anew": words.anew(result),
-        "train": kind.full_command(result.config) if result.config else None,
+        "train": experiment.full_command(result.config) if result.config else None,
         "population": result.plan.scheduler == "pbt",
         "changed": words.rates_changed(result),
         "best_folder": str(folder.trial(best.number)) if best else None,
@@ -185,4 +185,4 @@ def _bars(result: SweepResult) -> list[Bar]:
     test = result.test
     if test is None or result.best is None or test["accuracy"] is None:
         return []
-    return score_bars(result.plan.kind.bars(test))
+    return score_bars(result.plan.experiment.bars(test))

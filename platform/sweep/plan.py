@@ -14,8 +14,9 @@ from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.loading import Tree, complaint, flat, known_keys, with_values
-from metaray.platform.experiment.base import Kind
-from metaray.platform.experiment.registry import SweptConfig, kind_of
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.base import Experiment
+from metaray.platform.experiment.registry import experiment_of
 from metaray.tune_spaces.space import Space
 
 SamplerName = Literal["tpe", "cmaes", "random", "grid"]
@@ -80,34 +81,34 @@ class SweepPlan(Section):
         return self
 
     @property
-    def kind(self) -> Kind[Any]:
-        """The kind of run that its trials are."""
-        return kind_of(self.settings)
+    def experiment(self) -> Experiment[Any]:
+        """What kind of run its trials are."""
+        return experiment_of(self.settings)
 
     @cached_property
-    def base(self) -> SweptConfig:
+    def base(self) -> ExperimentConfig:
         """The config in which no setting is varied."""
-        config: SweptConfig = self.kind.resolve(self.settings)
+        config: ExperimentConfig = self.experiment.resolve(self.settings)
         return config
 
     @property
     def steps(self) -> int:
         """The length of a trial in which it is not varied."""
-        return self.kind.steps(self.base)
+        return self.experiment.steps(self.base)
 
     @property
     def directions(self) -> list[Direction]:
         """``maximize`` or ``minimize`` for each metric."""
         return [DIRECTIONS[name] for name in self.metrics]
 
-    def config_of(self, values: dict[str, Any]) -> SweptConfig:
+    def config_of(self, values: dict[str, Any]) -> ExperimentConfig:
         """The config of the trial with these values, by path.
 
         Raises:
             InputError: values that exclude each other, a path that is no setting, or one whose
                 value another setting would change.
         """
-        config: SweptConfig = self.kind.resolve(with_values(self.settings, values))
+        config: ExperimentConfig = self.experiment.resolve(with_values(self.settings, values))
         reached = dict(flat(config.model_dump()))
         for path, value in values.items():
             if path not in reached or reached[path] != value:
@@ -140,11 +141,11 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
     Raises:
         InputError: an option has a bad value, or two exclude each other.
     """
-    kind = kind_of(settings)
-    settings = kind.shared(settings)
-    base = kind.resolve(settings)
+    experiment = experiment_of(settings)
+    settings = experiment.trial_settings(settings)
+    base = experiment.resolve(settings)
     given = {key: value for key, value in options.items() if value is not None}
-    given.setdefault("metrics", (kind.default_metric(base),))
+    given.setdefault("metrics", (experiment.default_metric(base),))
     if len(given["metrics"]) > 1:
         given.setdefault("scheduler", "none")
     given.setdefault("grace", base.train.validate_every or 1)
@@ -154,13 +155,18 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
         raise InputError(complaint(error)) from None
 
 
+def address_of(config: ExperimentConfig) -> str:
+    """Where a trial with ``config`` computes: in its process, or on the Ray of the sweep."""
+    return "current" if config.workers.count else "local"
+
+
 def check_space(space: Space, plan: SweepPlan) -> None:
     """Refuse a space that the config does not know, or whose ends it does not take.
 
     Raises:
         InputError: with the first such range.
     """
-    known = set(known_keys(plan.kind.config_class))
+    known = set(known_keys(plan.experiment.config_class))
     base = dict(flat(plan.base.model_dump()))
     for path, dimension in space.items():
         for key in (path, *dimension.when):
@@ -179,7 +185,7 @@ def check_space(space: Space, plan: SweepPlan) -> None:
         raise InputError("every range of the space depends on another: none could be searched")
 
 
-def own_values(space: Space, config: SweptConfig) -> dict[str, Any] | None:
+def own_values(space: Space, config: ExperimentConfig) -> dict[str, Any] | None:
     """The values that the config itself has, if the space holds all of them."""
     base = dict(flat(config.model_dump()))
     active = {path: d for path, d in space.items() if d.is_active(base)}

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.methods.method_section import MethodSection
-from metaray.platform.config.schema import RunConfig
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.tune_spaces.space import Float, Space
 
@@ -46,28 +44,9 @@ class Exploit:
         return asdict(self)
 
 
-def rates_of(method: MethodSection) -> tuple[str, ...]:
-    """Paths of the settings that may change while ``method`` trains.
-
-    A learned step size is a parameter, and its setting no more than where it started.
-    """
-    fixed = "inner_lr" in type(method).model_fields and not getattr(method, "learned_rates", False)
-    return ("train.meta_lr", "method.inner_lr") if fixed else ("train.meta_lr",)
-
-
-def method_of(plan: SweepPlan) -> MethodSection:
-    """The method whose rates may change; InputError if ``plan`` is of transfer jobs."""
-    if not isinstance(plan.base, RunConfig):
-        raise InputError(
-            "--scheduler pbt changes the rates of meta-training, and this sweep is of transfer "
-            "jobs: use --scheduler asha, hyperband or none"
-        )
-    return plan.base.method
-
-
-def rates_in(space: Space, method: MethodSection) -> Space:
+def rates_in(space: Space, plan: SweepPlan) -> Space:
     """The part of ``space`` that a population may search."""
-    return {path: space[path] for path in rates_of(method) if path in space}
+    return {path: space[path] for path in plan.experiment.rates(plan.base) if path in space}
 
 
 def check_population(plan: SweepPlan, space: object) -> None:
@@ -76,10 +55,9 @@ def check_population(plan: SweepPlan, space: object) -> None:
     Raises:
         InputError: settings that are no rates, steps that do not fit, or too few trials.
     """
-    method, every = method_of(plan), plan.base.train.validate_every or 1
+    allowed, every = plan.experiment.rates(plan.base), plan.base.train.validate_every or 1
     if not isinstance(space, dict):
         raise InputError("--scheduler pbt needs a space in TOML, of rates: see docs/sweeps.md")
-    allowed = rates_of(method)
     others = [
         path
         for path, dimension in space.items()

@@ -71,9 +71,8 @@ class SweepRequest(Request):
         Raises:
             InputError: an option or a setting is wrong, or two exclude each other.
         """
-        from metaray.algorithms.plugins import label_of
         from metaray.platform.config.loading import read_toml, with_overrides
-        from metaray.platform.experiment.registry import kind_of
+        from metaray.platform.experiment.registry import experiment_of
         from metaray.platform.run.directory import fresh_place
         from metaray.platform.run.storage.working_copy import shared_folder
         from metaray.platform.sweep.plan import make_plan
@@ -82,9 +81,9 @@ class SweepRequest(Request):
         settings = with_overrides(
             read_toml(self.config) if self.config else {}, self.overrides or []
         )
-        kind = kind_of(settings)
-        base = kind.resolve(settings)
-        place = self.out or fresh_place(f"sweep-{kind.name(base)}-{label_of(base.data.name)}")
+        experiment = experiment_of(settings)
+        name = experiment.run_name(experiment.resolve(settings))
+        place = self.out or fresh_place(f"sweep-{name}")
         folder = shared_folder(place, "a sweep")
         plan = make_plan(
             settings,

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import read_config
-from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.report.page_writer import writing
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -71,7 +71,7 @@ class SweepResult:
     """summary of the best trial's test"""
     num_tested: int
     """trials that were ever tested: more than one where a sweep ended and went on"""
-    config: SweptConfig | None
+    config: ExperimentConfig | None
     """of the best trial"""
     versions: dict[str, str]
     takeovers: list[Exploit] = field(default_factory=list)
@@ -137,7 +137,7 @@ def write_results(
     with writing("the results", folder.path, f"run metaray sweep --resume {folder.path}"):
         _write_tables(result, folder)
         if result.config is not None:
-            write_best(plan.kind, result.config, folder, best.course if best else ())
+            write_best(plan.experiment, result.config, folder, best.course if best else ())
         write_json(folder.summary, summary(result))
     return result
 
@@ -159,9 +159,9 @@ def summary(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def _config(plan: SweepPlan, folder: SweepDirectory, number: int) -> SweptConfig:
-    config: SweptConfig = read_config(
-        plan.kind.config_class, RunDirectory(folder.trial(number)).config
+def _config(plan: SweepPlan, folder: SweepDirectory, number: int) -> ExperimentConfig:
+    config: ExperimentConfig = read_config(
+        plan.experiment.config_class, RunDirectory(folder.trial(number)).config
     )
     return config
 

@@ -14,8 +14,8 @@ from ray import tune
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.distributed.resources import cluster_nodes, trial_bundles, trials_at_once
-from metaray.platform.experiment.registry import SweptConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
@@ -29,7 +29,7 @@ from metaray.tune_spaces.space import Space
 _RESTARTS = 3  # of a trial whose process or node is lost
 
 
-def trials_in_parallel(config: SweptConfig, wanted: int | None) -> int:
+def trials_in_parallel(config: ExperimentConfig, wanted: int | None) -> int:
     """Trials at once: as many as the cluster holds, or ``wanted`` if that is fewer.
 
     Raises:
@@ -117,7 +117,7 @@ class _Stopper(tune.Stopper):
 
 def _most_steps(plan: SweepPlan, space: Space | SpaceFunction) -> int:
     """The steps of the longest trial, where their number itself is searched."""
-    key = plan.kind.steps_key
+    key = plan.experiment.steps_key
     searched = None if callable(space) else space.get(key)
     longest = max(searched.ends) if searched else None  # type: ignore[type-var]
     if longest is not None and not isinstance(longest, int):

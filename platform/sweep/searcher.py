@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.loading import flat
-from metaray.platform.experiment.registry import SweptConfig
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.events import TrialEnded, TrialStarted, TrialValidated
@@ -150,7 +150,7 @@ class StudySearcher(Searcher):
         """By path: what the trial has already, or new ones."""
         return draw(self._space, trial, self._fixed)
 
-    def _order(self, number: int, config: SweptConfig) -> dict[str, Any]:
+    def _order(self, number: int, config: ExperimentConfig) -> dict[str, Any]:
         return {
             "folder": str(self._folder.trial(number)),
             "config": config.model_dump_json(),

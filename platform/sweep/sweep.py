@@ -19,13 +19,15 @@ from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.monitored import check_monitoring, published
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
+from metaray.platform.experiment import runner
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.page import write_sweep_page
-from metaray.platform.sweep.plan import SweepPlan, check_space, own_values
-from metaray.platform.sweep.population import check_population, method_of, rates_in
+from metaray.platform.sweep.plan import SweepPlan, address_of, check_space, own_values
+from metaray.platform.sweep.population import check_population, rates_in
 from metaray.platform.sweep.progress import SweepProgress
 from metaray.platform.sweep.results import SweepResult, write_results
 from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
@@ -60,7 +62,7 @@ def sweep(
     SweepDirectory.check_free(out)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
-    plan.kind.open_data(plan.base, limits.address)  # prepared once, not by each trial
+    plan.experiment.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out.absolute())
         if space_file is not None:
@@ -104,7 +106,7 @@ def resume(
 
 def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
     """The space, once it is known that trials can be made from it."""
-    plan.kind.check(plan.base, plan.metrics)
+    plan.experiment.check_trials(plan.base, plan.metrics)
     check_monitoring(plan.base.monitoring)
     space = read_space(space_file) if space_file else _own_space(plan)
     if plan.scheduler == "pbt":
@@ -120,8 +122,8 @@ def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
 
 
 def _own_space(plan: SweepPlan) -> Space:
-    space = plan.kind.space(plan.base)
-    return rates_in(space, method_of(plan)) if plan.scheduler == "pbt" else space
+    space = plan.experiment.space(plan.base)
+    return rates_in(space, plan) if plan.scheduler == "pbt" else space
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def _run(
     parallel: int,
     console: Console,
 ) -> SweepResult:
-    from metaray.platform.sweep import runner
+    from metaray.platform.sweep import runner as trials
 
     total = plan.num_trials
     if plan.sampler == "grid":
@@ -171,7 +173,7 @@ def _run(
     status = SweepStatus(info, plan.metrics[0], study, total)
     with published(info, status, plan.base.monitoring, callbacks, []) as everyone:
         with everyone.training(), everyone.attach():
-            stopped = runner.run_trials(
+            stopped = trials.run_trials(
                 plan,
                 space,
                 folder,
@@ -209,6 +211,6 @@ def _test_best(
     if known.exists():
         tested: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
         return tested
-    name = plan.kind.test_name
+    name = plan.experiment.test_name
     console.print(f"{name} of trial {best.number}, the best on validation", highlight=False)
-    return plan.kind.test(plan.base, path, console)
+    return runner.evaluate(path, [], address_of(plan.base), [Terminal(console)])

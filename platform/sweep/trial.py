@@ -22,10 +22,13 @@ from metaray.platform.callbacks.base import Callback, Row, RunInfo
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
 from metaray.platform.config.loading import validate_as
-from metaray.platform.experiment.registry import SweptConfig, kind_of
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.registry import experiment_of
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep.outcome import Metrics, TrialResult
+from metaray.platform.sweep.plan import address_of
 from metaray.platform.training.loop import validation_score
 
 Report = Callable[[Metrics], None]
@@ -56,17 +59,18 @@ def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
 
     Raises:
         Stopped: at the step ``until``.
-        InputError, TrainingError: as ``Kind.train``.
+        InputError, TrainingError: as ``runner.fit``.
     """
     folder, tree = Path(order["folder"]), json.loads(order["config"])
-    kind = kind_of(tree)
-    config = validate_as(kind.config_class, tree)
+    config: ExperimentConfig = validate_as(experiment_of(tree).config_class, tree)
     run = RunDirectory(folder)
     if folder.exists() and not run.config.exists():
         shutil.rmtree(folder)  # killed while it was being made
     reporter = TrialReporter(config, run, report, order["until"])
-    others = kind.train(config, folder, [reporter], order["time_adaptation"])
-    metrics = kept_metrics(MetricsLog.read(run.metrics), config) | others
+    session = runner.fit(config, folder, address_of(config), [reporter])
+    metrics = kept_metrics(MetricsLog.read(run.metrics), config)
+    if order["time_adaptation"]:
+        metrics["adapt_s"] = session.adaptation_time()
     TrialResult(metrics=metrics).write(folder)
     return metrics
 
@@ -80,7 +84,7 @@ class TrialReporter(Callback):
     """
 
     def __init__(
-        self, config: SweptConfig, run: RunDirectory, report: Report, until: int | None
+        self, config: ExperimentConfig, run: RunDirectory, report: Report, until: int | None
     ) -> None:
         self._config = config
         self._run = run
@@ -116,7 +120,7 @@ class TrialReporter(Callback):
         return self._until is not None and done >= self._until
 
 
-def kept_metrics(rows: list[dict[str, Any]], config: SweptConfig) -> Metrics:
+def kept_metrics(rows: list[dict[str, Any]], config: ExperimentConfig) -> Metrics:
     """Validation of the parameters that the run keeps: the best so far, or the last."""
     validated = [row for row in rows if "val_ci95" in row]
     kept = validated[-1]

@@ -38,7 +38,7 @@ def print_result(result: SweepResult, folder: Path, console: Console) -> None:
         )
         console.print(
             f"[bold]best: trial {best.number}[/], {name} {value} on "
-            f"validation; {result.plan.kind.test_name}: [bold]{tested}[/]",
+            f"validation; {result.plan.experiment.test_name}: [bold]{tested}[/]",
             highlight=False,
         )
         if rates_changed(result):
@@ -59,7 +59,7 @@ def headline(result: SweepResult) -> dict[str, str]:
     is_error = test["accuracy"] is None
     name = "mean squared error" if is_error else "accuracy"
     return {
-        "label": f"{result.plan.kind.test_name} of the best trial, {name}",
+        "label": f"{result.plan.experiment.test_name} of the best trial, {name}",
         "score": score(test["mse" if is_error else "accuracy"], is_error=is_error, digits=1),
         "interval": margin(test["ci95"], is_error=is_error, digits=1),
     }
@@ -74,9 +74,9 @@ def told(result: SweepResult) -> list[str]:
         value = metric_text(name, best.metrics[name])
         sentences += [
             f"Trial {best.number} was the best by {name}, {value} on "
-            f"{plan.kind.validated_on(plan.base)}.",
+            f"{plan.experiment.validated_on(plan.base)}.",
             "This score is optimistic: it is the best of many trials.",
-            plan.kind.told_of_test(test, result.num_tested),
+            plan.experiment.told_of_test(test, result.num_tested),
         ]
         start = _unchanged(result)
         if start is not None and start.number != best.number and name in start.metrics:
@@ -112,4 +112,4 @@ def _unchanged(result: SweepResult) -> TrialRecord | None:
 
 def anew(result: SweepResult) -> str:
     """The command that trains the best trial from ``best.toml``."""
-    return result.plan.kind.command(result.config or result.plan.base)
+    return result.plan.experiment.command(result.config or result.plan.base)

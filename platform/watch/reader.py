@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from pathlib import Path
@@ -10,8 +9,7 @@ from time import time
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import validate_as
-from metaray.platform.experiment.registry import kind_of
+from metaray.platform.experiment.registry import experiment_in
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import Status, TrialState
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -38,11 +36,10 @@ class RunReader:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._log = LogTail(run.metrics)
-        tree = json.loads(run.config.read_text(encoding="utf-8"))
-        kind = kind_of(tree)
-        config = validate_as(kind.config_class, {k: v for k, v in tree.items() if k != "versions"})
-        self._title = kind.title(config)
-        self._steps = kind.steps(config)
+        experiment = experiment_in(run)
+        config = experiment.read(run.config)
+        self._title = experiment.title(config)
+        self._steps = experiment.steps(config)
 
     def read(self) -> Snapshot:
         """Where it stands now."""
@@ -79,7 +76,7 @@ class SweepReader:
         self._folder = folder
         self._plan = SweepPlan.read(folder.plan)
         self._logs: dict[int, LogTail] = {}
-        self._title = f"sweep: {self._plan.kind.title(self._plan.base)}"
+        self._title = f"sweep: {self._plan.experiment.title(self._plan.base)}"
 
     def read(self) -> Snapshot:
         """Where it stands now."""

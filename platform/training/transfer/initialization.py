@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,13 @@ def begin(config: TransferConfig, domains: Domains) -> InitialState:
 
 
 def restore_plan(
-    config: TransferConfig, checkpoint: Checkpoint, teacher: dict[str, Any] | None
+    config: TransferConfig, checkpoint: Checkpoint, teacher: Mapping[str, Any] | None
 ) -> Plan:
     """The plan of a job that goes on from ``checkpoint``; ``teacher`` is its network, dumped."""
     return Plan(
         config=config,
         param_layout=Layout.of(checkpoint.named[0]),
-        teacher=None if teacher is None else validate_section(MODELS, teacher),
+        teacher=None if teacher is None else validate_section(MODELS, dict(teacher)),
     )
 
 

@@ -16,14 +16,14 @@ from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.common.errors import NonFiniteError, Stopped
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import runner
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.status import Status
 
 
 def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "night"
-    session.train(load_config(None, tiny), folder, "local")
+    runner.new(load_config(None, tiny), folder, "local")
     status = Status.read(folder)
     assert status is not None
     assert (status.kind, status.run, status.state) == ("train", "night", "done")

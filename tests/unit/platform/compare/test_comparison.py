@@ -14,11 +14,12 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.terminal import Terminal
+from metaray.platform.common.errors import Stopped
 from metaray.platform.common.formatting import short_time
 from metaray.platform.compare import plots
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan
-from metaray.platform.compare.measure import adaptation_s, episodes_sha256
+from metaray.platform.compare.measure import episodes_sha256
 from metaray.platform.compare.one_run import perform
 from metaray.platform.compare.page import write_comparison
 from metaray.platform.compare.plan import Budget, Plan
@@ -26,11 +27,19 @@ from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.status import ProgressCallback, RunProgress
 from metaray.platform.compare.table import terminal_tables
-from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.adaptation import adaptation_time
+from metaray.platform.experiment.meta_session import MetaSession
 from metaray.platform.report.style import DARK
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.pool import LocalPool
+
+
+def evaluated(run: Path) -> MetaSession:
+    session = runner.load(run)
+    assert isinstance(session, MetaSession)
+    return session
 
 
 def measures_of(directory: CompareDirectory, entry: str, seed: int) -> Path:
@@ -41,7 +50,7 @@ def test_a_run_is_that_of_metaray_train(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
     monitor = [Terminal(Console(quiet=True))]
-    alone = session.train(plan.entries[0].config_of(1), tmp_path / "alone", "local", monitor)
+    alone = runner.new(plan.entries[0].config_of(1), tmp_path / "alone", "local", monitor)
     compared = json.loads((measures_of(finished, "maml", 1).parent / "summary.json").read_text())
     for key in ("params_sha256", "accuracy", "baseline_accuracy", "tested_step"):
         assert compared[key] == alone[key], key
@@ -66,12 +75,12 @@ def test_the_hash_follows_the_split_and_its_content(
     plan: Plan, finished: CompareDirectory, tmp_path: Path
 ) -> None:
     run = measures_of(finished, "maml", 0).parent
-    before, state = session.tested(run, [])
+    before = evaluated(run)
     config = run / "config.json"
     config.write_text(config.read_text().replace('"rotations": "train"', '"rotations": "all"'))
-    after, _ = session.tested(run, [])
+    after = evaluated(run)
     assert episodes_sha256(before) != episodes_sha256(after)
-    assert 0 < adaptation_s(before, state) < 1
+    assert 0 < adaptation_time(before, before.tested_state(), "test") < 1
 
 
 def test_curves_are_tests_at_other_shapes(plan: Plan, finished: CompareDirectory) -> None:
@@ -80,7 +89,7 @@ def test_curves_are_tests_at_other_shapes(plan: Plan, finished: CompareDirectory
     assert rows["protonet"].curve().keys() == {(5, 1), (5, 2), (3, 1)}
     point = rows["protonet"].curve()[3, 1][0]
     run = rows["protonet"].runs[0]
-    _, state = session.tested(run.folder.path, [])
+    state = evaluated(run.folder.path).tested_state()
     config = run.record.config.model_copy(
         update={"task": run.record.config.task.model_copy(update={"ways": 3})}
     )
@@ -203,7 +212,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(
     (folder.path / "leftover").touch()  # killed before its config was written
     stopping = CallbackList()
     stopping.stop.request()
-    with pytest.raises(session.Stopped):
+    with pytest.raises(Stopped):
         perform(config, folder, plan.curves, "local", stopping)
     assert not folder.measures.exists()
     assert not (folder.path / "leftover").exists()

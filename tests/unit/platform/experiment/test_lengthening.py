@@ -11,7 +11,7 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import runner
 
 QUIET = [Terminal(Console(quiet=True))]
 CONSTANT = "train.schedule=constant"
@@ -19,11 +19,11 @@ MAMLPP = ["method.name=mamlpp", "method.inner_steps=2", CONSTANT]
 
 
 def trained(folder: Path, sets: list[str]) -> dict[str, Any]:
-    return session.train(load_config(None, sets), folder, "local", QUIET)
+    return runner.new(load_config(None, sets), folder, "local", QUIET)
 
 
 def resumed(folder: Path, steps: int) -> dict[str, Any]:
-    return session.resume(folder, [f"train.outer_steps={steps}"], "local", QUIET)
+    return runner.resume(folder, [f"train.outer_steps={steps}"], "local", QUIET)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
-from metaray.platform.experiment import meta as session
+from metaray.platform.experiment import runner
 
 QUIET = [Terminal(Console(quiet=True))]
 QUICK = [
@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("trained") / "run"
-    session.train(load_config(None, [*tiny, *QUICK]), folder, "local", QUIET)
+    runner.new(load_config(None, [*tiny, *QUICK]), folder, "local", QUIET)
     return folder
 
 
@@ -52,7 +52,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def evaluate_run(run: Path, *overrides: str) -> dict[str, Any]:
-    return session.evaluate_run(run, list(overrides), "local", QUIET)
+    return runner.evaluate(run, list(overrides), "local", QUIET)
 
 
 def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
@@ -81,7 +81,7 @@ def test_grey_pictures_for_a_colour_network(
     sets = [s for s in tiny if not s.startswith("data.num")] + QUICK
     colour = [*sets, "data.name=folder", f"data.root={photos}", "method.name=protonet"]
     run = tmp_path / "run"
-    session.train(
+    runner.new(
         load_config(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
         run, "local", QUIET,
     )  # fmt: skip
@@ -131,13 +131,13 @@ def test_other_content_is_refused(
     config = load_config(
         None, [*sets, "data.name=folder", f"data.root={root}", "data.split_ratio=[0.4,0.3,0.3]"]
     )
-    session.train(config, run, "local", QUIET)
+    runner.new(config, run, "local", QUIET)
     moved = root.rename(tmp_path / "moved")
-    session.resume(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
+    runner.resume(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
     shutil.copy(moved / "class1" / "0.png", moved / "class1" / "9.png")
-    for again in (session.resume, session.evaluate_run):
+    for again in (runner.resume, runner.evaluate):
         with pytest.raises(InputError, match=r"folder is not the one that .*content hash \w{12}"):
             again(run, [f"data.root={moved}"], "local", QUIET)
     (run / "data.json").unlink()
     with pytest.raises(InputError, match="does not say which data"):
-        session.resume(run, [], "local", QUIET)
+        runner.resume(run, [], "local", QUIET)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.loading import load_config, read_run_config, resolve
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256, read_checkpoint
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -28,7 +29,6 @@ from metaray.platform.sweep.population import (
     check_population,
     course,
     rates_in,
-    rates_of,
     takeovers_at,
 )
 from metaray.platform.sweep.results import write_results
@@ -86,14 +86,14 @@ def test_what_cannot_change_while_a_trial_runs_is_refused(
 @pytest.mark.parametrize("method", SPACES)
 def test_each_method_has_a_population_of_its_own_rates(method: str) -> None:
     plan = plan_of({"method": {"name": method}})
-    space = rates_in(SPACES[method], plan.base.method)
+    space = rates_in(SPACES[method], plan)
     check_population(plan, space)
     assert "train.meta_lr" in space
 
 
 def test_a_learned_rate_is_no_setting_that_could_change() -> None:
     for name, learned in (("mamlpp", True), ("metasgd", True), ("maml", False)):
-        rates = rates_of(resolve({"method": {"name": name}}).method)
+        rates = META.rates(resolve({"method": {"name": name}}))
         assert ("method.inner_lr" in rates) is not learned
 
 
@@ -206,7 +206,7 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
         result = replace(done, best=best)
         told = StringIO()
         print_result(result, sweep.folder.path, Console(file=told, width=500))
-        write_best(sweep.plan.kind, result.config, sweep.folder, best.course)
+        write_best(sweep.plan.experiment, result.config, sweep.folder, best.course)
         comment = sweep.folder.best.read_text().startswith("# The rates of the best trial changed")
         assert comment is ("no settings train to the same" in told.getvalue())
         assert comment is rates_changed(result) is (len(best.course) > 1)

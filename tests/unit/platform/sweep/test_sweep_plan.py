@@ -43,7 +43,7 @@ def plan_of(settings: dict[str, Any] | None = None, **options: Any) -> SweepPlan
 
 
 def check(plan: SweepPlan) -> None:
-    plan.kind.check(plan.base, plan.metrics)
+    plan.experiment.check_trials(plan.base, plan.metrics)
 
 
 @pytest.mark.parametrize("data", ["glyphs", "omniglot"])

@@ -99,7 +99,7 @@ def test_best_toml_says_every_setting_null_too(bench: Make) -> None:
         {"data": {"name": "miniimagenet"}, "train": {"clip_value": None}},
     ):
         config = resolve(settings)
-        write_best(sweep.plan.kind, config, sweep.folder)
+        write_best(sweep.plan.experiment, config, sweep.folder)
         assert load_config(sweep.folder.best) == config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import changed_keys, with_overrides
 from metaray.platform.config.transfer_loading import load_transfer_config
-from metaray.platform.experiment.meta_kind import MetaTraining
-from metaray.platform.experiment.registry import kind_of
-from metaray.platform.experiment.transfer_kind import TransferJob
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.registry import experiment_of
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.page import write_sweep_page
@@ -50,14 +52,14 @@ def sweep(tmp_path: Path, bench_of: Any) -> Any:
 
 
 def test_a_section_job_makes_it_a_sweep_of_transfer_jobs() -> None:
-    assert isinstance(kind_of({"job": {"name": "moco"}}), TransferJob)
-    assert isinstance(kind_of({"method": {"name": "anil"}}), MetaTraining)
+    assert experiment_of({"job": {"name": "moco"}}) is TRANSFER
+    assert experiment_of({"method": {"name": "anil"}}) is META
 
 
 @pytest.mark.parametrize("job", JOB_SPACES)
 def test_a_trial_of_each_job_can_be_made_from_its_space(job: str) -> None:
     plan = plan_of(job, "train.steps=200")
-    plan.kind.check(plan.base, plan.metrics)
+    plan.experiment.check_trials(plan.base, plan.metrics)
     check_space(JOB_SPACES[job], plan)
     assert own_values(JOB_SPACES[job], plan.base)  # the defaults are the first thing to beat
 
@@ -85,11 +87,11 @@ def test_what_no_sweep_of_jobs_can_do_is_refused(
 ) -> None:
     plan = plan_of(job, "train.steps=20", *sets, metrics=tuple(metric.split(",")))
     with pytest.raises(InputError, match=complaint):
-        plan.kind.check(plan.base, plan.metrics)
+        plan.experiment.check_trials(plan.base, plan.metrics)
 
 
 def test_a_population_of_jobs_is_refused() -> None:
-    with pytest.raises(InputError, match="this sweep is of transfer jobs"):
+    with pytest.raises(InputError, match="those of metaray transfer cannot"):
         check_population(plan_of("finetune", "train.steps=20", scheduler="pbt"), RATES)
 
 
@@ -104,7 +106,7 @@ def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> N
     best = studies.best(study)
     assert best is not None
     told = Console(file=StringIO(), width=500)
-    test = sweep.plan.kind.test(sweep.plan.base, sweep.folder.trial(best.number), told)
+    test = runner.evaluate(sweep.folder.trial(best.number), [], "local", [Terminal(told)])
     assert test["val_accuracy"] == best.value
     assert {path.stem for path in runs[best.number].evaluations.iterdir()} == {"before", "test"}
 
@@ -113,7 +115,7 @@ def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> N
     print_result(result, sweep.folder.path, told)
     assert "train it again: metaray transfer finetune" in told.file.getvalue()  # type: ignore
     page = sweep.folder.page.read_text()
-    for text in ("Sweep of Fine-tuning", "test pictures were touched once", "metaray transfer"):
+    for text in ("Sweep of Fine-tuning", "test images were touched once", "metaray transfer"):
         assert text in page
     assert result.config is not None
     again = load_transfer_config(sweep.folder.best, ["job.name=finetune"])
@@ -124,7 +126,6 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
     sweep: Any, tmp_path: Path
 ) -> None:
     """And one tested in two parts has the figures of a job that trains and tests at once."""
-    from metaray.platform.experiment import transfer as session
     from metaray.platform.run.checkpoint import params_sha256
 
     order = sweep.searcher().suggest("t0")
@@ -132,11 +133,11 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_parameters(
     assert sweep.train(order, lambda metrics: None)["step"] == 4
     folder, config = Path(order["folder"]), sweep.plan.config_of(sweep.trials[0].params)
     quiet = Console(file=StringIO())
-    with pytest.raises(InputError, match="is a trial of a sweep"):
-        session.resume(folder, [], "local", [Terminal(quiet)])
-    test = sweep.plan.kind.test(config, folder, quiet)
-    whole = session.train(config, tmp_path / "whole", "local", [Terminal(quiet)])
-    last = session.newest(RunDirectory(folder))
+    shutil.copytree(folder, tmp_path / "resumed")
+    test = runner.evaluate(folder, [], "local", [Terminal(quiet)])
+    resumed = runner.resume(tmp_path / "resumed", [], "local", [Terminal(quiet)])
+    whole = runner.new(config, tmp_path / "whole", "local", [Terminal(quiet)])
+    last = runner.load(folder).last
     assert params_sha256(last) == whole["params_sha256"] == test["params_sha256"]
     for key in ("accuracy", "loss", "before", "probes", "tested_step"):
-        assert test[key] == whole[key]
+        assert test[key] == whole[key] == resumed[key]

@@ -23,8 +23,10 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.transfer_loading import load_transfer_config
-from metaray.platform.experiment import meta as meta_session
-from metaray.platform.experiment import transfer as session
+from metaray.platform.experiment import runner, transfer_session
+from metaray.platform.experiment.transfer import TRANSFER
+from metaray.platform.experiment.transfer_session import TransferSession
+from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.transfer.initialization import buffers_of
 from metaray.platform.training.transfer.metrics import accuracy_metrics, wilson_interval
 
@@ -46,7 +48,7 @@ class StopAtThree(Callback):
 
 def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_path: Path) -> None:
     sets = ['evaluate.references=["head", "scratch"]', "job.strategy=discriminative"]
-    summary = session.train(
+    summary = runner.new(
         load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
     )
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -67,32 +69,32 @@ def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_pa
 def test_a_stopped_job_goes_on_as_if_it_had_not_been(squares: list[str], tmp_path: Path) -> None:
     config = load_transfer_config(None, squares)
     with pytest.raises(Stopped, match="--resume"):
-        session.train(config, tmp_path / "run", "local", [StopAtThree()])
-    resumed = session.resume(tmp_path / "run", ["train.keep_checkpoints=1"], "local", QUIET)
-    whole = session.train(config, tmp_path / "whole", "local", QUIET)
+        runner.new(config, tmp_path / "run", "local", [StopAtThree()])
+    resumed = runner.resume(tmp_path / "run", ["train.keep_checkpoints=1"], "local", QUIET)
+    whole = runner.new(config, tmp_path / "whole", "local", QUIET)
     assert resumed["params_sha256"] == whole["params_sha256"]
-    again = session.resume(tmp_path / "run", [], "local", QUIET)
+    again = runner.resume(tmp_path / "run", [], "local", QUIET)
     assert again["accuracy"] == whole["accuracy"]
 
 
 def test_what_shaped_the_weights_cannot_change_on_resume(
     squares: list[str], tmp_path: Path
 ) -> None:
-    session.train(load_transfer_config(None, squares), tmp_path / "run", "local", QUIET)
+    runner.new(load_transfer_config(None, squares), tmp_path / "run", "local", QUIET)
     with pytest.raises(InputError, match="train.lr cannot be changed"):
-        session.resume(tmp_path / "run", ["train.lr=1"], "local", QUIET)
+        runner.resume(tmp_path / "run", ["train.lr=1"], "local", QUIET)
     with np.load(Path(squares[1].partition("=")[2]) / "test.npz") as arrays:
         other = {"images": 255 - arrays["images"], "labels": arrays["labels"]}
     (tmp_path / "other").mkdir()
     for part in ("train", "test"):
         np.savez(tmp_path / "other" / f"{part}.npz", **other)
-    with pytest.raises(InputError, match="does not hold the pictures"):
-        session.resume(tmp_path / "run", [f"data.root={tmp_path / 'other'}"], "local", QUIET)
+    with pytest.raises(InputError, match="is not the one that"):
+        runner.resume(tmp_path / "run", [f"data.root={tmp_path / 'other'}"], "local", QUIET)
 
 
 def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path) -> None:
     sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=4"]
-    summary = session.train(
+    summary = runner.new(
         load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
     )
     assert summary["probes"].keys() == {"nearest_centroid", "knn_probe", "linear_probe"}
@@ -111,26 +113,25 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
     """Both figures again, by scikit-learn, on features that the checkpoints hold."""
     sets = ["job.name=moco", "job.queue_size=16", "train.validate_every=2", "train.steps=2"]
     config = load_transfer_config(None, [*squares, *sets])
-    job = session.start(session.prepared(config, "local"), tmp_path / "run", "local", QUIET)
+    summary = runner.new(config, tmp_path / "run", "local", QUIET)
+    job, first = runner.load(tmp_path / "run"), TRANSFER.prepare(config, "local").first
+    assert isinstance(job, TransferSession)
+    assert first is not None
 
-    def features(part: Part) -> tuple[np.ndarray, np.ndarray]:
-        examples, checkpoint = job.blueprint.domains.source, session.newest(job.run)
-        state = State(
-            job.plan.param_layout.unflatten(checkpoint.tensors["params"]), buffers_of(checkpoint)
-        )
-        x = examples.pictures(part, np.arange(examples.count(part))).double()
-        return job.blueprint.objective.features(state, x).numpy(), examples.labels(part)
+    def score(model: Any, checkpoint: Checkpoint, asked: Part) -> float:
+        def features(part: Part) -> tuple[np.ndarray, np.ndarray]:
+            examples, flat = job.blueprint.domains.source, checkpoint.tensors["params"]
+            state = State(job.plan.param_layout.unflatten(flat), buffers_of(checkpoint))
+            x = examples.pictures(part, np.arange(examples.count(part))).double()
+            return job.blueprint.objective.features(state, x).numpy(), examples.labels(part)
+
+        return float(model.fit(*features("train")).score(*features(asked)))
 
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    before = linear.fit(*features("train")).score(*features("test"))
-    summary = session.resume(tmp_path / "run", [], "local", QUIET)
-    assert summary["before"]["accuracy"] == before
-    assert summary["accuracy"] == linear.fit(*features("train")).score(*features("test"))
-    nearest = KNeighborsClassifier(
-        len(features("train")[0]), metric="cosine", weights=lambda d: np.exp((1 - d) / 0.07)
-    )
-    validated = nearest.fit(*features("train")).score(*features("val"))
-    assert summary["val_accuracy"] == validated
+    assert summary["before"]["accuracy"] == score(linear, first, "test")
+    assert summary["accuracy"] == score(linear, job.last, "test")
+    nearest = KNeighborsClassifier(54, metric="cosine", weights=lambda d: np.exp((1 - d) / 0.07))
+    assert summary["val_accuracy"] == score(nearest, job.last, "val")
 
 
 @pytest.mark.parametrize(
@@ -161,9 +162,7 @@ def test_bad_input_is_told_before_anything_is_written(
     for name, path in places.items():
         sets = [item.replace(name, path) for item in sets]
     with pytest.raises(InputError, match=sentence):
-        session.train(
-            load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
-        )
+        runner.new(load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
     assert not (tmp_path / "run").exists()
 
 
@@ -173,11 +172,11 @@ def test_features_adapt_to_classes_that_the_source_does_not_have(
     """Of the target nothing is read but pictures of its training classes, and the test says so."""
     target = ["target.name=glyphs", "target.num_classes=12", "target.split=random"]
     config = load_transfer_config(None, [*squares, "job.name=dann", OTHER, *target])
-    domains = session.open_domains(config)
+    domains = TRANSFER.open_data(config)
     assert domains.target is not None
     monkeypatch.setattr(domains.target, "labels", lambda part: pytest.fail("labels were read"))
-    monkeypatch.setattr(session, "open_domains", lambda *_: domains)
-    summary = session.train(config, tmp_path / "run", "local", QUIET)
+    monkeypatch.setattr(transfer_session, "open_domains", lambda *_: domains)
+    summary = runner.new(config, tmp_path / "run", "local", QUIET)
     assert (summary["num_examples"], summary["num_classes"]) == (30, 3)
     assert summary["tests_target"] is False
     page = (tmp_path / "run" / "report.html").read_text()
@@ -185,7 +184,7 @@ def test_features_adapt_to_classes_that_the_source_does_not_have(
     assert "no label of the target was used at all" in page
     sets = ["method.name=protonet", "data.num_classes=12", "data.split=random", "task.ways=2"]
     start = [f"init.checkpoint={tmp_path / 'run'}", "train.outer_steps=0", "workers.count=0"]
-    few_shot = meta_session.train(
+    few_shot = runner.new(
         load_config(None, [*sets, *start, "task.queries=2", "evaluate.num_episodes=4"]),
         tmp_path / "few_shot", "local", QUIET,
     )  # fmt: skip

@@ -15,8 +15,7 @@ from metaray.algorithms.models.build import build_backbone
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import load_config
 from metaray.platform.config.transfer_loading import load_transfer_config
-from metaray.platform.experiment import meta as session
-from metaray.platform.experiment import transfer
+from metaray.platform.experiment import runner
 from metaray.platform.run.checkpoint import read_checkpoint
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
@@ -32,14 +31,14 @@ QUIET = [Terminal(Console(quiet=True))]
 def fine_tuned(squares: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("fine") / "run"
     config = load_transfer_config(None, [*squares, "workers.precision=float32"])
-    transfer.train(config, folder, "local", QUIET)
+    runner.new(config, folder, "local", QUIET)
     return folder
 
 
 def meta_trained(folder: Path, tiny: list[str], method: str, *sets: str) -> Path:
     more = [f"method.name={method}", "model.name=conv4", "model.width=4", "train.outer_steps=1"]
     config = load_config(None, [*tiny, *more, *sets])
-    session.train(config, folder, "local", QUIET)
+    runner.new(config, folder, "local", QUIET)
     return folder
 
 
@@ -98,7 +97,7 @@ def test_an_encoder_is_tested_on_few_shots_without_training(
     """Nearest centroid, a linear head, or one of cosines, over the features as they are."""
     sets = [*tiny, f"method.name={method}", f"init.checkpoint={fine_tuned}", "train.outer_steps=0"]
     sets = [s for s in sets if not s.startswith("model.")]
-    summary = session.train(load_config(None, sets), tmp_path / "run", "local", QUIET)
+    summary = runner.new(load_config(None, sets), tmp_path / "run", "local", QUIET)
     assert (summary["outer_steps"], summary["tested_step"]) == (0, 0)
     [tested] = (tmp_path / "run" / "checkpoints").iterdir()
     encoder = PretrainedEncoder.read(fine_tuned).checkpoint.named[0]["block0.conv"]

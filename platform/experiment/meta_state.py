@@ -1,10 +1,11 @@
-"""The first checkpoint of a meta-training that takes its encoder from another run."""
+"""The state of a meta-training: its first checkpoint, what it means, and how it travels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
@@ -13,14 +14,15 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.schema import RunConfig
-from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.run.checkpoint import Checkpoint, shapes_text
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.pretrained import PretrainedEncoder, Provenance
 
 _BATCH, _BATCHES = 64, 16
 
 
-def start_from_run(blueprint: Blueprint) -> tuple[Checkpoint, Provenance] | None:
+def pretrained_state(blueprint: Blueprint) -> tuple[Checkpoint, Provenance] | None:
     """The state of step 0 and where it came from, if ``init.checkpoint`` is set.
 
     What the method has beside the encoder (a head, step sizes) starts as always. A method that has
@@ -42,6 +44,17 @@ def start_from_run(blueprint: Blueprint) -> tuple[Checkpoint, Provenance] | None
         layout.flatten(part) for layout, part in zip(blueprint.layouts, state, strict=True)
     )
     return Checkpoint(step=0, tensors={"params": params, "buffers": buffers}), origin
+
+
+def fingerprint(blueprint: Blueprint) -> str:
+    """What the flat vectors of a run mean: method, number type, names and shapes."""
+    dtype = str(blueprint.dtype).removeprefix("torch.")
+    return shapes_text(f"{blueprint.config.method.name} {dtype}", *blueprint.layouts)
+
+
+def flat_state(checkpoint: Checkpoint) -> FlatState:
+    """Parameters and buffers of ``checkpoint`` as they travel."""
+    return np.concatenate([checkpoint.tensors[name].numpy() for name in ("params", "buffers")])
 
 
 def _replaced(fresh: Tensors, found: Tensors) -> Tensors:

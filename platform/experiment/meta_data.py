@@ -1,0 +1,53 @@
+"""The data of a meta-training."""
+
+from __future__ import annotations
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.methods.method_section import BatchTrained
+from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.callbacks.preparing import preparing
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.distributed.parallel_map import decoder
+from metaray.platform.run.provenance import DomainRecord
+
+
+def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
+    """The data, prepared with progress if need be, and able to serve the splits that are used.
+
+    A large set is decoded by as many processes as the run has workers; but in this one for a run
+    that joins a cluster, whose other nodes may not share the cache.
+
+    Raises:
+        InputError: it is missing or damaged, or too small for the shapes of ``config``.
+    """
+    mapper = decoder(config.workers.count if address == "local" else 0)
+    with preparing(config.data.name) as progress:
+        source = build_source(config.data, progress, mapper)
+    if not only_test and config.train.outer_steps:
+        if isinstance(config.method, BatchTrained):
+            _check_classes(config.method, source.num_classes("train"))
+        else:
+            source.check("train", config.train_shape)
+        if config.train.validate_every:
+            source.check("val", config.test_shape)
+    source.check("test", config.test_shape)
+    return source
+
+
+def record_of(source: EpisodeSource, name: str) -> DomainRecord:
+    """What a run that is trained on ``source`` keeps of it."""
+    return DomainRecord(
+        name=name,
+        content_sha256=source.content_sha256,
+        input_shape=tuple(source.input_shape),
+        train_classes=source.num_classes("train") if source.kind == "classification" else None,
+    )
+
+
+def _check_classes(method: BatchTrained, found: int) -> None:
+    if method.num_classes is not None and method.num_classes < found:
+        raise InputError(
+            f"method.num_classes = {method.num_classes} is fewer than the {found} classes of the "
+            "training split: leave it out"
+        )

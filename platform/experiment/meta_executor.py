@@ -1,0 +1,71 @@
+"""Meta-training and meta-test on a pool of workers."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from metaray.platform.experiment.meta_state import flat_state
+from metaray.platform.experiment.session import Executor
+from metaray.platform.run.worker_requests import WorkerRequests
+from metaray.platform.training.loop import OuterLoop
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
+from metaray.platform.training.meta.messages import FlatState
+from metaray.platform.training.meta.metrics import MetaTest
+from metaray.platform.training.meta.pool import Pool
+from metaray.platform.training.writer import LocalRunWriter
+
+if TYPE_CHECKING:
+    from metaray.platform.experiment.meta_session import MetaSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaResult:
+    """A meta-test."""
+
+    step: int
+    """the outer step whose parameters were tested"""
+    state: FlatState
+    """those parameters, and buffers"""
+    test: MetaTest
+    """of them"""
+    baseline: MetaTest
+    """of the untrained network, on the same episodes"""
+
+
+class MetaExecutor(Executor):
+    """Computes a run on ``pool``."""
+
+    def __init__(self, session: MetaSession, pool: Pool) -> None:
+        self._session = session
+        self._pool = pool
+
+    @override
+    def train(self) -> bool:
+        session = self._session
+        with (
+            session.callbacks.training(),
+            closing(LocalRunWriter(session.run, session.checkpoints, session.callbacks)) as writer,
+        ):
+            executor = ShardSumExecutor(self._pool, session.blueprint)
+            requests = WorkerRequests(session.run)
+            settings = loop_settings(session.config)
+            _, stopped = OuterLoop(executor, writer, settings, requests.poll).run()
+        return stopped
+
+    @override
+    def evaluate(self) -> MetaResult:
+        session, last = self._session, self._session.last
+        use_best = session.config.evaluate.checkpoint == "best" and last.best_step is not None
+        chosen = session.checkpoints.load(last.best_step) if use_best and last.best_step else last
+        state, num = flat_state(chosen), session.config.evaluate.num_episodes
+        blueprint = session.blueprint
+        with session.callbacks.evaluating(2 * num) as advance:
+            test = evaluate(self._pool, blueprint, "test", num, state, advance)
+            untrained = blueprint.initial_flat
+            baseline = evaluate(self._pool, blueprint, "test", num, untrained, advance)
+        return MetaResult(step=chosen.step, state=state, test=test, baseline=baseline)

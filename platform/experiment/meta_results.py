@@ -1,0 +1,88 @@
+"""The summary of a meta-test, and the files that hold its result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from metaray.algorithms.atomic import atomic_path, write_json
+from metaray.algorithms.tasks.registry import DATA_SETS
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta_executor import MetaResult
+from metaray.platform.experiment.results import of_training, rate, write_config
+from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.training.meta.blueprint import Blueprint
+
+
+def summarize(
+    blueprint: Blueprint,
+    last: Checkpoint,
+    result: MetaResult,
+    rows: Sequence[dict[str, Any]],
+    trained_on: RunConfig,
+) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Args:
+        blueprint: of the run.
+        last: the checkpoint at the end of training.
+        result: the meta-test.
+        rows: of ``metrics.jsonl``.
+        trained_on: the config of the training, whose data set may be another.
+    """
+    config = blueprint.config
+    metrics = result.test.headline()
+    method = config.method
+    return {
+        "method": method.name,
+        "dataset": config.data.name,
+        "trained_on": trained_on.data.name,
+        "data_settings": _data_settings(config, trained_on),
+        "split": config.data.split if config.data.name != "sinusoid" else None,
+        "ways": config.task.ways,
+        "shots": config.task.shots,
+        "queries": config.task.queries,
+        **metrics,
+        "batch_norm": config.evaluate.batch_norm,
+        **result.baseline.baseline_headline(),
+        "inner_steps": getattr(method, "inner_steps", None),
+        "eval_inner_steps": getattr(method, "eval_inner_steps", None),
+        "outer_steps": last.step,
+        "tested_step": result.step,
+        "val_accuracy": last.best_score if metrics["accuracy"] is not None else None,
+        "tasks_per_s": rate(rows, "tasks"),
+        **of_training(config, last, blueprint.layouts[0].size),
+    }
+
+
+def write_meta_test(
+    run: RunDirectory, config: RunConfig, summary: dict[str, Any], result: MetaResult
+) -> Path:
+    """Keep this meta-test in a numbered folder, and put it at the top of the run as the latest."""
+    taken = [int(p.name) for p in run.evaluations.iterdir() if p.name.isdigit()]
+    folder = run.evaluations / f"{max(taken, default=0) + 1:03d}"
+    folder.mkdir()
+    table = result.test.to_table(result.baseline)
+    with atomic_path(folder / run.episodes.name) as temporary:
+        pq.write_table(table, temporary)
+    write_config(folder / run.config.name, config)
+    write_json(folder / run.summary.name, summary)
+    for target in (run.episodes, run.summary):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(folder / target.name, temporary)
+    return folder
+
+
+def _data_settings(tested: RunConfig, trained: RunConfig) -> dict[str, Any] | None:
+    """What was set for a test on another data set, or None where it is that of the training."""
+    if tested.data == trained.data:
+        return None
+    default = DATA_SETS.validate({"name": tested.data.name}).model_dump()
+    settings = tested.data.model_dump(exclude={"name", "cache", "channels", "image_size"})
+    own = {f"data.{key}": value for key, value in settings.items() if value != default[key]}
+    return {"data.name": tested.data.name} | own

@@ -1,0 +1,77 @@
+"""A meta-test on another data set than that of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.methods.method_section import BatchTrained
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.config.loading import override, validate_as, with_overrides
+from metaray.platform.config.schema import RunConfig
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.provenance import DataRecord
+
+
+def other_data(trained: RunConfig, overrides: Iterable[str]) -> str | None:
+    """The data set that overrides name for a test, unless it is that of the training.
+
+    ``folder`` is always another one: its images are those of data.root.
+    """
+    data = with_overrides({}, overrides).get("data")
+    name = data.get("name") if isinstance(data, dict) else None
+    return None if name is None or name == trained.data.name != "folder" else str(name)
+
+
+def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirectory) -> RunConfig:
+    """``trained`` under the overrides of a test.
+
+    An override of data.name to another set (or to ``folder``, be it another folder) gives the
+    data section anew: that set's defaults, in the size and channels that the network was trained
+    for, and the overrides.
+    """
+    overrides = list(overrides)
+    other = other_data(trained, overrides)
+    if other is None:
+        return override(trained, overrides)
+    if "sinusoid" in (other, trained.data.name):
+        raise InputError(
+            f"a network trained on {trained.data.name} cannot be tested on {other}: one is "
+            "regression, the other images"
+        )
+    record = DataRecord.read(run).source
+    channels, size, _ = record.input_shape
+    data = {
+        "name": other,
+        "cache": trained.data.cache,
+        "image_size": size,
+        "channels": channels,
+    }
+    tree = trained.model_dump() | {"data": data}
+    if isinstance(trained.method, BatchTrained):
+        tree["method"]["num_classes"] = record.train_classes  # its head is that of the training
+    return validate_as(RunConfig, with_overrides(tree, overrides))
+
+
+def check_other_data(
+    run: RunDirectory, source: EpisodeSource, trained: DataConfig, tested: DataConfig
+) -> None:
+    """Raise InputError when another data set does not fit the network, or is not another one."""
+    record = DataRecord.read(run).source
+    if tuple(source.input_shape) != record.input_shape:
+        raise InputError(
+            f"the network of {run.path} takes inputs of {_shape(record.input_shape)}, "
+            f"{tested.name} gives {_shape(source.input_shape)}: leave out data.image_size and "
+            "data.channels, so that images are converted"
+        )
+    if source.content_sha256 == record.content_sha256:
+        raise InputError(
+            f"{tested.name} holds the very images of {trained.name}, on which {run.path} was "
+            "trained, so its test classes may be training classes: leave out data.name, or test "
+            "on other images"
+        )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

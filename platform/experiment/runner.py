@@ -1,0 +1,233 @@
+"""Runs from beginning to end, the same for every kind of experiment.
+
+>>> from metaray.platform.experiment.registry import EXPERIMENTS
+>>> from metaray.platform.experiment import runner
+>>> config = EXPERIMENTS["train"].load(overrides=["train.outer_steps=20", "workers.count=0"])
+>>> summary = runner.new(config, Path("runs/small"), "local")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.monitored import check_monitoring, monitored
+from metaray.platform.common.errors import Stopped
+from metaray.platform.config.loading import changed_keys, check_changes, override
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.registry import experiment_in, experiment_of
+from metaray.platform.experiment.results import read_summary, write_config
+from metaray.platform.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from metaray.platform.experiment.session import (
+        Executor,
+        Prepared,
+        Reference,
+        Session,
+        Summary,
+    )
+
+
+def new(
+    config: ExperimentConfig, out: Path, address: str, callbacks: Iterable[Callback] = ()
+) -> Summary:
+    """Train a new run in ``out``, test it, and write its report.
+
+    Args:
+        config: resolved settings of any kind of experiment.
+        out: folder of the run; missing or empty.
+        address: of a Ray cluster, or ``local``; only runs with Ray workers use it.
+        callbacks: follow the run; a ``CallbackList`` can stop it.
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        InputError: bad input; at most an empty folder has been created.
+        ClusterError: there is no cluster at ``address``.
+        TrainingError: the run cannot go on; its last checkpoint is kept.
+        Stopped: by Ctrl-C, SIGTERM or ``CallbackList.stop``; there is a checkpoint.
+    """
+    experiment = experiment_of(config)
+    RunDirectory.check_free(out)
+    check_monitoring(config.monitoring)
+    prepared = experiment.prepare(config, address)
+    with ExitStack() as place:
+        place.enter_context(experiment.place(config, address))
+        session = _create(prepared, config, out, CallbackList.of(callbacks))
+        return _train_and_evaluate(session, place)
+
+
+def resume(
+    folder: Path, overrides: Sequence[str], address: str, callbacks: Iterable[Callback] = ()
+) -> Summary:
+    """Continue the run in ``folder`` from its last checkpoint, to its test and report.
+
+    With more ``train.outer_steps`` it ends with the parameters of a run that was planned so.
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        InputError: no run there, a checkpoint or data that do not fit, an override of a setting
+            that has shaped the parameters already, or fewer steps than are done.
+        ClusterError, TrainingError, Stopped: as ``new``.
+    """
+    run = RunDirectory.open(folder)
+    experiment = experiment_in(run)
+    before = experiment.read(run.config)
+    config = override(before, overrides)
+    check_changes(before, config, experiment.resumable(before), "resumed")
+    check_monitoring(config.monitoring)
+    session = experiment.reopen(run, config, address, CallbackList.of(callbacks))
+    latest = session.checkpoints.latest()  # a damaged one is known before workers start
+    if latest is not None and latest.step > session.total_steps:
+        raise InputError(
+            f"{experiment.steps_key} = {session.total_steps}, but the run in {folder} has made "
+            f"{latest.step} already: give at least as many"
+        )
+    with ExitStack() as place:
+        place.enter_context(experiment.place(config, address))
+        write_config(run.config, config)
+        return _train_and_evaluate(session, place)
+
+
+def evaluate(
+    folder: Path, overrides: Sequence[str], address: str, callbacks: Iterable[Callback] = ()
+) -> Summary:
+    """Test the run in ``folder`` again, under ``overrides``; its report shows the new result.
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        InputError: no run there, no checkpoint yet, or an override that evaluation does not allow.
+        ClusterError: there is no cluster at ``address``.
+    """
+    run = RunDirectory.open(folder)
+    everyone = CallbackList.of(callbacks)
+    session = experiment_in(run).reopen_for_test(run, list(overrides), address, everyone)
+    session.last  # noqa: B018 - InputError where there is none, before workers start
+    with session.executor() as executor:
+        result = executor.evaluate()
+    return _conclude(session, result)
+
+
+def fit(
+    config: ExperimentConfig, out: Path, address: str, callbacks: Iterable[Callback] = ()
+) -> Session:
+    """Train without a test: a new run in ``out``, or the one that is there, continued.
+
+    No test example is read. The trials of sweeps are trained so.
+
+    Returns:
+        The run, whose ``last`` is the checkpoint of the end.
+
+    Raises:
+        InputError: bad input, or ``out`` holds a run with other settings.
+        ClusterError, TrainingError, Stopped: as ``new``.
+    """
+    experiment, run = experiment_of(config), RunDirectory(out)
+    everyone = CallbackList.of(callbacks)
+    if run.config.exists():
+        if changed := changed_keys(experiment.read(run.config), config):
+            raise InputError(
+                f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
+            )
+        session = experiment.reopen(run, config, address, everyone)
+    else:
+        session = _create(experiment.prepare(config, address), config, out, everyone)
+    with (
+        experiment.place(config, address),
+        _followed(session) as followed,
+        followed.executor(tests=False) as executor,
+    ):
+        _train(followed, executor)
+    return session
+
+
+def load(folder: Path, callbacks: Iterable[Callback] = ()) -> Session:
+    """The run in ``folder``, with its own data and settings, opened in this process.
+
+    Raises:
+        InputError: no run there, or its data or checkpoint do not fit.
+    """
+    run = RunDirectory.open(folder)
+    experiment = experiment_in(run)
+    return experiment.reopen(run, experiment.read(run.config), "local", CallbackList.of(callbacks))
+
+
+def _create(
+    prepared: Prepared, config: ExperimentConfig, out: Path, callbacks: CallbackList
+) -> Session:
+    """The folder of a new run, with all that it takes to go on from there."""
+    run = RunDirectory.create(out)
+    prepared.record.write(run)
+    session = prepared.session(run, callbacks)
+    if prepared.first is not None:
+        session.checkpoints.save(prepared.first)
+    write_config(run.config, config)  # last: with it, the folder holds a run that can be resumed
+    if prepared.origin is not None:
+        callbacks.notify(prepared.origin.sentence)
+    return session
+
+
+def _train_and_evaluate(session: Session, place: ExitStack) -> Summary:
+    """Train and test, leave ``place``, then the runs to compare with, summary and report."""
+    with _followed(session) as session:
+        with session.executor() as executor:
+            _train(session, executor)
+            result = executor.evaluate()
+        place.close()  # references have a place of their own
+        return _conclude(session, result)
+
+
+@contextmanager
+def _followed(session: Session) -> Iterator[Session]:
+    """The session with all callbacks that follow it, from its start to its end."""
+    latest = session.checkpoints.latest()
+    with monitored(
+        session.run.path,
+        session.config,
+        session.callbacks,
+        total_steps=session.total_steps,
+        start_step=latest.step if latest else 0,
+        time_left_s=session.time_left_s,
+    ) as everyone:
+        yield replace(session, callbacks=everyone)
+
+
+def _train(session: Session, executor: Executor) -> None:
+    if executor.train():
+        experiment = experiment_of(session.config)
+        raise Stopped(
+            f"stopped after {experiment.step_name} {session.last.step} of {session.total_steps}, "
+            f"with a checkpoint: continue with {experiment.command(session.config)} --resume "
+            f"{session.run.path}"
+        )
+
+
+def _conclude(session: Session, result: object) -> Summary:
+    references = session.references()
+    return session.conclude(
+        result, {name: _reference(session, name, found) for name, found in references.items()}
+    )
+
+
+def _reference(session: Session, name: str, reference: Reference) -> Summary:
+    """The summary of a run to compare with, done in a folder of its own, or done before."""
+    run = RunDirectory(session.run.path / "references" / name)
+    session.callbacks.notify(f"reference {name}, {reference.training}: {run.path}")
+    done = read_summary(run)
+    if done is None and run.config.is_file():
+        done = resume(run.path, [], session.address, session.callbacks.nested())
+    elif done is None:
+        done = new(reference.config, run.path, session.address, session.callbacks.nested())
+    return done | {"training": reference.training}

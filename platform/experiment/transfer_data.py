@@ -1,0 +1,48 @@
+"""The data of a transfer job."""
+
+from __future__ import annotations
+
+from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.examples import Examples, open_examples
+from metaray.platform.callbacks.preparing import preparing
+from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.distributed.parallel_map import decoder
+from metaray.platform.run.provenance import DataRecord, DomainRecord
+from metaray.platform.training.transfer.blueprint import Domains
+from metaray.platform.training.transfer.initialization import InitialState
+
+
+def open_domains(config: TransferConfig, address: str = "local") -> Domains:
+    """The images of source and target, prepared with progress if need be."""
+    mapper = decoder(config.workers.count if address == "local" else 0)
+
+    def opened(domain: DomainConfig, section: str) -> Examples:
+        with preparing(domain.name) as progress:
+            return open_examples(domain, section, progress, mapper)
+
+    return Domains.open(config, opened)
+
+
+def record_of(domains: Domains, start: InitialState | None = None) -> DataRecord:
+    """What a job on ``domains`` keeps of them, of its start, and of its teacher."""
+    origin = None if start is None else start.origin
+    teacher = None if start is None else start.plan.teacher
+    target = domains.target
+    return DataRecord(
+        source=_described(domains.source, "data"),
+        target=None if target is None else _described(target, "target"),
+        init=None if origin is None else origin.as_json(),
+        teacher=None if teacher is None else teacher.model_dump(),
+    )
+
+
+def _described(examples: Examples, section: str) -> DomainRecord:
+    return DomainRecord(
+        name=examples.config.name,
+        section=section,
+        content_sha256=examples.content_sha256,
+        input_shape=tuple(examples.input_shape),
+        train_classes=len(examples.class_names),
+        classes=tuple(examples.class_names),
+        images=examples.describe(),
+    )
