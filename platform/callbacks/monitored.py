@@ -21,6 +21,11 @@ from metaray.platform.config.schema import ExperimentConfig
 def check_monitoring(config: MonitoringConfig) -> None:
     """Raise InputError for a tracker that is not installed, or a callback that cannot be made."""
     check_installed(config.trackers)
+    check_callbacks(config)
+
+
+def check_callbacks(config: MonitoringConfig) -> None:
+    """Import the callbacks, so that their files travel with a job; InputError if one is wrong."""
     for name in config.callbacks:
         callback_class(name)
 

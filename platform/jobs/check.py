@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.monitored import check_callbacks
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.config.loading import Tree, get, merged, read_toml, with_overrides
@@ -73,15 +74,23 @@ def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
     """What should be known of a new run; InputError if it cannot be."""
     match request:
         case TransferRequest():
-            workers = request.transfer_settings().workers
+            config = request.transfer_settings()
+            check_callbacks(config.monitoring)
+            workers = config.workers
             least = workers.count if workers.min_count is None else workers.min_count
             yield from _check_workers(workers, nodes, least)
         case TrainRequest():
-            yield from _check_workers(request.settings().workers, nodes, least=1)
+            settings = request.settings()
+            check_callbacks(settings.monitoring)
+            yield from _check_workers(settings.workers, nodes, least=1)
         case SweepRequest():
-            trials_at_once(request.planned()[0].base.workers, nodes)
+            base = request.planned()[0].base
+            check_callbacks(base.monitoring)
+            trials_at_once(base.workers, nodes)
         case CompareRequest():
             plan = request.planned()
+            for entry in plan.entries:
+                check_callbacks(entry.config_of(0).monitoring)
             check_fits(plan, nodes)
             yield from plan.notes
 

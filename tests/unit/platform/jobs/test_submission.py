@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 import typer
 
+from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
 from metaray.cluster.jobs import JobClient
 from metaray.platform.cli.main import app
@@ -181,3 +182,13 @@ def test_a_run_in_a_bucket_stays_where_it_is_said_to_be() -> None:
     folder, words = _placed(parsed("train", "--out", "s3://lab/run"), "job", True, client)
     assert folder == "s3://lab/run"
     assert words == ["train", "--out", "s3://lab/run", "--address", "current"]
+
+
+def test_files_of_callbacks_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = "import metaray as mr\n\n\nclass Mine(mr.Callback):\n    pass\n"
+    (tmp_path / "callbacks_of_a_job.py").write_text(source)
+    checked("train", "--set", 'monitoring.callbacks=["callbacks_of_a_job:Mine"]')
+    assert tmp_path / "callbacks_of_a_job.py" in plugins.files()
+    with pytest.raises(InputError, match="has no Mime, did you mean Mine"):
+        checked("sweep", "--set", 'monitoring.callbacks=["callbacks_of_a_job:Mime"]')
