@@ -1,1 +1,1 @@
-"""Who is told of a run: console, status file, TensorBoard, Prometheus, trackers."""
+"""What follows a run: console, status file, TensorBoard, Prometheus, trackers, your own."""

@@ -1,4 +1,4 @@
-"""``metaray watch``: look on a run."""
+"""``metaray watch``: watch a run live."""
 
 from __future__ import annotations
 
@@ -82,5 +82,7 @@ def _serve(reader: RunReader | SweepReader, port: int) -> None:
     from metaray.platform.watch.server import serving
 
     with serving(reader, port) as address:
-        console.print(f"{address}\nwhoever has this address can look on; Ctrl-C ends it")
+        console.print(
+            f"{address}\nAnyone with this URL can view the run. Press Ctrl-C to stop serving it."
+        )
         Event().wait()

@@ -1,4 +1,4 @@
-"""Where a run stands, as the file ``status.json`` of its folder, for whoever looks on.
+"""Where a run stands, as the file ``status.json`` of its folder.
 
 Nothing of the run depends on it: resuming does not read it.
 """
