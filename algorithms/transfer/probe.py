@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.intervals import wilson_interval
 from metaray.algorithms.transfer.nearest_centroid import unit_rows
 
 Features = NDArray[np.floating[Any]]
@@ -118,5 +118,4 @@ def _check(train_x: Features, train_y: Labels, test_x: Features, test_y: Labels)
 
 def _accuracy(predicted: Labels, labels: Labels) -> Accuracy:
     right = int((predicted == labels).sum())
-    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
-    return Accuracy(right / len(labels), interval.low, interval.high, len(labels))
+    return Accuracy(right / len(labels), *wilson_interval(right, len(labels)), len(labels))

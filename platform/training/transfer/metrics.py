@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from scipy.stats import norm
 
+from metaray.algorithms.intervals import wilson_interval
 from metaray.platform.training.meta.metrics import calibration_bins, expected_calibration_error
 
 Array = NDArray[Any]
-_Z = float(norm.ppf(0.975))
-
-
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927); inside [0, 1] and good for all but tiny sets."""
-    p, z2 = right / total, _Z**2
-    centre = (p + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z / (1 + z2 / total) * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2))
-    return float(centre - half), float(centre + half)
 
 
 def accuracy_metrics(predicted: Array, labels: Array) -> dict[str, Any]:

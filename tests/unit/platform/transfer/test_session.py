@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.intervals import wilson_interval
 from metaray.algorithms.transfer.examples import Part
 from metaray.platform.callbacks.base import Callback, Row, RunInfo
 from metaray.platform.callbacks.terminal import Terminal
@@ -28,7 +29,7 @@ from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.experiment.transfer_session import TransferSession
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.transfer.initialization import buffers_of
-from metaray.platform.training.transfer.metrics import accuracy_metrics, wilson_interval
+from metaray.platform.training.transfer.metrics import accuracy_metrics
 
 QUIET = [Terminal(Console(quiet=True))]
 OTHER = "job.target_classes=other"
