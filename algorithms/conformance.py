@@ -55,9 +55,9 @@ def check_gradient(algorithm: Algorithm, state: State, task: Episode, ways: int)
     same = all(torch.equal(a, b) for a, b in zip(before, given, strict=True))
     assert same, "task_gradient changed what it was given"
     again = algorithm.task_gradient(state, task, ways)
-    assert all(
-        torch.equal(value, _parts(again)[name]) for name, value in _parts(result).items()
-    ), "the same input must give the same bits"
+    assert all(torch.equal(value, _parts(again)[name]) for name, value in _parts(result).items()), (
+        "the same input must give the same bits"
+    )
 
 
 def check_batched(algorithm: Algorithm, state: State, tasks: list[Episode], ways: int) -> None:
