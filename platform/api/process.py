@@ -44,8 +44,10 @@ def console_for(progress: bool) -> Iterator[Console]:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             yield Console(file=nowhere, force_jupyter=False)
         return
-    stream = sys.stdout if in_notebook() else sys.stderr
-    yield Console(file=stream, force_jupyter=False, highlight=False, soft_wrap=True)
+    if in_notebook():  # a kernel claims to be a terminal, but a cell cannot move the cursor
+        yield Console(file=sys.stdout, force_terminal=False, force_jupyter=False, soft_wrap=True)
+        return
+    yield Console(stderr=True, force_jupyter=False, highlight=False, soft_wrap=True)
 
 
 def in_notebook() -> bool:
