@@ -46,12 +46,18 @@ def list_datasets() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from metaray.algorithms.tasks.catalog import DATASETS
+    from metaray.algorithms.tasks.catalog import dataset_of
+    from metaray.algorithms.tasks.registry import DATA_SETS
     from metaray.algorithms.tasks.splits import SPLIT_RULES
 
     table = Table("name", "what it is", "splits", "settings", box=None, pad_edge=False)
     needs = Table(box=None, pad_edge=False, show_header=False)
-    for name, info in DATASETS.items():
+    for name in DATA_SETS:
+        try:
+            info = dataset_of(name)
+        except InputError as error:  # of an installed package, which others should not suffer from
+            table.add_row(f"[bold]{name}[/]", str(error))
+            continue
         settings = ", ".join(info.settings) or "-"
         splits = ", ".join(info.splits) or "-"
         table.add_row(f"[bold]{name}[/]", info.description, splits, settings)

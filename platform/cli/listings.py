@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from rich.table import Table
 
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.plugins import is_outside, load, located
 from metaray.algorithms.registry import METHODS
+from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.output import console
 from metaray.platform.config.loading import resolve
@@ -18,8 +21,13 @@ from metaray.platform.config.values import set_value
 def print_methods() -> None:
     """Name, one line, paper."""
     table = Table("method", "what it does", "paper", box=None, pad_edge=False)
-    for name, method in METHODS.items():
-        table.add_row(f"[bold]{name}[/]", method.summary, method.paper)
+    for name in METHODS:
+        try:
+            method = METHODS[name]
+        except InputError as error:  # of an installed package, which others should not suffer from
+            table.add_row(f"[bold]{name}[/]", str(error), "")
+        else:
+            table.add_row(f"[bold]{name}[/]", method.summary, method.paper)
     console.print(table)
 
 
@@ -34,10 +42,19 @@ def print_settings(method: str, data: str) -> None:
 
 def _resolved(name: str, data: str) -> BaseModel:
     """The defaults of a method or of a transfer job, which may need a second domain."""
-    if name not in JOBS:
+    name = located(name)
+    if not _is_job(name):
         return resolve({"method": {"name": name}, "data": {"name": data}})
     target = {"target": {"name": data}} if JOBS[name].needs_target else {}
     return resolve_transfer({"job": {"name": name}, "data": {"name": data}, **target})
+
+
+def _is_job(name: str) -> bool:
+    if not is_outside(name):
+        return name in JOBS
+    target = load(name)
+    section = getattr(target, "config_class", target)
+    return isinstance(section, type) and issubclass(section, JobSection)
 
 
 def _rows(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, str]]:

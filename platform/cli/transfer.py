@@ -53,17 +53,22 @@ _EXAMPLES = {
 
 
 class _Jobs(TyperGroup):
-    """The registered jobs, which are imported when one of them is asked for."""
+    """The registered jobs, and those of files, which are imported when one is asked for."""
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        self.commands.update(_commands())
+        from metaray.algorithms.transfer.registry import JOBS
+
+        self.commands.update({name: _command_of(name) for name in JOBS.names()})
         return super().list_commands(ctx)
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        self.commands.update(_commands())
-        return super().get_command(ctx, cmd_name)
+        from metaray.algorithms.plugins import is_outside, located
+        from metaray.algorithms.transfer.registry import JOBS
+
+        known = is_outside(cmd_name) or cmd_name in JOBS
+        return _command_of(located(cmd_name)) if known else None
 
 
 app = typer.Typer(
@@ -82,19 +87,12 @@ def _group() -> None:
 
 
 @cache
-def _commands() -> dict[str, Any]:
-    """A command for each job, as typer makes them."""
-    from metaray.algorithms.transfer.registry import JOBS
-
-    commands = {}
-    for name in JOBS:
-        one = typer.Typer(rich_markup_mode="markdown", add_completion=False)
-        epilog = "Examples:\n\n" + "\n\n".join(_EXAMPLES.get(name, ()))
-        one.command(name, help=_help(name), epilog=epilog)(
-            command(TransferRequest, transfer, job=name)
-        )
-        commands[name] = typer.main.get_command(one)
-    return commands
+def _command_of(name: str) -> Any:
+    """The command of a job, as typer makes it."""
+    one = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+    epilog = "Examples:\n\n" + "\n\n".join(_EXAMPLES.get(name, ()))
+    one.command(name, help=_help(name), epilog=epilog)(command(TransferRequest, transfer, job=name))
+    return typer.main.get_command(one)
 
 
 def transfer(request: TransferRequest) -> None:

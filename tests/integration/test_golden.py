@@ -7,6 +7,7 @@ On any other, where the order of sums in torch's kernels may differ, only the lo
 and validation are compared, to a relative 1e-4, and a warning says so.
 
 The cases use nothing but the command line and the files in run directories.
+``test_old_runs.py`` has entries of its own in the same file, which are written in the same way.
 
 To write the values of new cases, leaving those that are there alone::
 

@@ -128,6 +128,39 @@ def test_a_job_goes_the_whole_way(
 
 
 @pytest.mark.timeout(300)
+def test_the_file_of_a_plugin_travels_with_its_job(
+    runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """The file is gone when the job runs, and the worker finds what came with the job."""
+    (tmp_path / "own_config.py").write_text(
+        "from metaray.algorithms.methods.method_section import MethodSection\n\n"
+        "class OwnConfig(MethodSection):\n"
+        "    implementation = 'own_method:Own'\n"
+        "    fixed_head = False\n"
+        "    learns_regression = False\n"
+        "    scale: float = 1.0\n"
+    )
+    (tmp_path / "own_method.py").write_text(
+        "from metaray.algorithms.methods.protonet import ProtoNet\n"
+        "from own_config import OwnConfig\n\n"
+        "class Own(ProtoNet):\n"
+        "    config_class = OwnConfig\n"
+    )
+    settings = tmp_path / "own.toml"
+    settings.write_text('[method]\nname = "own_method:Own"\nscale = 2.0\n')
+    sets = [*tiny, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=2"]
+    sent = runner("submit", "--name", "own", "--", "train", settings, *arguments(sets))
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    for file in tmp_path.glob("own_*.py"):
+        file.unlink()
+    done = runner("logs", "own", "--follow")
+    config = json.loads((home / "runs" / "own" / "config.json").read_text())
+    assert config["method"]["name"].endswith("/own_method.py:Own"), done.stdout
+    assert config["method"]["scale"] == 2.0
+    assert (home / "runs" / "own" / "summary.json").is_file(), done.stdout
+
+
+@pytest.mark.timeout(300)
 def test_up_starts_a_lost_node_again(
     runner: Runner, cluster: dict[str, object], home: Path
 ) -> None:

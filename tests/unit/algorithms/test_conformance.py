@@ -24,6 +24,7 @@ from torch import Tensor
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
 from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.conformance import check_gradient, check_predictions
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained, MethodSection
@@ -58,16 +59,10 @@ def test_each_method_is_tested() -> None:
 
 
 @ALL
-def test_gradient_is_shaped_as_the_state_and_mutates_nothing(name: str) -> None:
+def test_the_checks_that_plugins_can_run_pass(name: str) -> None:
     algorithm, state = build(name)
-    task = episode()
-    before = [t.clone() for part in state for t in part.values()] + [t.clone() for t in task]
-    result = algorithm.task_gradient(state, task, WAYS)
-    for given, returned in ((state.params, result.gradient), (state.buffers, result.buffers)):
-        assert {k: v.shape for k, v in given.items()} == {k: v.shape for k, v in returned.items()}
-    assert any(float(g.abs().max()) > 0 for g in result.gradient.values())
-    after = [t for part in state for t in part.values()] + list(task)
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    check_gradient(algorithm, state, episode(), WAYS)
+    check_predictions(algorithm, state, episode(), WAYS)
 
 
 @ALL
@@ -137,16 +132,6 @@ def test_gradient_equals_finite_differences_along_random_directions(name: str) -
         )
         slope = sum(float((gradient[k] * direction[k]).sum()) for k in gradient)
         assert slope == pytest.approx((up - down) / (2 * h), rel=1e-4)
-
-
-@ALL
-@pytest.mark.parametrize("mode", MODES)
-def test_predictions_do_not_look_at_query_labels(name: str, mode: BatchNormMode) -> None:
-    algorithm, state = build(name)
-    task = episode()
-    wrong = task._replace(query_y=(task.query_y + 1) % WAYS)
-    a, b = (algorithm.predict_by_step(state, t, WAYS, mode) for t in (task, wrong))
-    assert torch.equal(a, b)
 
 
 @ALL

@@ -1,0 +1,1 @@
+"""One of each that metaray takes from outside."""
