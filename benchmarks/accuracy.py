@@ -30,7 +30,7 @@ import torch
 from common import METARAY, RESULTS, omniglot_settings, options, report
 
 from metaray.algorithms.registry import METHODS
-from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.executor import train_requests
@@ -101,7 +101,7 @@ def settings(method: str, task: str, split: str, episodes: int) -> list[str]:
 
 def steps_in(core_minutes: float, sets: list[str]) -> int:
     """Outer steps that one core makes in that time, from a few that are timed."""
-    config = load_config(None, [*sets, "train.outer_steps=100000"])
+    config = META.load(None, [*sets, "train.outer_steps=100000"])
     pool = LocalPool(Blueprint.open(config))
     pool.train_step(train_requests(0, config.train))
     started, steps = process_time(), 0

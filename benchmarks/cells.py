@@ -95,11 +95,11 @@ def over_seeds(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _compute(cell: Cell) -> Cell:
     """In this process, with nobody looking on."""
-    from metaray.platform.config.transfer_loading import load_transfer_config
     from metaray.platform.experiment import runner
+    from metaray.platform.experiment.transfer import TRANSFER
 
     shutil.rmtree(cell.folder, ignore_errors=True)  # of a benchmark that was interrupted
-    config = load_transfer_config(None, cell.sets)
+    config = TRANSFER.load(None, cell.sets)
     quiet, before = [Terminal(Console(quiet=True))], process_time()
     if cell.tested:
         runner.new(config, cell.folder, "local", quiet)

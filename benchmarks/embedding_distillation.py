@@ -23,8 +23,8 @@ from rich.console import Console
 
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.platform.callbacks.terminal import Terminal
-from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.results import read_summary
 from metaray.platform.run.directory import RunDirectory
 
@@ -50,7 +50,7 @@ def meta_trained(folder: Path, steps: int, *sets: str) -> tuple[dict[str, Any], 
             "evaluate.num_episodes=300",
             "workers.count=0",
         ]
-        config = load_config(None, [*common, *sets])
+        config = META.load(None, [*common, *sets])
         done = runner.new(config, folder, "local", [Terminal(Console(quiet=True))])
         taken.write_text(str(process_time() - before))
     return done, float(taken.read_text()) / 60
@@ -68,7 +68,7 @@ def few_shot(out: Path, encoder: Path) -> list[float]:
 
 def write_pictures(path: Path) -> None:
     """The pictures of the training characters as arrays."""
-    config = load_config(None, [*omniglot_settings("vinyals"), "method.name=protonet"])
+    config = META.load(None, [*omniglot_settings("vinyals"), "method.name=protonet"])
     source: Any = build_source(config.data)
     classes = source.splits["train"]
     images = [source.store.images(c).transpose(0, 2, 3, 1) for c in classes]

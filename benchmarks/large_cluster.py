@@ -32,8 +32,8 @@ from common import Row, report
 
 import metaray
 from metaray.cluster.connect import connected
-from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.executor import train_requests
@@ -122,7 +122,7 @@ def tree_step(pool: Any, adders: list[Any], requests: Sequence[TrainRequest]) ->
 
 
 def settings(name: str, workers: int) -> RunConfig:
-    return load_config(
+    return META.load(
         None,
         [
             f"model.name={SIZES[name][0]}",

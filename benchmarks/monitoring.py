@@ -26,7 +26,7 @@ from metaray.platform.callbacks.base import Callback, Row
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.members import BackgroundMember
 from metaray.platform.callbacks.monitored import monitored
-from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_state import fingerprint
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
@@ -105,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=12, help="of each kind")
     arguments = parser.parse_args()
-    config = load_config(None, SETTINGS)
+    config = META.load(None, SETTINGS)
     with tempfile.TemporaryDirectory() as name, connected("local", metaray):
         from metaray.platform.distributed.ray_pool import RayPool
 

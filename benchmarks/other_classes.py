@@ -24,7 +24,7 @@ import numpy as np
 from cells import Cell, run
 from common import SHARED_DATA, Row, report
 
-from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.experiment.meta_state import flat_state, pretrained_state
 from metaray.platform.training.meta.blueprint import Blueprint
@@ -70,7 +70,7 @@ def few_shot(encoder: Path, episodes: int) -> dict[str, Scores]:
             *("data.name=omniglot", f"data.root={_OMNIGLOT}", "data.split=alphabet"),
             *(f"task.ways={ways}", f"task.shots={shots}", "task.queries=5", "workers.count=0"),
         ]
-        config = load_config(None, settings)
+        config = META.load(None, settings)
         source = open_data(config)
         blueprint = Blueprint(config, source)
         pool = LocalPool(blueprint)

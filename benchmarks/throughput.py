@@ -23,9 +23,9 @@ from common import report
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.registry import METHODS
-from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
+from metaray.platform.experiment.meta import META
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool, StepResult
@@ -50,7 +50,7 @@ def config_for(method: str, steps: int, queries: int, workers: int) -> RunConfig
     ]
     if has_inner_steps(method):
         sets.append(f"method.inner_steps={steps}")
-    return load_config(None, sets)
+    return META.load(None, sets)
 
 
 def has_inner_steps(method: str) -> bool:

@@ -16,7 +16,7 @@ from metaray.platform.api.process import console_for, ray_address, torch_setting
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import meta_tree
 from metaray.platform.compare.directory import CompareDirectory
-from metaray.platform.config.loading import resolve
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import fresh_place
 from metaray.platform.run.storage.working_copy import shared_folder
 
@@ -165,7 +165,7 @@ def compare(
         )
         for name, method in _named(methods)
     }  # fmt: skip
-    configs = [(name, resolve(tree)) for name, tree in entries.items()]
+    configs = [(name, META.resolve(tree)) for name, tree in entries.items()]
     for _, config in configs:
         check_importable(config.model.name, other_processes=True)
     plan = plan_of(

@@ -15,8 +15,9 @@ from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import meta_tree, nested
 from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.loading import merged, resolve
+from metaray.platform.config.loading import merged
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import fresh_place
 
 
@@ -85,7 +86,7 @@ class Trainer:
             checkpoint=init.place if isinstance(init, Run) else init,
         )
         self._callbacks, self._progress, self._address = tuple(callbacks), progress, address
-        self.config: RunConfig = resolve(self._tree)
+        self.config: RunConfig = META.resolve(self._tree)
         check_importable(self.config.model.name, self.config.workers.count > 0)
 
     def fit(
@@ -129,7 +130,7 @@ class Trainer:
             "meta_lr": meta_lr,
             "validate_every": validate_every,
         }
-        config = resolve(merged(self._tree, nested(None, {"train": given | train})))
+        config = META.resolve(merged(self._tree, nested(None, {"train": given | train})))
         place = str(out or fresh_place(f"{config.method.name}-{config.data.name}"))
         with running(self._progress, self._address, self._callbacks) as (address, callbacks):
             runs.new(config, place, address, callbacks)

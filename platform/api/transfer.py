@@ -15,7 +15,7 @@ from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import nested, workers_section
 from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.transfer_loading import resolve_transfer
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.directory import fresh_place
 
 
@@ -83,7 +83,7 @@ def transfer(
         "train": {"epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr},
         "workers": workers_section(workers),
     }
-    config = resolve_transfer(nested(settings, given))
+    config = TRANSFER.resolve(nested(settings, given))
     place = str(out or fresh_place(f"{config.job.name}-{config.data.name}"))
     with running(progress, address, callbacks, config.job.name) as (where, listeners):
         runs.new(config, place, where, listeners)

@@ -13,9 +13,9 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.output import console
-from metaray.platform.config.loading import resolve
-from metaray.platform.config.transfer_loading import resolve_transfer
 from metaray.platform.config.values import set_value
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.transfer import TRANSFER
 
 
 def print_methods() -> None:
@@ -44,9 +44,9 @@ def _resolved(name: str, data: str) -> BaseModel:
     """The defaults of a method or of a transfer job, which may need a second domain."""
     name = located(name)
     if not _is_job(name):
-        return resolve({"method": {"name": name}, "data": {"name": data}})
+        return META.resolve({"method": {"name": name}, "data": {"name": data}})
     target = {"target": {"name": data}} if JOBS[name].needs_target else {}
-    return resolve_transfer({"job": {"name": name}, "data": {"name": data}, **target})
+    return TRANSFER.resolve({"job": {"name": name}, "data": {"name": data}, **target})
 
 
 def _is_job(name: str) -> bool:

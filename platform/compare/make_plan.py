@@ -13,9 +13,10 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.compare.plan import Budget, Curves, Entry, Plan, unique_names
 from metaray.platform.config.commands import own_settings
-from metaray.platform.config.loading import flat, load_config, override
+from metaray.platform.config.loading import flat, override
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.config.values import set_value
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
 
@@ -46,9 +47,9 @@ def make_plan(
             incomparable, or data that is missing or too small.
     """
     below = {"workers": {"count": 0}}  # many runs side by side, one CPU each
-    configs = [(file.stem, load_config(file, overrides, below)) for file in files]
+    configs = [(file.stem, META.load(file, overrides, below)) for file in files]
     for name in _method_names(methods, overrides) if methods else ():
-        configs.append((name, load_config(None, [*overrides, f"method.name={name}"], below)))
+        configs.append((name, META.load(None, [*overrides, f"method.name={name}"], below)))
     return plan_of(
         configs,
         budget=budget,
@@ -105,7 +106,7 @@ def _method_names(text: str, overrides: Iterable[str]) -> list[str]:
             raise InputError(_unknown("--methods", name, METHODS))
     if names != ["all"]:
         return names
-    is_regression = load_config(None, _of_data(overrides)).data.name == "sinusoid"
+    is_regression = META.load(None, _of_data(overrides)).data.name == "sinusoid"
     return [name for name in METHODS if METHODS[name].learns_regression or not is_regression]
 
 

@@ -24,7 +24,8 @@ def own_settings(config: RunConfig) -> list[str]:
             "method": {"name": method.name},
             "data": {"name": data.name},
             "task": {"ways": task.ways, "shots": task.shots},
-        }
+        },
+        {},
     )
     return changed_keys(recipe, config)
 
@@ -45,7 +46,7 @@ def settings_for(
     while True:
         try:
             missing = changed_keys(resolve(with_values({}, chosen)), config)
-        except InputError:  # what these settings start from is not here, or they are too few
+        except InputError:  # these settings are too few
             return chosen | values
         if not (missing := [key for key in missing if key not in chosen and key in values]):
             return chosen
@@ -60,7 +61,10 @@ def set_options(settings: Mapping[str, Any]) -> list[str]:
 def train_command(config: RunConfig) -> list[str]:
     """``metaray train`` with every setting that this run needs, one argument an item."""
     keys = dict.fromkeys([*_NAMED, *own_settings(config)])
-    return ["metaray train", *set_options(settings_for(config, keys, resolve))]
+    return [
+        "metaray train",
+        *set_options(settings_for(config, keys, lambda user: resolve(user, {}))),
+    ]
 
 
 def evaluate_command(

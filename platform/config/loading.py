@@ -39,25 +39,16 @@ Config = TypeVar("Config", bound=BaseModel)
 Named = TypeVar("Named", bound=NamedSection)
 
 
-def load_config(
-    file: Path | None, overrides: Iterable[str] = (), below: Tree | None = None
-) -> RunConfig:
-    """The resolved config of ``file`` (or of nothing) with ``key=value`` overrides.
-
-    ``below`` are settings that the file and the overrides may replace.
-
-    Raises:
-        InputError: unreadable file, unknown key (the nearest is named), value of the wrong type
-            or out of range, or settings that exclude each other.
-    """
-    user = read_toml(file) if file else {}
-    return resolve(with_overrides(merged(below or {}, user), overrides))
-
-
-def resolve(user: Tree) -> RunConfig:
+def resolve(user: Tree, start: Tree) -> RunConfig:
     """The config in which everything that ``user`` leaves open has the paper's value.
 
-    A run that starts from another one has that one's network, and pictures of the same size.
+    Args:
+        user: what the user has set, in nested tables.
+        start: settings of the network that training starts from; they win over the paper's.
+
+    Raises:
+        InputError: unknown key (the nearest is named), value of the wrong type or out of range, or
+            settings that exclude each other.
     """
     default = RunConfig()
     method = get(user, "method.name", default.method.name)
@@ -69,7 +60,7 @@ def resolve(user: Tree) -> RunConfig:
         for path, value in _method_defaults(method, data, *shape).items():
             if not (own_network and path.startswith("model.")):  # those are of our networks
                 put(tree, path, value)
-    return validate(merged(merged(tree, settings_of_start(user)), user))
+    return validate(merged(merged(tree, start), user))
 
 
 def _method_defaults(method: Any, data: str, ways: int, shots: int) -> Mapping[str, Any]:
@@ -77,16 +68,6 @@ def _method_defaults(method: Any, data: str, ways: int, shots: int) -> Mapping[s
     if not isinstance(method, str) or method in METHODS.builtin:
         return paper_defaults(method, data, ways, shots) if method in METHODS.builtin else {}
     return METHODS[located(method)].defaults
-
-
-def settings_of_start(user: Tree) -> Tree:
-    """The settings under which the network that ``init.checkpoint`` names fits, if it is set."""
-    checkpoint = get(user, "init.checkpoint", None)
-    if not isinstance(checkpoint, str):
-        return {}
-    from metaray.platform.training.pretrained import PretrainedEncoder  # imports torch
-
-    return PretrainedEncoder.read(Path(checkpoint).expanduser()).settings()
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:

@@ -17,7 +17,7 @@ def own_settings(config: TransferConfig) -> list[str]:
         tree["target"] = {"name": config.target.name}
     if config.job.needs_target and config.target is None:
         return []
-    changed = changed_keys(resolve_transfer(tree), config)
+    changed = changed_keys(resolve_transfer(tree, {}), config)
     # where steps are set, epochs have no effect
     return [key for key in changed if key != "train.epochs" or config.train.steps is None]
 
@@ -25,6 +25,8 @@ def own_settings(config: TransferConfig) -> list[str]:
 def train_command(config: TransferConfig, own: list[str]) -> list[str]:
     """``metaray transfer`` with every setting that this job needs, one argument an item."""
     names = ["job.name", "data.name", *(["target.name"] if config.target else [])]
-    settings = settings_for(config, dict.fromkeys([*names, *own]), resolve_transfer)
+    settings = settings_for(
+        config, dict.fromkeys([*names, *own]), lambda user: resolve_transfer(user, {})
+    )
     settings.pop("job.name")  # the command has it
     return [f"metaray transfer {config.job.name}", *set_options(settings)]

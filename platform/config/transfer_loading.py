@@ -1,8 +1,7 @@
-"""From a TOML file and ``--set`` to the resolved config of a transfer job."""
+"""From what the user has set to the resolved config of a transfer job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from metaray.algorithms.plugins import located
@@ -14,26 +13,20 @@ from metaray.platform.config.loading import (
     merged,
     put,
     read_config,
-    read_toml,
-    settings_of_start,
     validate_as,
-    with_overrides,
 )
 from metaray.platform.config.transfer import TransferConfig
 
 
-def load_transfer_config(
-    file: Path | None, overrides: Iterable[str] = (), below: Tree | None = None
-) -> TransferConfig:
-    """As ``config_io.load_config``, for a transfer job."""
-    user = read_toml(file) if file else {}
-    return resolve_transfer(with_overrides(merged(below or {}, user), overrides))
-
-
-def resolve_transfer(user: Tree) -> TransferConfig:
+def resolve_transfer(user: Tree, start: Tree) -> TransferConfig:
     """The config in which everything that ``user`` leaves open has the default of its job.
 
-    A job that starts from a run has that run's network, and pictures of the same size.
+    Args:
+        user: what the user has set, in nested tables.
+        start: settings of the network that the job starts from; they win over the defaults.
+
+    Raises:
+        InputError: as ``loading.resolve``.
     """
     default = TransferConfig()
     job = get(user, "job.name", default.job.name)
@@ -50,7 +43,7 @@ def resolve_transfer(user: Tree) -> TransferConfig:
         defaults.pop("train.epochs", None)
     for path, value in defaults.items():
         put(tree, path, value)
-    tree = merged(tree, settings_of_start(user))
+    tree = merged(tree, start)
     return validate_as(TransferConfig, merged(tree, user))
 
 

@@ -71,6 +71,15 @@ class Experiment(ABC, Generic[Config]):
             InputError: unknown or wrong settings, or no run at ``init.checkpoint``.
         """
 
+    def start_settings(self, user: Tree) -> Tree:
+        """The settings that the network of ``init.checkpoint`` needs; none where it is not set."""
+        checkpoint = loading.get(user, "init.checkpoint", None)
+        if not isinstance(checkpoint, str):
+            return {}
+        from metaray.platform.training.pretrained import PretrainedEncoder  # imports torch
+
+        return PretrainedEncoder.read(Path(checkpoint).expanduser()).settings()
+
     def load(
         self,
         file: Path | None = None,

@@ -54,7 +54,7 @@ class MetaTraining(Experiment[RunConfig]):
 
     @override
     def resolve(self, user: Tree) -> RunConfig:
-        return resolve(user)
+        return resolve(user, self.start_settings(user))
 
     @override
     def resumable(self, config: RunConfig) -> tuple[str, ...]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.loading import override, validate_as, with_overrides
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
+
+if TYPE_CHECKING:
+    from metaray.algorithms.tasks.source import EpisodeSource
 
 
 def other_data(trained: RunConfig, overrides: Iterable[str]) -> str | None:

@@ -47,9 +47,9 @@ class TrainRequest(Request):
         Raises:
             InputError: a setting is unknown or wrong.
         """
-        from metaray.platform.config.loading import load_config
+        from metaray.platform.experiment.meta import META
 
-        return load_config(self.config, self.overrides or [])
+        return META.load(self.config, self.overrides or [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,10 @@ class TransferRequest(TrainRequest):
 
     def transfer_settings(self) -> TransferConfig:
         """The config of the new job; InputError as ``settings``."""
-        from metaray.platform.config.transfer_loading import load_transfer_config
+        from metaray.platform.experiment.transfer import TRANSFER
 
         overrides = [f"job.name={self.job}", *(self.overrides or [])]
-        config = load_transfer_config(self.config, overrides)
+        config = TRANSFER.load(self.config, overrides)
         if config.job.name != self.job:
             raise InputError(f"job.name = {config.job.name!r} is not {self.job}: leave it out")
         return config

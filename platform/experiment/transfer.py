@@ -56,7 +56,7 @@ class TransferJob(Experiment[TransferConfig]):
 
     @override
     def resolve(self, user: Tree) -> TransferConfig:
-        return resolve_transfer(user)
+        return resolve_transfer(user, self.start_settings(user))
 
     @override
     def resumable(self, config: TransferConfig) -> tuple[str, ...]:

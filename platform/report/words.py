@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
 from metaray.platform.common.formatting import clock, number, plural, score, score_with_margin
-from metaray.platform.report.record import RunRecord
+
+if TYPE_CHECKING:
+    from metaray.platform.report.record import RunRecord
 
 _BATCH_NORM = {
     "transductive": "Batch norm was transductive: the queries of an episode were normalised "

@@ -15,8 +15,8 @@ from conftest import Command, arguments  # type: ignore[attr-defined]
 
 from metaray.algorithms.registry import METHODS
 from metaray.platform.common.errors import NonFiniteError, WorkersLostError
-from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
@@ -36,7 +36,7 @@ def _ray() -> Iterator[None]:
 
 
 def config_of(tiny: list[str], *more: str) -> RunConfig:
-    return load_config(None, [*tiny, "workers.cpus=0.5", *more])
+    return META.load(None, [*tiny, "workers.cpus=0.5", *more])
 
 
 def ray_pool(config: RunConfig, notes: list[str] | None = None) -> Any:

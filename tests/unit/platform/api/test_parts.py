@@ -63,9 +63,9 @@ def test_an_input_error_is_a_value_error() -> None:
 
 def test_what_is_left_open_is_as_published() -> None:
     trainer = mr.Trainer(mr.MAML(inner_lr=0.3), mr.datasets.Omniglot("raw"), ways=20, shots=5)
-    from metaray.platform.config.loading import load_config
+    from metaray.platform.experiment.meta import META
 
-    same = load_config(
+    same = META.load(
         None,
         [
             "method.name=maml",

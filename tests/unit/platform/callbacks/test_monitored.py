@@ -15,15 +15,15 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.common.errors import NonFiniteError, Stopped
-from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.status import Status
 
 
 def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "night"
-    runner.new(load_config(None, tiny), folder, "local")
+    runner.new(META.load(None, tiny), folder, "local")
     status = Status.read(folder)
     assert status is not None
     assert (status.kind, status.run, status.state) == ("train", "night", "done")
@@ -36,7 +36,7 @@ def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path
 
 
 def test_event_files_of_a_resumed_run_have_each_step_once(tiny: list[str], tmp_path: Path) -> None:
-    config = load_config(None, [*tiny, "train.outer_steps=4"])
+    config = META.load(None, [*tiny, "train.outer_steps=4"])
     with monitored(tmp_path, config, CallbackList(), total_steps=4) as callbacks:
         for step in (1, 2, 3):
             callbacks.on_step({"step": step, "loss": float(step)})
@@ -76,7 +76,7 @@ def test_the_status_says_how_a_run_ended(
 
 
 def following(folder: Path, tiny: list[str]) -> AbstractContextManager[CallbackList]:
-    return monitored(folder, load_config(None, tiny), CallbackList(), total_steps=6)
+    return monitored(folder, META.load(None, tiny), CallbackList(), total_steps=6)
 
 
 def test_a_callback_that_fails_ends_no_run_and_is_reported_once(
@@ -114,7 +114,7 @@ def test_a_tracker_that_is_not_installed_is_refused(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("metaray.platform.callbacks.trackers.find_spec", lambda name: None)
-    config = load_config(None, [*tiny, 'monitoring.trackers=["mlflow"]'])
+    config = META.load(None, [*tiny, 'monitoring.trackers=["mlflow"]'])
     with (
         pytest.raises(InputError, match=r"pip install 'metaray\[mlflow\]'"),
         monitored(tmp_path, config, CallbackList(), total_steps=6),

@@ -12,7 +12,8 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.monitored import monitored
 from metaray.platform.cli.main import app
-from metaray.platform.config.loading import load_config, read_toml
+from metaray.platform.config.loading import read_toml
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.status import Status
 
 SOURCE = """
@@ -105,7 +106,7 @@ def test_a_callback_can_stop_a_run(tiny: list[str], here: Path) -> None:
 def test_a_wrong_name_is_one_sentence(
     name: str, sentence: str, tiny: list[str], here: Path
 ) -> None:
-    config = load_config(None, [*tiny, f"monitoring.callbacks={json.dumps([name])}"])
+    config = META.load(None, [*tiny, f"monitoring.callbacks={json.dumps([name])}"])
     with (
         pytest.raises(InputError, match=sentence),
         monitored(here, config, CallbackList(), total_steps=6),

@@ -11,8 +11,9 @@ from metaray.platform.compare.make_plan import make_plan
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Budget, Plan
 from metaray.platform.compare.request import parse_numbers
-from metaray.platform.config.loading import changed_keys, resolve
+from metaray.platform.config.loading import changed_keys
 from metaray.platform.distributed.resources import run_bundles
+from metaray.platform.experiment.meta import META
 
 STEPS = Budget(unit="steps", amount=5)
 NO_NORM = "evaluate.batch_norm=inductive"
@@ -92,7 +93,7 @@ def test_a_file_keeps_its_workers_and_shares_the_rest(small: list[str], tmp_path
 
 
 def test_budgets() -> None:
-    config = resolve({"train": {"meta_batch_size": 32, "outer_steps": 600}})
+    config = META.resolve({"train": {"meta_batch_size": 32, "outer_steps": 600}})
     steps = Budget(unit="steps", amount=7).applied(config).train
     tasks = Budget(unit="tasks", amount=100).applied(config).train
     seconds = Budget(unit="seconds", amount=2.5).applied(config).train

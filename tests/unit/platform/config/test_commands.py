@@ -18,16 +18,16 @@ from metaray.platform.config.commands import evaluate_command, train_command
 from metaray.platform.config.loading import (
     flat,
     override,
-    resolve,
     with_overrides,
     with_values,
 )
 from metaray.platform.config.request import Request
 from metaray.platform.config.transfer_commands import own_settings
 from metaray.platform.config.transfer_commands import train_command as transfer_command
-from metaray.platform.config.transfer_loading import load_transfer_config, resolve_transfer
 from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.request import EvaluateRequest, TrainRequest, TransferRequest
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.jobs.command import parse_command
 
 CHANGED = ["seed=7", "train.checkpoint_every=3", "monitoring.trackers=['mlflow']"]
@@ -53,7 +53,7 @@ def nulled(config: BaseModel, base: dict[str, Any]) -> Iterator[tuple[str, dict[
         if value is not None:
             settings = with_values(base, {key: None})
             try:
-                (resolve_transfer if "job" in base else resolve)(settings)
+                (TRANSFER if "job" in base else META).resolve(settings)
             except InputError:
                 continue
             yield key, settings
@@ -63,8 +63,8 @@ def nulled(config: BaseModel, base: dict[str, Any]) -> Iterator[tuple[str, dict[
 @pytest.mark.parametrize("method", METHODS)
 def test_of_meta_training(method: str, data: str) -> None:
     base = with_overrides({}, [f"method.name={method}", f"data.name={data}", *CHANGED])
-    for key, settings in [("", base), *nulled(resolve(base), base)]:
-        config = resolve(settings)
+    for key, settings in [("", base), *nulled(META.resolve(base), base)]:
+        config = META.resolve(settings)
         assert trained_again(train_command(config)) == config, key
 
 
@@ -76,11 +76,11 @@ def test_of_a_transfer_job(job: str, labels: str) -> None:
         settings += ["target.name=omniglot"]
     base = with_overrides({}, settings)
     try:
-        config = resolve_transfer(base)
+        config = TRANSFER.resolve(base)
     except InputError:
         pytest.skip("this job takes no labels")
     for key, nulls in [("", base), *nulled(config, base)]:
-        config = resolve_transfer(nulls)
+        config = TRANSFER.resolve(nulls)
         command = transfer_command(config, own_settings(config))
         assert trained_again(command) == config, key
 
@@ -94,12 +94,12 @@ def test_of_a_transfer_job(job: str, labels: str) -> None:
     ],
 )
 def test_where_one_setting_changes_the_default_of_another(settings: list[str]) -> None:
-    config = load_transfer_config(None, settings)
+    config = TRANSFER.load(None, settings)
     assert trained_again(transfer_command(config, own_settings(config))) == config
 
 
 def test_of_a_test_with_changed_and_nulled_settings() -> None:
-    trained = resolve({"method": {"name": "maml"}, "data": {"root": "here"}})
+    trained = META.resolve({"method": {"name": "maml"}, "data": {"root": "here"}})
     for overrides in (
         ["task.shots=5", "evaluate.batch_norm=inductive", "method.eval_inner_steps=7"],
         ["data.root=null", "evaluate.num_episodes=20"],

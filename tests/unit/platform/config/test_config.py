@@ -15,17 +15,17 @@ from metaray.platform.config.loading import (
     changed_keys,
     flat,
     known_keys,
-    load_config,
     override,
     read_run_config,
 )
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import META
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text("seed = 3\n[method]\nname = 'anil'\ninner_steps = 2\n[task]\nshots = 5\n")
-    config = load_config(file, ["method.inner_steps=4", "data.name=omniglot"])
+    config = META.load(file, ["method.inner_steps=4", "data.name=omniglot"])
     assert config.seed == 3
     assert config.method.name == "anil"
     assert config.method.inner_steps == 4
@@ -43,7 +43,7 @@ def test_every_recipe_resolves_and_round_trips(
     sets = [f"method.name={method}", f"data.name={data}"]
     if data != "sinusoid":
         sets += [f"task.ways={ways}", f"task.shots={shots}"]
-    config = load_config(None, sets)
+    config = META.load(None, sets)
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config.model_dump() | {"versions": {}}))
@@ -54,11 +54,11 @@ def test_every_recipe_resolves_and_round_trips(
 def test_a_file_with_every_setting_gives_the_config_it_was_written_from(
     method: str, tmp_path: Path
 ) -> None:
-    config = load_config(None, [f"method.name={method}", "seed=7", "task.shots=5"])
+    config = META.load(None, [f"method.name={method}", "seed=7", "task.shots=5"])
     settings = {key: value for key, value in flat(config.model_dump()) if value is not None}
     file = tmp_path / "run.toml"  # TOML has no null; strings, numbers and lists are as in JSON
     file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
-    assert load_config(file) == config
+    assert META.load(file) == config
 
 
 @pytest.mark.parametrize(
@@ -80,22 +80,22 @@ def test_a_file_with_every_setting_gives_the_config_it_was_written_from(
 )
 def test_mistakes_are_named(setting: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
-        load_config(None, [setting])
+        META.load(None, [setting])
     assert "\n" not in str(caught.value)
 
 
 def test_a_setting_of_another_method_is_unknown() -> None:
     with pytest.raises(InputError, match="unknown setting method.inner_batch"):
-        load_config(None, ["method.name=maml", "method.inner_batch=4"])
+        META.load(None, ["method.name=maml", "method.inner_batch=4"])
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read .*missing.toml: No such file"):
-        load_config(tmp_path / "missing.toml")
+        META.load(tmp_path / "missing.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("[task\nways = 5")
     with pytest.raises(InputError, match=r"broken.toml is not valid TOML: .*line 1"):
-        load_config(broken)
+        META.load(broken)
     broken.write_text("{}")
     assert read_run_config(broken) == RunConfig()
     broken.write_text("[]")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import META
 
 Case = tuple[str, str, int, int, dict[str, Any]]
 """method, data, ways, shots, and what must come of them"""
@@ -178,6 +178,6 @@ def test_recipes_have_the_published_values(
     method: str, data: str, ways: int, shots: int, expected: dict[str, Any]
 ) -> None:
     sets = [f"method.name={method}", f"data.name={data}", f"task.ways={ways}"]
-    tree = load_config(None, [*sets, f"task.shots={shots}"]).model_dump()
+    tree = META.load(None, [*sets, f"task.shots={shots}"]).model_dump()
     found = {path: tree[path.split(".")[0]][path.split(".")[1]] for path in expected}
     assert found == expected

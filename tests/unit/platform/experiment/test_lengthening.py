@@ -10,8 +10,8 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
-from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
 
 QUIET = [Terminal(Console(quiet=True))]
 CONSTANT = "train.schedule=constant"
@@ -19,7 +19,7 @@ MAMLPP = ["method.name=mamlpp", "method.inner_steps=2", CONSTANT]
 
 
 def trained(folder: Path, sets: list[str]) -> dict[str, Any]:
-    return runner.new(load_config(None, sets), folder, "local", QUIET)
+    return runner.new(META.load(None, sets), folder, "local", QUIET)
 
 
 def resumed(folder: Path, steps: int) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from PIL import Image
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.commands import evaluate_command, train_command
-from metaray.platform.config.loading import load_config, override, resolve
-from metaray.platform.report import ExampleEpisode, write_report
+from metaray.platform.config.loading import override, resolve
+from metaray.platform.experiment.meta import META
 from metaray.platform.report.curves import smoothed
 from metaray.platform.report.episode_image import is_cut
+from metaray.platform.report.example import ExampleEpisode
+from metaray.platform.report.page import write_report
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.training.meta.metrics import MetaTest
@@ -311,7 +313,7 @@ def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
     words = shlex.split(" ".join(train_command(config)))
     assert words[:2] == ["metaray", "train"]
     assert words[2::2] == ["--set"] * len(words[3::2])
-    assert load_config(None, words[3::2]) == config
+    assert META.load(None, words[3::2]) == config
 
 
 def test_the_command_tests_as_the_last_test_did() -> None:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
-from metaray.platform.config.loading import load_config
 from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
 
 QUIET = [Terminal(Console(quiet=True))]
 QUICK = [
@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("trained") / "run"
-    runner.new(load_config(None, [*tiny, *QUICK]), folder, "local", QUIET)
+    runner.new(META.load(None, [*tiny, *QUICK]), folder, "local", QUIET)
     return folder
 
 
@@ -82,7 +82,7 @@ def test_grey_pictures_for_a_colour_network(
     colour = [*sets, "data.name=folder", f"data.root={photos}", "method.name=protonet"]
     run = tmp_path / "run"
     runner.new(
-        load_config(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
+        META.load(None, [*colour, "data.split_ratio=[0.4,0.3,0.3]"]),
         run, "local", QUIET,
     )  # fmt: skip
     summary = evaluate_run(run, "data.name=glyphs", "data.num_classes=75")
@@ -128,7 +128,7 @@ def test_other_content_is_refused(
     sets = [s for s in tiny if not s.startswith("data.num")] + QUICK
     run, root = tmp_path / "run", tmp_path / "photos"
     shutil.copytree(photos, root)
-    config = load_config(
+    config = META.load(
         None, [*sets, "data.name=folder", f"data.root={root}", "data.split_ratio=[0.4,0.3,0.3]"]
     )
     runner.new(config, run, "local", QUIET)

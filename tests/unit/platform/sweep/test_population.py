@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import load_config, read_run_config, resolve
+from metaray.platform.config.loading import read_run_config
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256, read_checkpoint
 from metaray.platform.run.directory import RunDirectory
@@ -93,7 +93,7 @@ def test_each_method_has_a_population_of_its_own_rates(method: str) -> None:
 
 def test_a_learned_rate_is_no_setting_that_could_change() -> None:
     for name, learned in (("mamlpp", True), ("metasgd", True), ("maml", False)):
-        rates = META.rates(resolve({"method": {"name": name}}))
+        rates = META.rates(META.resolve({"method": {"name": name}}))
         assert ("method.inner_lr" in rates) is not learned
 
 
@@ -211,7 +211,7 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
         assert comment is ("no settings train to the same" in told.getvalue())
         assert comment is rates_changed(result) is (len(best.course) > 1)
     assert comment
-    assert load_config(sweep.folder.best) == done.config
+    assert META.load(sweep.folder.best) == done.config
 
 
 def test_killed_anywhere_or_side_by_side_it_has_the_same_course(

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from metaray.platform.config.loading import load_config, resolve, validate
+from metaray.platform.config.loading import validate
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
@@ -87,7 +88,7 @@ def test_best_toml_gives_the_config_of_the_best_trial(result: tuple[Any, SweepRe
     sweep, done = result
     assert done.best is not None
     assert done.best.number == 3
-    assert load_config(sweep.folder.best) == done.config == sweep.plan.config_of(done.best.values)
+    assert META.load(sweep.folder.best) == done.config == sweep.plan.config_of(done.best.values)
 
 
 def test_best_toml_says_every_setting_null_too(bench: Make) -> None:
@@ -98,9 +99,9 @@ def test_best_toml_says_every_setting_null_too(bench: Make) -> None:
         {"data": {"name": "sinusoid"}, "train": {"schedule": "cosine"}},
         {"data": {"name": "miniimagenet"}, "train": {"clip_value": None}},
     ):
-        config = resolve(settings)
+        config = META.resolve(settings)
         write_best(sweep.plan.experiment, config, sweep.folder)
-        assert load_config(sweep.folder.best) == config
+        assert META.load(sweep.folder.best) == config
 
 
 def test_the_reason_of_a_trial_that_failed_is_a_sentence(tmp_path: Path) -> None:

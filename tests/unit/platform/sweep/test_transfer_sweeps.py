@@ -14,7 +14,6 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import changed_keys, with_overrides
-from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.registry import experiment_of
@@ -118,7 +117,7 @@ def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> N
     for text in ("Sweep of Fine-tuning", "test images were touched once", "metaray transfer"):
         assert text in page
     assert result.config is not None
-    again = load_transfer_config(sweep.folder.best, ["job.name=finetune"])
+    again = TRANSFER.load(sweep.folder.best, ["job.name=finetune"])
     assert changed_keys(again, result.config) == []
 
 

@@ -18,8 +18,8 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.cli.main import app
 from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
-from metaray.platform.config.loading import load_config
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -43,7 +43,7 @@ REPORT = ShardReport(num_tasks=1, finite=True, metrics={"loss": 1.0}, sample_s=0
 
 
 def config_of(tiny: list[str], *more: str) -> RunConfig:
-    return load_config(None, [*tiny, *more])
+    return META.load(None, [*tiny, *more])
 
 
 def run_loop(
@@ -316,7 +316,7 @@ def test_metrics_lines_are_json_with_the_promised_keys(tiny: list[str], tmp_path
 
 @pytest.mark.parametrize("method", METHODS)
 def test_regression_is_trained_or_refused_in_one_sentence(method: str) -> None:
-    config = load_config(None, [f"method.name={method}", "data.name=sinusoid", "model.width=8"])
+    config = META.load(None, [f"method.name={method}", "data.name=sinusoid", "model.width=8"])
     if config.method.learns_regression:
         (report,) = LocalPool(Blueprint.open(config)).train_step([REQUEST]).shards
         assert report.finite

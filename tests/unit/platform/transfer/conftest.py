@@ -16,7 +16,7 @@ from typing_extensions import override
 from metaray.platform.callbacks.base import Callback, Row
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
@@ -98,7 +98,7 @@ class TinyJob:
     """A job in a folder, for as many runs of its trainer as a test likes."""
 
     def __init__(self, folder: Path, sets: list[str]) -> None:
-        self.config: TransferConfig = load_transfer_config(None, sets)
+        self.config: TransferConfig = TRANSFER.load(None, sets)
         self.domains = Domains.open(self.config)
         self.beginning: InitialState = begin(self.config, self.domains)
         self.run = RunDirectory.create(folder)

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from metaray.platform.config.transfer_commands import own_settings, train_command
-from metaray.platform.config.transfer_loading import load_transfer_config
+from metaray.platform.experiment.transfer import TRANSFER
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from metaray.platform.config.transfer_loading import load_transfer_config
     ],
 )
 def test_steps_or_passes(sets: list[str], epochs: float, steps: int | None) -> None:
-    config = load_transfer_config(None, sets)
+    config = TRANSFER.load(None, sets)
     assert (config.train.epochs, config.train.steps) == (epochs, steps)
     words = shlex.split(" ".join(train_command(config, own_settings(config))))
     assert words[:3] == ["metaray", "transfer", config.job.name]
-    again = load_transfer_config(None, [f"job.name={config.job.name}", *words[4::2]])
+    again = TRANSFER.load(None, [f"job.name={config.job.name}", *words[4::2]])
     assert again == config
     assert ("train.epochs" in " ".join(words)) == ("train.epochs=3" in sets)

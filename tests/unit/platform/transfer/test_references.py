@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment.references import reference_config, training_text
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.report.transfer_words import REFERENCES
 
 TARGET = ["target.name=glyphs", "target.division_seed=1"]
 
 
 def config_of(*sets: str) -> TransferConfig:
-    return load_transfer_config(None, sets)
+    return TRANSFER.load(None, sets)
 
 
 def test_every_reference_of_every_job_is_a_job() -> None:

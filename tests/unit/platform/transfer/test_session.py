@@ -22,9 +22,8 @@ from metaray.algorithms.transfer.examples import Part
 from metaray.platform.callbacks.base import Callback, Row, RunInfo
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
-from metaray.platform.config.loading import load_config
-from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import runner, transfer_session
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.experiment.transfer_session import TransferSession
 from metaray.platform.run.checkpoint import Checkpoint
@@ -49,9 +48,7 @@ class StopAtThree(Callback):
 
 def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_path: Path) -> None:
     sets = ['evaluate.references=["head", "scratch"]', "job.strategy=discriminative"]
-    summary = runner.new(
-        load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
-    )
+    summary = runner.new(TRANSFER.load(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
     assert 0 <= summary["interval"][0] <= summary["accuracy"] <= summary["interval"][1] <= 1
     assert summary["num_examples"] == 30
@@ -68,7 +65,7 @@ def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_pa
 
 
 def test_a_stopped_job_goes_on_as_if_it_had_not_been(squares: list[str], tmp_path: Path) -> None:
-    config = load_transfer_config(None, squares)
+    config = TRANSFER.load(None, squares)
     with pytest.raises(Stopped, match="--resume"):
         runner.new(config, tmp_path / "run", "local", [StopAtThree()])
     resumed = runner.resume(tmp_path / "run", ["train.keep_checkpoints=1"], "local", QUIET)
@@ -81,7 +78,7 @@ def test_a_stopped_job_goes_on_as_if_it_had_not_been(squares: list[str], tmp_pat
 def test_what_shaped_the_weights_cannot_change_on_resume(
     squares: list[str], tmp_path: Path
 ) -> None:
-    runner.new(load_transfer_config(None, squares), tmp_path / "run", "local", QUIET)
+    runner.new(TRANSFER.load(None, squares), tmp_path / "run", "local", QUIET)
     with pytest.raises(InputError, match="train.lr cannot be changed"):
         runner.resume(tmp_path / "run", ["train.lr=1"], "local", QUIET)
     with np.load(Path(squares[1].partition("=")[2]) / "test.npz") as arrays:
@@ -95,9 +92,7 @@ def test_what_shaped_the_weights_cannot_change_on_resume(
 
 def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path) -> None:
     sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=4"]
-    summary = runner.new(
-        load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET
-    )
+    summary = runner.new(TRANSFER.load(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
     assert summary["probes"].keys() == {"nearest_centroid", "knn_probe", "linear_probe"}
     assert summary["accuracy"] == summary["probes"]["linear_probe"]["accuracy"]
     assert summary["before"]["num_examples"] == summary["num_examples"]
@@ -113,7 +108,7 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
 ) -> None:
     """Both figures again, by scikit-learn, on features that the checkpoints hold."""
     sets = ["job.name=moco", "job.queue_size=16", "train.validate_every=2", "train.steps=2"]
-    config = load_transfer_config(None, [*squares, *sets])
+    config = TRANSFER.load(None, [*squares, *sets])
     summary = runner.new(config, tmp_path / "run", "local", QUIET)
     job, first = runner.load(tmp_path / "run"), TRANSFER.prepare(config, "local").first
     assert isinstance(job, TransferSession)
@@ -163,7 +158,7 @@ def test_bad_input_is_told_before_anything_is_written(
     for name, path in places.items():
         sets = [item.replace(name, path) for item in sets]
     with pytest.raises(InputError, match=sentence):
-        runner.new(load_transfer_config(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
+        runner.new(TRANSFER.load(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
     assert not (tmp_path / "run").exists()
 
 
@@ -172,7 +167,7 @@ def test_features_adapt_to_classes_that_the_source_does_not_have(
 ) -> None:
     """Of the target nothing is read but pictures of its training classes, and the test says so."""
     target = ["target.name=glyphs", "target.num_classes=12", "target.split=random"]
-    config = load_transfer_config(None, [*squares, "job.name=dann", OTHER, *target])
+    config = TRANSFER.load(None, [*squares, "job.name=dann", OTHER, *target])
     domains = TRANSFER.open_data(config)
     assert domains.target is not None
     monkeypatch.setattr(domains.target, "labels", lambda part: pytest.fail("labels were read"))
@@ -186,7 +181,7 @@ def test_features_adapt_to_classes_that_the_source_does_not_have(
     sets = ["method.name=protonet", "data.num_classes=12", "data.split=random", "task.ways=2"]
     start = [f"init.checkpoint={tmp_path / 'run'}", "train.outer_steps=0", "workers.count=0"]
     few_shot = runner.new(
-        load_config(None, [*sets, *start, "task.queries=2", "evaluate.num_episodes=4"]),
+        META.load(None, [*sets, *start, "task.queries=2", "evaluate.num_episodes=4"]),
         tmp_path / "few_shot", "local", QUIET,
     )  # fmt: skip
     assert few_shot["init"]["trained_by"] == "dann"

@@ -13,9 +13,9 @@ from rich.console import Console
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.build import build_backbone
 from metaray.platform.callbacks.terminal import Terminal
-from metaray.platform.config.loading import load_config
-from metaray.platform.config.transfer_loading import load_transfer_config
 from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.checkpoint import read_checkpoint
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
@@ -30,14 +30,14 @@ QUIET = [Terminal(Console(quiet=True))]
 @pytest.fixture(scope="module")
 def fine_tuned(squares: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("fine") / "run"
-    config = load_transfer_config(None, [*squares, "workers.precision=float32"])
+    config = TRANSFER.load(None, [*squares, "workers.precision=float32"])
     runner.new(config, folder, "local", QUIET)
     return folder
 
 
 def meta_trained(folder: Path, tiny: list[str], method: str, *sets: str) -> Path:
     more = [f"method.name={method}", "model.name=conv4", "model.width=4", "train.outer_steps=1"]
-    config = load_config(None, [*tiny, *more, *sets])
+    config = META.load(None, [*tiny, *more, *sets])
     runner.new(config, folder, "local", QUIET)
     return folder
 
@@ -45,7 +45,7 @@ def meta_trained(folder: Path, tiny: list[str], method: str, *sets: str) -> Path
 def test_fine_tuning_starts_from_fine_tuning(fine_tuned: Path, squares: list[str]) -> None:
     """The network and the size of the pictures follow the run; the head is new."""
     sets = [s for s in squares if not s.startswith(("model.", "data.image_size"))]
-    config = load_transfer_config(None, [*sets, f"init.checkpoint={fine_tuned}"])
+    config = TRANSFER.load(None, [*sets, f"init.checkpoint={fine_tuned}"])
     assert config.model.width == 4
     beginning = begin(config, Domains.open(config))
     origin = beginning.origin
@@ -80,7 +80,7 @@ def test_a_meta_learner_starts_from_a_job_and_a_job_from_it(
     assert torch.equal(first.named[0]["block0.conv"], encoder)
     if method == "mamlpp":  # a norm for each inner step, which no other network has
         return
-    config = load_transfer_config(None, [*squares, f"init.checkpoint={folder}"])
+    config = TRANSFER.load(None, [*squares, f"init.checkpoint={folder}"])
     beginning = begin(config, Domains.open(config))
     assert beginning.origin is not None
     kept = "own" if method == "protonet" else "estimated"
@@ -97,7 +97,7 @@ def test_an_encoder_is_tested_on_few_shots_without_training(
     """Nearest centroid, a linear head, or one of cosines, over the features as they are."""
     sets = [*tiny, f"method.name={method}", f"init.checkpoint={fine_tuned}", "train.outer_steps=0"]
     sets = [s for s in sets if not s.startswith("model.")]
-    summary = runner.new(load_config(None, sets), tmp_path / "run", "local", QUIET)
+    summary = runner.new(META.load(None, sets), tmp_path / "run", "local", QUIET)
     assert (summary["outer_steps"], summary["tested_step"]) == (0, 0)
     [tested] = (tmp_path / "run" / "checkpoints").iterdir()
     encoder = PretrainedEncoder.read(fine_tuned).checkpoint.named[0]["block0.conv"]
@@ -116,14 +116,14 @@ def test_an_encoder_is_tested_on_few_shots_without_training(
 def test_another_network_is_refused_by_layer(
     fine_tuned: Path, squares: list[str], sets: list[str], sentence: str
 ) -> None:
-    config = load_transfer_config(None, [*squares, f"init.checkpoint={fine_tuned}", *sets])
+    config = TRANSFER.load(None, [*squares, f"init.checkpoint={fine_tuned}", *sets])
     with pytest.raises(InputError, match=sentence):
         begin(config, Domains.open(config))
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run directory"):
-        load_transfer_config(None, [f"init.checkpoint={tmp_path}"])
+        TRANSFER.load(None, [f"init.checkpoint={tmp_path}"])
 
 
 def test_weights_of_torchvision_are_a_start(squares: list[str], tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_weights_of_torchvision_are_a_start(squares: list[str], tmp_path: Path) 
     torch.save(torchvision.models.resnet18(num_classes=1000).state_dict(), path)
     sets = [s for s in squares if not s.startswith("model.")]
     network = ["model.name=torchvision", f"model.weights={path}", "data.image_size=32"]
-    config = load_transfer_config(None, [*sets, *network])
+    config = TRANSFER.load(None, [*sets, *network])
     beginning = begin(config, Domains.open(config))
     backbone = build_backbone(config.model, (1, 32, 32))
     weights = backbone.init(torch.Generator())[0]["layer1.0.conv1.weight"]
@@ -144,7 +144,7 @@ def test_adaptation_has_group_norm_unless_the_network_was_trained_with_another(
     fine_tuned: Path,
 ) -> None:
     job = ["job.name=dann", "target.name=glyphs"]
-    assert load_transfer_config(None, job).model.norm == "group"
-    assert load_transfer_config(None, [*job, "model.name=resnet12"]).model.norm == "group"
-    assert load_transfer_config(None, [*job, f"init.checkpoint={fine_tuned}"]).model.norm == "batch"
-    assert load_transfer_config(None, [*job, "model.name=mlp"]).model.norm == "batch"
+    assert TRANSFER.load(None, job).model.norm == "group"
+    assert TRANSFER.load(None, [*job, "model.name=resnet12"]).model.norm == "group"
+    assert TRANSFER.load(None, [*job, f"init.checkpoint={fine_tuned}"]).model.norm == "batch"
+    assert TRANSFER.load(None, [*job, "model.name=mlp"]).model.norm == "batch"

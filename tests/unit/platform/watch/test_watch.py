@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import load_config
+from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.results import write_config
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import Event, Status, TrialState, WorkerState
@@ -42,7 +42,7 @@ def status_of(**changes: object) -> Status:
 def folder(tiny: list[str], tmp_path: Path) -> Path:
     """A run of 100 steps, 40 of them done, that has lost a worker."""
     run = RunDirectory.create(tmp_path / "night")
-    write_config(run.config, load_config(None, [*tiny, "train.outer_steps=100"]))
+    write_config(run.config, META.load(None, [*tiny, "train.outer_steps=100"]))
     with run.metrics.open("w") as log:
         for step in range(1, 41):
             row = {
