@@ -25,7 +25,7 @@ class ProcessMark:
         return cls(pid=pid, created=psutil.Process(pid).create_time())
 
     def find(self) -> psutil.Process | None:
-        """The process; None if it has ended, whoever has its id now."""
+        """The process; None if it has ended, even if another process has its id now."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < _CLOCK_S

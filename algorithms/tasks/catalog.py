@@ -70,7 +70,7 @@ def build_source(
 
     Args:
         data: the settings.
-        progress: told of preparation.
+        progress: called with the progress of the preparation.
         mapper: decodes the parts of a large set, see ``parts``.
 
     Raises:

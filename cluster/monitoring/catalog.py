@@ -25,7 +25,7 @@ class Metric:
     help: str
     rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """value of ``label`` -> keys of ``metrics.jsonl`` of which one has the value; under "" where
-    there is no label. Empty for what is no matter of a single step."""
+    there is no label. Empty where it does not belong to a single step."""
     label: str | None = None
     """another label beside ``LABELS``"""
 
@@ -59,7 +59,7 @@ def _split(name: str, unit: str, text: str, **keys: str) -> Metric:
 
 
 STEP = _gauge("step", "steps", "steps that are done, of all starts of the run", "step")
-PLANNED_STEPS = _gauge("planned_steps", "steps", "steps that the run shall have")
+PLANNED_STEPS = _gauge("planned_steps", "steps", "planned steps of the run")
 STEPS = _counter("steps", "steps", "steps done since the run was started or resumed")
 LOSS = _split(
     "loss",
@@ -132,7 +132,7 @@ TRIALS = Metric(
     help="trials of a sweep by state: running, waiting, complete, pruned, failed, unfinished",
     label="state",
 )
-PLANNED_TRIALS = _gauge("sweep_planned_trials", "trials", "trials that a sweep shall have")
+PLANNED_TRIALS = _gauge("sweep_planned_trials", "trials", "planned trials of the sweep")
 BEST = Metric(
     name="metaray_sweep_best",
     type="gauge",

@@ -46,7 +46,7 @@ def monitored(
         folder: the run directory.
         config: of the run; has a section ``monitoring``.
         callbacks: of the caller.
-        total_steps: steps that the run shall have.
+        total_steps: planned steps of the run.
         start_step: steps that are done.
         time_left_s: seconds that a time budget leaves for training.
 

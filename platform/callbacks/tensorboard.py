@@ -19,7 +19,7 @@ class TensorBoard(BackgroundCallback):
     """Writes to ``tensorboard/`` of the run; a resumed run hides the steps that come again.
 
     The writer below ``SummaryWriter`` is used, since that has a thread and a bounded queue of its
-    own: when the thread died of a full disk, whoever wrote next would wait for ever.
+    own: when the thread died of a full disk, the next write would wait for ever.
     """
 
     def __init__(self) -> None:

@@ -66,14 +66,14 @@ def settings(
 @app.command()
 def scale(
     run_dir: Annotated[Path, typer.Argument(help="Folder of a run that is training.")],
-    count: Annotated[int, typer.Argument(help="Workers that it shall have.")],
+    count: Annotated[int, typer.Argument(help="Target number of workers.")],
 ) -> None:
-    """Let workers join or leave a running job. Its result does not change."""
+    """Change the number of workers of a running job. Its result does not change."""
     from metaray.platform.run.directory import RunDirectory
     from metaray.platform.run.worker_requests import request_workers
 
     request_workers(RunDirectory.open(run_dir), count)
-    typer.echo(f"{run_dir} is asked to go on with {count} workers from its next step")
+    typer.echo(f"requested {count} workers for {run_dir}; takes effect at the next step")
 
 
 @app.command()

@@ -37,7 +37,7 @@ def watch(
     ] = None,
     address: Dashboard = None,
 ) -> None:
-    """Look on a run while it computes: progress, curves, workers, events.
+    """Watch a run live: progress, curves, workers, events.
 
     Reads the files of the run's folder and nothing else, so that it needs no cluster, and shows
     runs that are over too. Of a job on another machine it shows the state and the end of the log.

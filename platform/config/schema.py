@@ -72,7 +72,7 @@ class TrainConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Who computes. None of these changes the result, but device, precision and threads."""
+    """Compute resources. Only device, precision and threads affect results."""
 
     count: int = Field(2, ge=0)
     """Ray worker actors; 0 computes in this process, without Ray"""
@@ -101,7 +101,7 @@ class ComputeConfig(Section):
 
 
 class WorkersConfig(ComputeConfig):
-    """Who computes, and what follows the loss of a worker."""
+    """Compute resources, and what happens when a worker is lost."""
 
     max_retries: int = Field(3, ge=0)
     """how often one shard is recomputed after its worker died"""

@@ -1,7 +1,7 @@
 """The process group of a job's workers, which is open to one address of a node alone.
 
 The store of torch, through which processes find each other, listens on all interfaces where Ray
-Train sets it up, and lets in whoever comes. Here it is bound to the address by which the node is
+Train sets it up, and accepts every connection. Here it is bound to the address by which the node is
 known to Ray: the loopback address in an embedded Ray, whose workers then also talk to each other
 over loopback.
 """

@@ -122,8 +122,8 @@ def _check_words(request: Request, name: str | None) -> None:
 
         if shown(storage) != storage:
             raise InputError(
-                "whoever enters the cluster can read the commands of its jobs, and --storage holds "
-                "a password: set METARAY_STORAGE on the cluster instead"
+                "anyone with access to the cluster can read the commands of its jobs, and "
+                "--storage holds a password: set METARAY_STORAGE on the cluster instead"
             )
 
 

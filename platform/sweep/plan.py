@@ -173,7 +173,7 @@ def check_space(space: Space, plan: SweepPlan) -> None:
             if key not in known:
                 plan.config_of({key: 0})  # says which setting is nearest
         if path.startswith(_NOT_SEARCHED):
-            raise InputError(f"{path} says nothing of the training: take it out of the space")
+            raise InputError(f"{path} has no effect on training; remove it from the search space")
         for value in dimension.ends:
             try:
                 plan.config_of({**dimension.when, path: value})

@@ -40,7 +40,7 @@ def run_trial(order: Mapping[str, Any]) -> None:
     try:
         metrics = train_trial(order, tune.report)
     except Stopped:
-        return  # this far and no farther: it waits for the others
+        return  # paused at the end of its segment
     except Exception as error:  # a trial that fails must not end the sweep
         TrialResult(metrics={}, failure=failure_reason(error, folder)).write(folder)
         return

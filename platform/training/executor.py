@@ -1,4 +1,4 @@
-"""Who computes a step of the outer loop: shard sums to a learner, or all-reduce."""
+"""Computes a step of the outer loop: shard sums to a learner, or all-reduce."""
 
 from __future__ import annotations
 

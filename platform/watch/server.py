@@ -1,4 +1,4 @@
-"""The view as a page on this machine's loopback, for whoever has its address.
+"""The view as a page on this machine's loopback. Anyone with this URL can view the run.
 
 The address holds a random token, since other users of the machine reach the loopback too; and a
 page of another site that a browser shows cannot, as its host is not ours.

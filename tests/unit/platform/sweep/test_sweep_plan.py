@@ -128,7 +128,7 @@ def test_a_python_file_needs_a_function(tmp_path: Path) -> None:
         ({"method.inner_batch": Int(1, 5)}, "unknown setting method.inner_batch"),
         ({"train.meta_lr": Float(-1.0, 1.0)}, "takes train.meta_lr to -1.0"),
         ({"task.train_ways": Int(2, 20)}, "must equal task.ways"),
-        ({"workers.count": Int(1, 2)}, "says nothing of the training"),
+        ({"workers.count": Int(1, 2)}, "has no effect on training"),
         ({"train.lr_step_every": Int(1, 9, when={"train.schedule": "step"})}, "none could be"),
     ],
 )
