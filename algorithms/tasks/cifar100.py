@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
@@ -74,8 +75,8 @@ class _Cifar100(ImageDataset):
     prepared_as = "cifar100"
     published_images = True
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from typing_extensions import override
+
 from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
@@ -59,8 +61,8 @@ class Cub(ImageDataset):
     prepared_as = "cub"
     published_images = True
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {
             "version": VERSION,
             "image_size": data.image_size,

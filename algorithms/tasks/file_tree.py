@@ -11,6 +11,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from metaray.algorithms.errors import InputError
 
 
@@ -30,24 +32,24 @@ class FileTree(Protocol):
         """Let go of open files."""
 
 
-class FolderTree:
+class FolderTree(FileTree):
     """A folder on disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @override
     def names(self) -> list[str]:
-        """See FileTree."""
         below = [(p.relative_to(self.path).as_posix(), p.is_dir()) for p in self.path.rglob("*")]
         return sorted(f"{name}/" if is_folder else name for name, is_folder in below)
 
+    @override
     def sizes(self) -> dict[str, int]:
-        """See FileTree."""
         files = ((p.relative_to(self.path).as_posix(), p) for p in self.path.rglob("*"))
         return dict(sorted((name, p.stat().st_size) for name, p in files if p.is_file()))
 
+    @override
     def read(self, name: str) -> bytes:
-        """See FileTree."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
@@ -57,7 +59,7 @@ class FolderTree:
         """Nothing is held open."""
 
 
-class ZipTree:
+class ZipTree(FileTree):
     """The members of a zip below ``folder``, read in memory: nothing is ever extracted.
 
     Without ``folder`` they are all of its members.
@@ -72,14 +74,14 @@ class ZipTree:
         except (zipfile.BadZipFile, OSError) as error:
             raise _damaged(path, error) from error
 
+    @override
     def names(self) -> list[str]:
-        """See FileTree."""
         members = set(self._zip.namelist())
         below = {m.removeprefix(self._prefix) for m in members if m.startswith(self._prefix)}
         return sorted(below - {""})
 
+    @override
     def sizes(self) -> dict[str, int]:
-        """See FileTree."""
         members = (i for i in self._zip.infolist() if not i.is_dir())
         below = ((i.filename, i.file_size) for i in members if i.filename.startswith(self._prefix))
         return {name.removeprefix(self._prefix): size for name, size in sorted(below)}
@@ -103,7 +105,7 @@ class ZipTree:
         return ZipTree, (self.path, self._folder)
 
 
-class TarTree:
+class TarTree(FileTree):
     """The files of an uncompressed tar below ``folder``, read in memory where they lie.
 
     Only plain files count: links and devices are passed over, and nothing is ever extracted.
@@ -124,12 +126,12 @@ class TarTree:
         """See FileTree; a tar has no need of entries for folders, so there are none."""
         return sorted(self._places)
 
+    @override
     def sizes(self) -> dict[str, int]:
-        """See FileTree."""
         return {name: self._places[name][1] for name in self.names()}
 
+    @override
     def read(self, name: str) -> bytes:
-        """See FileTree."""
         if name not in self._places:
             raise InputError(f"{self.path} has no file {self._folder}/{name}: fetch it again")
         offset, size = self._places[name]

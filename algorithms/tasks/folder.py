@@ -19,6 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, get_args
 
+from typing_extensions import override
+
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
@@ -51,8 +53,8 @@ class Folder(ImageDataset):
     by_part: ClassVar[bool] = False
     """whether ``train/cat`` and ``test/cat`` are classes of these names"""
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.tasks.content import ImageClass, Images
@@ -60,8 +61,8 @@ class Glyphs(ImageDataset):
     settings = ("num_classes", "rotations", "split_seed", "channels")
     prepared_as = "glyphs"
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {
             "version": VERSION,
             "image_size": data.image_size,

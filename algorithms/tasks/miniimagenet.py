@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
@@ -59,8 +60,8 @@ class MiniImageNet(ImageDataset):
     prepared_as = "miniimagenet"
     published_images = True
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
@@ -178,7 +179,7 @@ class _PickledClass:
         return 0
 
     def load(self) -> ImageClass:
-        """See ArrayClass."""
+        """The images of the class."""
         pixels, indices = self.files.read(self.group)
         try:
             own = pixels[np.asarray(indices[self.name], dtype=np.int64)]

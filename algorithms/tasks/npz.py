@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
@@ -60,8 +61,8 @@ class Arrays(ImageDataset):
     prepared_as = "arrays"
     own_pictures = True
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:

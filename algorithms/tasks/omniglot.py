@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
@@ -56,8 +57,8 @@ class Omniglot(ImageDataset):
     )
     prepared_as = "omniglot"
 
+    @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        """See ImageDataset."""
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
@@ -93,7 +94,7 @@ class _SizedCharacter(NamedTuple):
         return len(self.character.drawings)
 
     def load(self) -> ImageClass:
-        """See Character."""
+        """The drawings, decoded, in the size that is wanted."""
         return self.character.load(self.image_size)
 
 

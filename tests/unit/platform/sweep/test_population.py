@@ -194,8 +194,8 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
     assert dict(taker.curve)[2] == sweep.trials[taker.number].intermediate_values[2]
     assert summary_of(sweep)["takeovers"] == [t.as_dict() for t in done.takeovers]
     page = sweep.folder.page.read_text()
-    assert "Who took over from whom" in page
-    assert "the worst fifth of the trials took over" in page
+    assert "<h2>Exploits</h2>" in page
+    assert "the worst fifth of the trials copied the best" in page
     assert {path.stem for path in sweep.folder.plots.glob("*.png")} == {
         "history",
         "curves",
