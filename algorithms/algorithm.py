@@ -32,7 +32,7 @@ class TaskGradient(NamedTuple):
     """named and shaped as the parameters"""
     buffers: Tensors
     """named and shaped as the buffers: their values after this task"""
-    figures: Tensors
+    metrics: Tensors
     """scalars: ``loss`` and, for classification, ``accuracy`` on the query set"""
 
 

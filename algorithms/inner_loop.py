@@ -68,10 +68,10 @@ with warnings.catch_warnings():  # torch's own tables for forward mode use a dep
 
 def descend(loss: Loss, params: Tensors, rates: Rates, num_steps: int) -> list[Tensors]:
     """Parameters after 0, 1, ..., ``num_steps`` equal steps of gradient descent on ``loss``."""
-    return follow([InnerStep(loss, rates)] * num_steps, params)
+    return unroll([InnerStep(loss, rates)] * num_steps, params)
 
 
-def follow(
+def unroll(
     steps: Sequence[InnerStep], params: Tensors, constant_gradients: bool = False
 ) -> list[Tensors]:
     """Parameters after 0, 1, ..., ``len(steps)`` steps, each of its own loss and step sizes."""
@@ -108,7 +108,7 @@ def meta_gradient(
         return _recursive(steps, queries, params)
 
     def objective(start: Tensors) -> tuple[Tensor, tuple[dict[int, Any], list[Tensors]]]:
-        trajectory = follow(steps, start, constant_gradients=form == "first_order")
+        trajectory = unroll(steps, start, constant_gradients=form == "first_order")
         terms = {k: query(trajectory[k]) for k, query in queries.items()}
         total = torch.stack([term for term, _ in terms.values()]).sum()
         return total, ({k: aux for k, (_, aux) in terms.items()}, trajectory)
@@ -120,7 +120,7 @@ def meta_gradient(
 def _recursive(
     steps: Sequence[InnerStep], queries: Mapping[int, LossWithAux], params: Tensors
 ) -> MetaGradient:
-    trajectory = follow(steps, params)
+    trajectory = unroll(steps, params)
     last = len(steps)
     v, aux_of_last = grad(queries[last], has_aux=True)(trajectory[last])
     aux = {last: aux_of_last}

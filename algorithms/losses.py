@@ -1,4 +1,4 @@
-"""Losses and the figures that go with them."""
+"""Losses and the metrics that go with them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def loss_of(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
     return (outputs - y).square().mean()  # F.mse_loss has no forward over reverse
 
 
-def figures_of(kind: Kind, outputs: Tensor, y: Tensor) -> Tensors:
+def metrics_of(kind: Kind, outputs: Tensor, y: Tensor) -> Tensors:
     """``loss``, and for classification ``accuracy``: scalars over the batch."""
-    figures = {"loss": loss_of(kind, outputs, y)}
+    metrics = {"loss": loss_of(kind, outputs, y)}
     if kind == "classification":
-        figures["accuracy"] = (outputs.argmax(-1) == y).to(outputs.dtype).mean()
-    return figures
+        metrics["accuracy"] = (outputs.argmax(-1) == y).to(outputs.dtype).mean()
+    return metrics

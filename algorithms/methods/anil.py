@@ -22,7 +22,7 @@ from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
-from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased, second_order_form
@@ -81,18 +81,18 @@ class ANIL(FrozenBackbone, GradientBased):
 
         def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:
             outputs = apply_head(params, params["query"])
-            figures = figures_of(self.kind, outputs, episode.query_y)
-            return figures["loss"], figures
+            metrics = metrics_of(self.kind, outputs, episode.query_y)
+            return metrics["loss"], metrics
 
         body = {name: p for name, p in state.params.items() if name not in HEAD}
         features, pull_back = vjp(embed, body)[:2]
         start = features | {name: state.params[name] for name in HEAD}
         num_steps = self.config.inner_steps
         steps = [InnerStep(support_loss, self._rates)] * num_steps
-        gradient, figures, _ = meta_gradient(self.form, steps, {num_steps: query_loss}, start)
+        gradient, metrics, _ = meta_gradient(self.form, steps, {num_steps: query_loss}, start)
         (body_gradient,) = pull_back({name: gradient[name] for name in features})
         return TaskGradient(
             {name: (gradient if name in HEAD else body_gradient)[name] for name in state.params},
             state.buffers,
-            figures[num_steps],
+            metrics[num_steps],
         )

@@ -35,7 +35,7 @@ from torch.func import grad
 from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
@@ -105,11 +105,11 @@ class _PreTrained(FrozenBackbone):
 
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             features, batch_stats = self.backbone.apply(params, episode.query_x, None, episode.key)
-            figures = figures_of(self.kind, self.train_logits(params, features), episode.query_y)
-            return figures["loss"], (figures, batch_stats)
+            metrics = metrics_of(self.kind, self.train_logits(params, features), episode.query_y)
+            return metrics["loss"], (metrics, batch_stats)
 
-        gradient, (figures, batch_stats) = grad(loss, has_aux=True)(state.params)
-        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), figures)
+        gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
+        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
     def adapt(
         self,

@@ -19,7 +19,7 @@ from torch.func import grad
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import figures_of
+from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.parameters import Tensors
 
 _MOMENTUM = 0.1  # share of a new batch in the running statistics, torch's default
@@ -78,23 +78,23 @@ class EmbeddingBased(Algorithm):
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
             support = support._replace(key=episode.key)
-            figures, batch_stats = self.figures(support, episode.query_x, episode.query_y)
-            return figures["loss"], (figures, batch_stats)
+            metrics, batch_stats = self.metrics(support, episode.query_x, episode.query_y)
+            return metrics["loss"], (metrics, batch_stats)
 
-        gradient, (figures, batch_stats) = grad(loss, has_aux=True)(state.params)
-        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), figures)
+        gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
+        return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
     @abstractmethod
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Logits ``[B, ways]`` of ``x``, and the normalisation statistics that were used."""
 
-    def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
+    def metrics(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """Training ``loss`` and ``accuracy`` on queries ``x``, ``y``, and the statistics used.
 
         The loss is the cross-entropy of the logits, unless a method says otherwise.
         """
         logits, batch_stats = self.logits(support, x)
-        return figures_of(self.kind, logits, y), batch_stats
+        return metrics_of(self.kind, logits, y), batch_stats
 
     def support_of(
         self, params: Tensors, x: Tensor, y: Tensor, ways: int, stats: Tensors | None

@@ -12,7 +12,7 @@ from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_s
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import Form, InnerStep, Rates, descend, meta_gradient
-from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import apply_head
@@ -78,10 +78,10 @@ class GradientBased(Algorithm):
         """What inner steps descend: the loss on the support set, normalised by its own batch."""
         return loss_of(self.kind, self.predict(FastWeights(params, None), x), y)
 
-    def query_figures(self, params: Tensors, episode: Episode, mode: BatchNormMode) -> Tensors:
-        """``figures_of`` the query set under adapted ``params``."""
+    def query_metrics(self, params: Tensors, episode: Episode, mode: BatchNormMode) -> Tensors:
+        """``metrics_of`` the query set under adapted ``params``."""
         adapted = self.fast_weights(params, episode.support_x, mode)
-        return figures_of(self.kind, self.predict(adapted, episode.query_x), episode.query_y)
+        return metrics_of(self.kind, self.predict(adapted, episode.query_x), episode.query_y)
 
     def fast_weights(self, params: Tensors, support_x: Tensor, mode: BatchNormMode) -> FastWeights:
         """``params`` with the statistics that ``mode`` asks for."""
@@ -141,8 +141,8 @@ class GradientAdaptation(GradientBased):
         x, y = episode.support_x, episode.support_y
 
         def query_loss(params: Tensors) -> tuple[Tensor, Tensors]:
-            figures = self.query_figures(params, episode, self._train_batch_norm)
-            return figures["loss"], figures
+            metrics = self.query_metrics(params, episode, self._train_batch_norm)
+            return metrics["loss"], metrics
 
         start, pull_back = vjp(lambda params: self.start(params, x, y, ways), state.params)[:2]
         step = InnerStep(lambda params: self.support_loss(params, x, y), self.rates(start))

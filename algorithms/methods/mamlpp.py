@@ -35,7 +35,7 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.inner_loop import Form, InnerStep, LossWithAux, follow, meta_gradient
+from metaray.algorithms.inner_loop import Form, InnerStep, LossWithAux, meta_gradient, unroll
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.gradient_based import (
@@ -92,7 +92,7 @@ class MAMLPlusPlus(GradientBased):
         batch_norm: BatchNormMode,
     ) -> list[Any]:
         """Fast weights after each of ``reported_steps``."""
-        trajectory = follow(self._steps(state.params, support_x, support_y), state.params)
+        trajectory = unroll(self._steps(state.params, support_x, support_y), state.params)
         adapted = []
         for k in self.reported_steps:
             after = self._network(trajectory[k], max(k - 1, 0))
@@ -115,9 +115,9 @@ class MAMLPlusPlus(GradientBased):
         def query(step: int, weight: float) -> LossWithAux:
             def loss(params: Tensors) -> tuple[Tensor, Tensors]:
                 at = self._network(params, step)
-                figures = self.query_figures(at, episode, "transductive")
-                weighted = weight * figures["loss"]
-                return weighted, figures | {"loss": weighted}
+                metrics = self.query_metrics(at, episode, "transductive")
+                weighted = weight * metrics["loss"]
+                return weighted, metrics | {"loss": weighted}
 
             return loss
 
@@ -127,10 +127,10 @@ class MAMLPlusPlus(GradientBased):
             {step + 1: query(step, weight) for step, weight in weights.items()},
             state.params,
         )
-        figures = result.aux[self.config.inner_steps]
+        metrics = result.aux[self.config.inner_steps]
         loss = torch.stack([term["loss"] for term in result.aux.values()]).sum()
         buffers = self._running(state.buffers, result.trajectory, episode.support_x)
-        return TaskGradient(result.gradient, buffers, figures | {"loss": loss})
+        return TaskGradient(result.gradient, buffers, metrics | {"loss": loss})
 
     def _form(self, progress: float) -> Form:
         if progress < self.config.first_order_share:

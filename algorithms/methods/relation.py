@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, one_hot
 from metaray.algorithms.methods.relation_config import RelationConfig
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
@@ -77,11 +77,11 @@ class RelationNetwork(EmbeddingBased):
         )
         return scores, batch_stats | module_stats
 
-    def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
+    def metrics(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The mean squared error of the relation scores."""
         logits, batch_stats = self.logits(support, x)
         error = logits.sigmoid() - one_hot(y, logits.shape[-1], logits.dtype)
-        return figures_of(self.kind, logits, y) | {"loss": error.square().mean()}, batch_stats
+        return metrics_of(self.kind, logits, y) | {"loss": error.square().mean()}, batch_stats
 
     def _compare(
         self, params: Tensors, classes: Tensor, queries: Tensor, stats: Tensors | None

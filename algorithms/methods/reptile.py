@@ -27,7 +27,7 @@ from torch.func import grad
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import Kind, figures_of, loss_of
+from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased
 from metaray.algorithms.methods.reptile_config import ReptileConfig
 from metaray.algorithms.models.backbone import Backbone
@@ -74,15 +74,15 @@ class Reptile(GradientBased):
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:
-        """``theta - theta_T^k``. The query set only serves the figures."""
+        """``theta - theta_T^k``. The query set only serves the metrics."""
         config = self.config
         *_, last = self._train(
             state, episode.support_x, episode.support_y, config.inner_steps, config.inner_batch
         )
         outputs = self.predict(FastWeights(last.params, None), episode.query_x)
         gradient = {name: start - last.params[name] for name, start in state.params.items()}
-        figures = figures_of(self.kind, outputs, episode.query_y)
-        return TaskGradient(gradient, last.buffers, figures)
+        metrics = metrics_of(self.kind, outputs, episode.query_y)
+        return TaskGradient(gradient, last.buffers, metrics)
 
     def _train(
         self, state: State, x: Tensor, y: Tensor, num_steps: int, batch_size: int

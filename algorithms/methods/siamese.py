@@ -26,7 +26,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaray.algorithms.losses import Kind, figures_of
+from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.methods.protonet import squared_distances
 from metaray.algorithms.methods.siamese_config import SiameseConfig
@@ -55,14 +55,14 @@ class SiameseNetwork(EmbeddingBased):
         embedded, queries, batch_stats = self.embed(support, x)
         return _nearest(distances(queries, embedded), support.one_hot), batch_stats
 
-    def figures(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
+    def metrics(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The loss is over pairs or triplets of support and queries alike."""
         embedded, queries, batch_stats = self.embed(support, x)
         logits = _nearest(distances(queries, embedded), support.one_hot)
         examples, labels = torch.cat([embedded, queries]), torch.cat([support.y, y])
         of = contrastive_loss if self.config.loss == "contrastive" else triplet_loss
         loss = of(examples, labels, self.config.margin)
-        return figures_of(self.kind, logits, y) | {"loss": loss}, batch_stats
+        return metrics_of(self.kind, logits, y) | {"loss": loss}, batch_stats
 
 
 def contrastive_loss(examples: Tensor, labels: Tensor, margin: float) -> Tensor:

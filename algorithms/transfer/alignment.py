@@ -51,12 +51,12 @@ class Alignment(TwoStreams):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source, and the distance of the domains."""
-        figures = self.source_figures(outputs["logits"], labels[0])
+        metrics = self.source_metrics(outputs["logits"], labels[0])
         distance_of = coral if self.config.adaptation == "coral" else mmd
         distance = distance_of(outputs["source"], outputs["target"])
-        loss = figures["loss"] + self.config.weight * distance
-        figures |= {"loss": loss, "label_loss": figures["loss"], "domain_distance": distance}
-        return loss, detached(figures)
+        loss = metrics["loss"] + self.config.weight * distance
+        metrics |= {"loss": loss, "label_loss": metrics["loss"], "domain_distance": distance}
+        return loss, detached(metrics)
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:

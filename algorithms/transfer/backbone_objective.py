@@ -65,6 +65,6 @@ class BackboneObjective(Objective):
         return {n: t for n, t in tensors.items() if n.split(".")[0] not in self.own_parts}
 
 
-def detached(figures: Tensors) -> Tensors:
+def detached(metrics: Tensors) -> Tensors:
     """Figures to log, without the graph that they come from."""
-    return {name: figure.detach() for name, figure in figures.items()}
+    return {name: figure.detach() for name, figure in metrics.items()}

@@ -59,18 +59,18 @@ class DANN(TwoStreams):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source, and the domain classifier's loss on both."""
-        figures = self.source_figures(outputs["logits"], labels[0])
+        metrics = self.source_metrics(outputs["logits"], labels[0])
         source, target = outputs["source_domain"], outputs["target_domain"]
         domain_loss = F.softplus(source).mean() + F.softplus(-target).mean()
         with torch.no_grad():
             right = (
                 (source < 0).to(source.dtype).mean() + (target > 0).to(target.dtype).mean()
             ) / 2
-        loss = figures["loss"] + domain_loss
-        figures |= {
+        loss = metrics["loss"] + domain_loss
+        metrics |= {
             "loss": loss,
-            "label_loss": figures["loss"],
+            "label_loss": metrics["loss"],
             "domain_loss": domain_loss,
             "domain_accuracy": right,
         }
-        return loss, detached(figures)
+        return loss, detached(metrics)

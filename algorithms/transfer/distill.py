@@ -35,7 +35,7 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.losses import figures_of
+from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.methods.embedding_based import unit_length
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
@@ -126,23 +126,23 @@ class Distillation(BackboneObjective):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """The weighted sum, and each term by itself; ``agreement`` is that with the teacher."""
-        config, figures = self.config, dict[str, Tensor]()
+        config, metrics = self.config, dict[str, Tensor]()
         own, taught = outputs["features"], outputs["teacher_features"].detach()
         terms: list[Tensor] = []
 
         def add(name: str, weight: float, term: Tensor) -> None:
             terms.append(weight * term)
-            figures[f"{name}_loss"] = term
+            metrics[f"{name}_loss"] = term
 
         if config.label_weight:
             assert labels[0] is not None  # the view is labelled
-            of_labels = figures_of("classification", outputs["logits"], labels[0])
+            of_labels = metrics_of("classification", outputs["logits"], labels[0])
             add("label", config.label_weight, of_labels["loss"])
-            figures["accuracy"] = of_labels["accuracy"]
+            metrics["accuracy"] = of_labels["accuracy"]
         if config.soft_weight:
             logits, aim = outputs["logits"], outputs["teacher_logits"].detach()
             add("soft", config.soft_weight, soft_loss(logits, aim, config.temperature))
-            figures["agreement"] = (logits.argmax(-1) == aim.argmax(-1)).to(own.dtype).mean()
+            metrics["agreement"] = (logits.argmax(-1) == aim.argmax(-1)).to(own.dtype).mean()
         if config.hint_weight:
             add("hint", config.hint_weight, F.mse_loss(self.regress(state, own), taught))
         if config.attention_weight:
@@ -154,7 +154,7 @@ class Distillation(BackboneObjective):
         if config.similarity_weight:
             add("similarity", config.similarity_weight, similarity_loss(own, taught))
         loss = torch.stack(terms).sum()
-        return loss, detached({"loss": loss, **figures})
+        return loss, detached({"loss": loss, **metrics})
 
     def predict(self, state: State, x: Tensor) -> Tensor | None:
         """Logits ``[B, num_classes]`` of the student; None where it has no head."""

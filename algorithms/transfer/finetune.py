@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.losses import figures_of
+from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import is_norm
@@ -84,8 +84,8 @@ class FineTuning(BackboneObjective):
         """Cross-entropy, and the pull towards the start; logs ``loss`` and ``accuracy``."""
         (y,) = labels
         assert y is not None  # the view is labelled
-        figures = figures_of("classification", outputs["logits"], y)
-        loss = figures["loss"]
+        metrics = metrics_of("classification", outputs["logits"], y)
+        loss = metrics["loss"]
         if self.config.l2_sp:
             distance = torch.stack(
                 [
@@ -94,9 +94,9 @@ class FineTuning(BackboneObjective):
                     if name.startswith(ANCHOR)
                 ]
             ).sum()
-            figures["distance"] = distance.detach().sqrt()
+            metrics["distance"] = distance.detach().sqrt()
             loss = loss + self.config.l2_sp / 2 * distance
-        return loss, figures
+        return loss, metrics
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes]``."""

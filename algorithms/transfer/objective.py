@@ -109,7 +109,7 @@ class Objective(ABC):
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
-        """The mean loss over ``outputs`` and figures to log (scalars).
+        """The mean loss over ``outputs`` and metrics to log (scalars).
 
         Args:
             state: as given to ``forward``.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.losses import figures_of
+from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
@@ -53,8 +53,8 @@ class SourceOnly(BackboneObjective):
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
         """Cross-entropy on the source."""
-        figures = self.source_figures(outputs["logits"], labels[0])
-        return figures["loss"], detached(figures)
+        metrics = self.source_metrics(outputs["logits"], labels[0])
+        return metrics["loss"], detached(metrics)
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes]`` by running statistics."""
@@ -65,10 +65,10 @@ class SourceOnly(BackboneObjective):
         return apply_dense(state.params, _HEAD, features, len(self.config.label_hidden) + 1)
 
     @staticmethod
-    def source_figures(logits: Tensor, labels: Tensor | None) -> Tensors:
+    def source_metrics(logits: Tensor, labels: Tensor | None) -> Tensors:
         """``loss``, the cross-entropy, and ``accuracy``."""
         assert labels is not None  # the view of the source is labelled
-        return figures_of("classification", logits, labels)
+        return metrics_of("classification", logits, labels)
 
 
 class TwoStreams(SourceOnly):

@@ -61,7 +61,7 @@ class TaskWorker:
         )
         flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
         total = flat.detach().to("cpu", self.blueprint.dtype).numpy()
-        metrics = {name: float(value.sum()) for name, value in result.figures.items()}
+        metrics = {name: float(value.sum()) for name, value in result.metrics.items()}
         return total, ShardReport(
             num_tasks=request.num_tasks,
             finite=bool(np.isfinite(total).all()) and bool(np.isfinite(metrics["loss"])),

@@ -117,7 +117,7 @@ def test_gradient_equals_finite_differences_along_random_directions(name: str) -
 
     def loss(at: dict[str, Tensor]) -> float:
         moved = State(at, state.buffers)
-        return float(algorithm.task_gradient(moved, task, WAYS).figures["loss"])
+        return float(algorithm.task_gradient(moved, task, WAYS).metrics["loss"])
 
     h = 1e-6
     for seed in range(3):
@@ -235,7 +235,7 @@ def test_a_few_outer_steps_lower_the_loss(name: str) -> None:
     tasks = Episode.stack([episode(seed) for seed in range(4)])
 
     def loss(at: State) -> float:
-        return float(batched_task_gradients(algorithm, at, tasks, WAYS).figures["loss"].mean())
+        return float(batched_task_gradients(algorithm, at, tasks, WAYS).metrics["loss"].mean())
 
     trained = meta_train(algorithm, state, repeat(tasks, 25), "Adam", 0.01)
     assert loss(trained) < 0.8 * loss(state)
@@ -306,7 +306,7 @@ def test_regression_runs_through_every_method_that_can(name: str, second_order: 
     state = state_of(algorithm)
     tasks = Episode.stack([wave(seed) for seed in range(2)])
     result = batched_task_gradients(algorithm, state, tasks, 1)
-    assert set(result.figures) == {"loss"}
+    assert set(result.metrics) == {"loss"}
     outputs = batched_predictions(algorithm, state, tasks, 1, "inductive")
     assert outputs.shape == (2, len(algorithm.reported_steps), 6, 1)
     assert torch.isfinite(outputs).all()

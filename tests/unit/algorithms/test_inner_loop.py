@@ -14,8 +14,8 @@ from metaray.algorithms.inner_loop import (
     InnerStep,
     LossWithAux,
     descend,
-    follow,
     meta_gradient,
+    unroll,
 )
 
 FORMS: tuple[Form, ...] = ("unrolled", "recursion")
@@ -162,11 +162,11 @@ def test_learned_rates_and_intermediate_losses_equal_central_differences(
     gradient, aux, trajectory = meta_gradient(form, path, queries, params)
 
     def objective(at: dict[str, Tensor]) -> float:
-        reached = follow(path, at)
+        reached = unroll(path, at)
         return sum(float(query(reached[k])[0]) for k, query in queries.items())
 
     assert sum(map(float, aux.values())) == pytest.approx(objective(params), rel=1e-12)
-    for reached, expected in zip(trajectory, follow(path, params), strict=True):
+    for reached, expected in zip(trajectory, unroll(path, params), strict=True):
         assert all(torch.equal(reached[name], expected[name]) for name in params)
     assert_central_differences(gradient, params, objective)
 

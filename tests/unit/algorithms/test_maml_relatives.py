@@ -44,7 +44,7 @@ def test_mamlpp_with_everything_off_is_maml(form: SecondOrder) -> None:
     assert state.buffers == {}
     ours, expected = (a.task_gradient(state, task, WAYS) for a in (plain, maml))
     assert_same(ours.gradient, expected.gradient)
-    assert_same(ours.figures, expected.figures)
+    assert_same(ours.metrics, expected.metrics)
     for mode in ("transductive", "inductive"):
         torch.testing.assert_close(
             plain.predict_by_step(state, task, WAYS, mode),  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_each_learned_part_of_mamlpp_starts_as_maml_and_learns_step_by_step(part
     task = episode()
     expected = without.task_gradient(state_of(without), task, WAYS)
     result = with_it.task_gradient(state_of(with_it), task, WAYS)
-    torch.testing.assert_close(result.figures["loss"], expected.figures["loss"])
+    torch.testing.assert_close(result.metrics["loss"], expected.metrics["loss"])
     if part == "learned_rates":
         rows = torch.stack([result.gradient[f"rate.{k}.block0.conv"] for k in range(3)])
         assert_same({k: result.gradient[k] for k in expected.gradient}, expected.gradient)
@@ -97,7 +97,7 @@ def test_mamlpp_forms_agree_with_all_parts_on(share: float) -> None:
     for progress in (0.05, 0.9):
         one, other = (a.task_gradient(state, task, WAYS, progress) for a in (unrolled, recursion))
         assert_same(one.gradient, other.gradient, relative=1e-9)
-        assert_same(one.figures, other.figures)
+        assert_same(one.metrics, other.metrics)
         assert_same(one.buffers, other.buffers)
 
 

@@ -77,8 +77,8 @@ def test_matching_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
     state, task = state_of(matching), episode()
     mixture = matching.predict_by_step(state, task, WAYS, "transductive")[-1].exp()
     expected = -torch.stack([p[y] for p, y in zip(mixture, task.query_y, strict=True)]).log().mean()
-    figures = matching.task_gradient(state, task, WAYS).figures
-    torch.testing.assert_close(figures["loss"], expected)
+    metrics = matching.task_gradient(state, task, WAYS).metrics
+    torch.testing.assert_close(metrics["loss"], expected)
 
 
 def test_full_context_with_zero_weights_is_no_context() -> None:
@@ -191,7 +191,7 @@ def test_relation_is_trained_by_the_squared_error_of_its_scores() -> None:
         for j in range(len(r))
         for i in range(WAYS)
     ]
-    loss = relation.task_gradient(state, task, WAYS).figures["loss"]
+    loss = relation.task_gradient(state, task, WAYS).metrics["loss"]
     assert float(loss) == pytest.approx(sum(errors) / len(errors), rel=1e-9)
 
 
@@ -276,7 +276,7 @@ def test_an_episode_of_identical_pictures_stays_finite(loss: str) -> None:
     )
     result = siamese.task_gradient(state_of(siamese), same, WAYS)
     assert all(
-        torch.isfinite(t).all() for t in (*result.gradient.values(), *result.figures.values())
+        torch.isfinite(t).all() for t in (*result.gradient.values(), *result.metrics.values())
     )
 
 
@@ -289,7 +289,7 @@ def test_siamese_trains_on_support_and_queries_together(loss: str, of: Loss) -> 
     x = torch.cat([task.support_x, task.query_x])
     examples = F.normalize(siamese.backbone.apply(state.params, x, None)[0])
     expected = of(examples, torch.cat([task.support_y, task.query_y]), 0.4)
-    result = siamese.task_gradient(state, task, WAYS).figures["loss"]
+    result = siamese.task_gradient(state, task, WAYS).metrics["loss"]
     torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-8)
 
 

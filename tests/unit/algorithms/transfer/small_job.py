@@ -70,7 +70,7 @@ class Step(NamedTuple):
     gradient: Tensors
     batch_stats: Tensors
     outputs: Tensors
-    figures: Tensors
+    metrics: Tensors
 
 
 def gradient_of(
@@ -87,7 +87,7 @@ def gradient_of(
     params = {name: p.clone().requires_grad_() for name, p in state.params.items()}
     leaf = State(params, state.buffers)
     cuts = [round(i * size / shards) for i in range(shards + 1)]
-    loss, done, figures = torch.zeros(()), list[tuple[float, Tensors, Tensors]](), Tensors()
+    loss, done, metrics = torch.zeros(()), list[tuple[float, Tensors, Tensors]](), Tensors()
     for number, (low, high) in enumerate(pairwise(cuts)):
         pictures = tuple(
             x[order[low:high]] if view.shuffled else x[low:high]
@@ -99,11 +99,11 @@ def gradient_of(
         share = (high - low) / size
         done.append((share, result.outputs, result.batch_stats))
         if not objective.couples_batch:
-            part, figures = objective.loss(leaf, result.outputs, labels, progress)
+            part, metrics = objective.loss(leaf, result.outputs, labels, progress)
             loss = loss + share * part
     outputs = {name: torch.cat([out[name] for _, out, _ in done]) for name in done[0][1]}
     if objective.couples_batch:
-        loss, figures = objective.loss(leaf, outputs, batch.labels, progress)
+        loss, metrics = objective.loss(leaf, outputs, batch.labels, progress)
     slopes = torch.autograd.grad(
         loss, list(params.values()), allow_unused=True, materialize_grads=True
     )
@@ -116,7 +116,7 @@ def gradient_of(
         dict(zip(params, slopes, strict=True)),
         batch_stats,
         {name: tensor.detach() for name, tensor in outputs.items()},
-        figures,
+        metrics,
     )
 
 

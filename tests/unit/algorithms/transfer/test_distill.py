@@ -154,12 +154,12 @@ def test_empty_features_give_a_finite_gradient(term: object) -> None:
 
 def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     objective, start = distillation(**ALL_TERMS)
-    figures = gradient_of(objective, state_of(objective, start=start), batch_for(objective)).figures
+    metrics = gradient_of(objective, state_of(objective, start=start), batch_for(objective)).metrics
     weights = {"soft": 0.9, "label": 0.1, "hint": 0.5, "attention": 2.0, "similarity": 3.0}
-    parts = [weight * figures[f"{name}_loss"] for name, weight in weights.items()]
-    torch.testing.assert_close(figures["loss"], torch.stack(parts).sum())
-    assert 0 <= figures["agreement"] <= 1
-    assert 0 <= figures["accuracy"] <= 1
+    parts = [weight * metrics[f"{name}_loss"] for name, weight in weights.items()]
+    torch.testing.assert_close(metrics["loss"], torch.stack(parts).sum())
+    assert 0 <= metrics["agreement"] <= 1
+    assert 0 <= metrics["accuracy"] <= 1
 
 
 # the teacher
@@ -202,7 +202,7 @@ def test_labels_are_not_read_where_they_have_no_weight() -> None:
     (view,) = objective.views
     assert not view.labelled
     step = gradient_of(objective, state_of(objective, start=start), batch_for(objective))
-    assert "accuracy" not in step.figures
+    assert "accuracy" not in step.metrics
 
 
 def test_an_embedding_is_distilled_without_classes() -> None:

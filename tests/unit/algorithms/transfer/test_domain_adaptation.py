@@ -123,12 +123,12 @@ def test_dann_with_a_domain_classifier_that_wins_reports_it() -> None:
         "target_domain": torch.tensor([3.0, -1.0]).double(),
     }
     labels = (torch.tensor([0, 1]), None)
-    loss, figures = objective.loss(state_of(objective), outputs, labels, 0.5)
-    assert figures["domain_accuracy"] == 0.75
+    loss, metrics = objective.loss(state_of(objective), outputs, labels, 0.5)
+    assert metrics["domain_accuracy"] == 0.75
     expected = [np.log1p(np.exp(v)) for v in (-3.0, -2.0, -3.0, 1.0)]
-    assert figures["domain_loss"] == pytest.approx(sum(expected) / 2)
-    torch.testing.assert_close(loss, figures["label_loss"] + figures["domain_loss"])
-    torch.testing.assert_close(figures["loss"], loss)
+    assert metrics["domain_loss"] == pytest.approx(sum(expected) / 2)
+    torch.testing.assert_close(loss, metrics["label_loss"] + metrics["domain_loss"])
+    torch.testing.assert_close(metrics["loss"], loss)
 
 
 @pytest.mark.parametrize("adaptation", ["dann", "coral", "mmd"])

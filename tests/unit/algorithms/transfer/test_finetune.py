@@ -87,10 +87,10 @@ def test_l2_sp_pulls_to_the_start() -> None:
     moved = state._replace(
         params={name: p + 0.1 if name == "block0.conv" else p for name, p in state.params.items()}
     )
-    away, figures = pulled.loss(moved, outputs, labels, 0.0)
+    away, metrics = pulled.loss(moved, outputs, labels, 0.0)
     count = state.params["block0.conv"].numel()
     assert float(away - at_start) == pytest.approx(0.25 * count * 0.01, rel=1e-4)
-    assert float(figures["distance"]) == pytest.approx((count * 0.01) ** 0.5, rel=1e-4)
+    assert float(metrics["distance"]) == pytest.approx((count * 0.01) ** 0.5, rel=1e-4)
     assert pulled.decays("head.weight")
     assert not pulled.decays("block0.conv")
     assert pulled.encoder(state).buffers.keys() == objective().encoder(state).buffers.keys()
