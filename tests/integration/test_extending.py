@@ -125,4 +125,4 @@ def test_two_workers_and_a_sweep_of_a_package(here: Command, tmp_path: Path) -> 
     assert len(digests) == 1
     swept = here("sweep", "--num-trials", 1, "--out", "swept", *sets)
     assert swept.returncode == 0, swept.stderr
-    assert "temperature" in (tmp_path / "swept/best.toml").read_text()
+    assert "method.temperature" in (tmp_path / "swept/space.toml").read_text()
