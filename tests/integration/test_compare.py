@@ -89,7 +89,10 @@ def test_stopped_and_resumed(
         (["--methods", "malm", "--steps", 2], "did you mean maml"),
         (["--methods", "maml", "--steps", 2, "--shots", "one"], "--shots takes whole numbers"),
         (["--resume", "nowhere"], "is not a comparison directory (there is no such folder)"),
-        (["--resume", "nowhere", "--steps", 2], "--resume continues a comparison as it began: leave out --steps"),
+        (
+            ["--resume", "nowhere", "--steps", 2],
+            "as it began: leave out --steps",
+        ),
         (
             ["--methods", "maml", "--steps", 2, "--set", "workers.count=900"],
             "maml: there is room for",

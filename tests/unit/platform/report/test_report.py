@@ -17,7 +17,7 @@ from PIL import Image
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.commands import evaluate_command, train_command
-from metaray.platform.config.loading import override, resolve
+from metaray.platform.config.loading import override
 from metaray.platform.experiment.meta import META
 from metaray.platform.report.curves import smoothed
 from metaray.platform.report.episode_image import is_cut
@@ -69,7 +69,7 @@ class Page(HTMLParser):
 
 def make_run(path: Path, *, steps: int, validated: bool = True, **user: Any) -> RunDirectory:
     """A run directory as training and evaluation leave it, with made-up figures."""
-    config = resolve(user)
+    config = META.resolve(user)
     run = RunDirectory.create(path)
     is_regression = config.data.name == "sinusoid"
     write_json(run.config, config.model_dump() | {"versions": {"torch": "2.9.1"}})
@@ -309,7 +309,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     ],
 )
 def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
-    config = resolve(user)
+    config = META.resolve(user)
     words = shlex.split(" ".join(train_command(config)))
     assert words[:2] == ["metaray", "train"]
     assert words[2::2] == ["--set"] * len(words[3::2])
@@ -317,7 +317,7 @@ def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
 
 
 def test_the_command_tests_as_the_last_test_did() -> None:
-    config = resolve({"task": {"shots": 1}})
+    config = META.resolve({"task": {"shots": 1}})
     tested = override(config, ["task.shots=5", "evaluate.batch_norm=inductive"])
     assert evaluate_command("my run", config, tested) == [
         "metaray evaluate 'my run'",

@@ -15,6 +15,7 @@ from metaray.platform.sweep.plan import (
     make_plan,
     own_values,
 )
+from metaray.platform.sweep.request import SweepRequest
 from metaray.platform.sweep.space_file import parse_space, read_space, space_text
 from metaray.tune_spaces.registry import SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, Space
@@ -197,14 +198,14 @@ def test_the_own_values_of_the_config_are_known_if_the_space_holds_them() -> Non
 
 
 def test_resume_takes_nothing_that_was_planned(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--resume continues a sweep as it was planned"):
-        sweep(resume=tmp_path, overrides=["seed=1"])
+    with pytest.raises(InputError, match="--resume continues a sweep as it began: leave out --set"):
+        sweep(SweepRequest(resume=tmp_path, overrides=["seed=1"]))
     with pytest.raises(InputError, match="is not a sweep directory .it has no sweep.json"):
-        sweep(resume=tmp_path)
+        sweep(SweepRequest(resume=tmp_path))
 
 
 def test_an_option_that_is_not_known_is_refused_by_its_name() -> None:
     with pytest.raises(InputError, match="sampler = 'tpa' is not one of .*did you mean tpe"):
-        sweep(sampler="tpa")
+        sweep(SweepRequest(sampler="tpa"))
     with pytest.raises(InputError, match="--storage takes a URL"):
-        sweep(storage="somewhere")
+        sweep(SweepRequest(storage="somewhere"))
