@@ -81,7 +81,8 @@ def test_a_ray_of_the_program_is_used_and_left_running(
     start = "import ray\nray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
     code = _code(images, cache, tmp_path / "run", workers=1)
     end = "print(ray.is_initialized(), ray.get(ray.put(1)), run.summary['workers'])\n"
-    output = _script(start + code + end, tmp_path, environment)
+    own_home = environment | {"HOME": str(tmp_path)}  # where Ray keeps the token that it makes
+    output = _script(start + code + end, tmp_path, own_home)
     assert output.split() == ["True", "1", "1"]
 
 
