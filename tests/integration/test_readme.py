@@ -15,7 +15,7 @@ import pytest
 from conftest import Command  # type: ignore[attr-defined]
 from PIL import Image
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 README = documented.PAGES[0]
 ELSEWHERE = {"cluster", "submit", "jobs", "watch", "logs", "stop", "fetch", "scale"}
@@ -53,6 +53,7 @@ def with_budget(words: list[str]) -> list[str]:
         return [word.replace("outer_steps=20000", "outer_steps=3") for word in words]
     if words[0] == "compare":
         words += ["--shots", "1", "--ways", "5", "--curve-episodes", "2"]
+        words += [] if "--seeds" in words else ["--seeds", "1"]
     return words + [part for item in BUDGETS.get(words[0], []) for part in ("--set", item)]
 
 
