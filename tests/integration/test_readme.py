@@ -83,8 +83,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(desk / "photos.zip", "w") as archive:
         for file in sorted((desk / "photos").rglob("*.jpg")):
             archive.write(file, file.relative_to(desk))
-    for number in range(48):
-        part = "images_background" if number < 24 else "images_evaluation"
+    for number in range(96):
+        part = "images_background" if number < 48 else "images_evaluation"
         folder = desk / "path" / "to" / "omniglot" / part / f"Script_{number // 8}"
         for drawing in range(1, 21):
             file = folder / f"character{number % 8 + 1:02d}" / f"{number:04d}_{drawing:02d}.png"
