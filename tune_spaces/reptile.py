@@ -1,6 +1,6 @@
 """Reptile (Nichol et al. 2018). Beside the ranges: the paper's values, Omniglot 5-way first.
 
-The inner rate is Adam's: plain gradient descent needs a larger one, and so a space of its own.
+The inner rate is Adam's: plain gradient descent needs a larger one, and so it has its own space.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ with five changes, each of which can be switched off; with none of them it is MA
 * Multi-step loss: the objective is ``sum_k w_k L^query(theta_k)`` over all K inner steps. The
   weights start equal; over the first ``multi_step_share`` of the training each but the last falls
   linearly to 0.03 / K, what they lose goes to the last, and then only the last step counts.
-* Learned rates: each layer (weight or bias) has a step size of its own in each inner step.
+* Learned rates: each layer (weight or bias) has its own step size in each inner step.
 * Derivative-order annealing: the first ``first_order_share`` of the training is first order. Step
   sizes are learned there too: inner gradients count as constants, steps do not.
 * Per-step batch norm: each inner step has its own scale and shift (``per_step_norm``, BNWB in the

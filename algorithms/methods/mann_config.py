@@ -28,7 +28,7 @@ class MANNConfig(MethodSection):
     memory_width: int = Field(40, ge=1)
     """numbers in a row"""
     read_heads: int = Field(4, ge=1)
-    """keys of a step; each reads, and writes to a least used row of its own"""
+    """keys of a step; each reads, and writes to its own least used row"""
     usage_decay: float = Field(0.95, ge=0, lt=1)
     """share of the usage of a row that is left after a step"""
 
@@ -36,7 +36,8 @@ class MANNConfig(MethodSection):
     def _a_row_for_each_head(self) -> Self:
         if self.read_heads > self.memory_slots:
             raise InputError(
-                f"each head of mann writes to a row of its own, got method.read_heads = "
-                f"{self.read_heads} for method.memory_slots = {self.memory_slots}: lower the heads"
+                f"mann needs one memory row for each head, but method.read_heads = "
+                f"{self.read_heads} is more than method.memory_slots = {self.memory_slots}: lower "
+                "method.read_heads"
             )
         return self

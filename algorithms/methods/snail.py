@@ -14,7 +14,7 @@ Deviations: dilations are 1, 2, 4, ...; the paper's listing begins at 2, which w
 second step. Queries and keys of attention start with the same weights, which about halves the steps
 before anything is learned. The backbone has no fully connected layer on top, and by default group
 norm where the paper has batch norm over all episodes of a step. In training the paper predicts one
-query of each episode, here all queries are predicted, each in a sequence of its own.
+query of each episode, here all queries are predicted, each in a separate sequence.
 """
 
 from __future__ import annotations

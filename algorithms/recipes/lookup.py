@@ -2,7 +2,7 @@
 
 A recipe is a flat dict from config path to value. A run's config is built from the class defaults,
 then the recipe, then the user's file, then ``--set``; so a user who names only a method and a data
-set trains as its paper did. Each family of data has a file of its own.
+set trains as its paper did. Each family of data has its own file.
 """
 
 from __future__ import annotations

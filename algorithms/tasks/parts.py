@@ -1,8 +1,8 @@
 """Decoding a large data set in parts, so that it can be done in parallel and taken up again.
 
-The classes are cut into chunks of a few hundred images. Each chunk becomes a file of its own, which
-appears whole or not at all, and the files are then read back in order. So what comes out does not
-depend on who decoded what, and a killed preparation finds the chunks that were done.
+The classes are cut into chunks of a few hundred images. Each chunk becomes its own file, which is
+written atomically. The files are then read back in order. So the result does not depend on which
+process decoded which chunk, and a preparation that was killed finds the chunks that were done.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Stream:
     batch_size: int
     seed: int
     domain: int
-    """0 or 1: the two domains of a job have permutations of their own"""
+    """0 or 1: the two domains of a job have separate permutations"""
 
     def batch(self, step: int) -> Indices:
         """Indices ``[batch_size]`` of the pictures of ``step``."""

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 
 class LARS(Optimizer):
-    """SGD with momentum, in which each layer has a rate of its own.
+    """SGD with momentum, in which each layer has its own rate.
 
     Args:
         params: tensors, or groups of them with settings of their own.

@@ -44,7 +44,7 @@ def cluster(config: ClusterConfig) -> dict[str, Any]:
 
 
 def job(config: ClusterConfig) -> dict[str, Any]:
-    """A ``RayJob`` with a cluster of its own."""
+    """A ``RayJob`` with its own cluster."""
     command = ["metaray", *shlex.split(config.command), "--address", "auto"]
     spec = {
         "entrypoint": shlex.join(command),

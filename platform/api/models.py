@@ -53,7 +53,7 @@ def check_importable(model: str, other_processes: bool) -> None:
     if other_processes and model.startswith(f"{_MAIN}:"):
         raise InputError(
             f"{model.rpartition(':')[2]} is defined in the script or notebook itself, where "
-            "workers cannot find it: move it to a file of its own and import it, or use workers=0"
+            "workers cannot find it: move it to a separate file and import it, or use workers=0"
         )
 
 

@@ -112,7 +112,7 @@ class Callback:
 
 
 class BackgroundCallback(Callback):
-    """A callback with a thread of its own, so that the run never waits for it.
+    """A callback with its own thread, so that the run never waits for it.
 
     Its methods are called in that thread about every two seconds, in order, with everything that
     happened meanwhile. At the end of the run it has half a minute to finish.

@@ -40,7 +40,7 @@ class CallbackList(Callback):
     """
 
     def __init__(self, callbacks: Iterable[Callback] = (), stop: StopToken | None = None) -> None:
-        """``stop`` is a token of its own unless the caller wants to keep one."""
+        """Without ``stop``, the list makes a new token."""
         self.stop = StopToken() if stop is None else stop
         self._members = [member_of(callback) for callback in callbacks]
         self._reported: set[Member] = set()

@@ -1,4 +1,4 @@
-"""How one callback of a list is called: at once, or from a thread of its own."""
+"""How one callback of a list is called: at once, or from a separate thread."""
 
 from __future__ import annotations
 

@@ -138,9 +138,10 @@ def fetch(
     folder: Annotated[Path, typer.Argument(help="New folder for the run directory.")],
     address: Dashboard = None,
 ) -> None:
-    """Bring the run directory of a job home, whole or not at all.
+    """Copy the run directory of a job to this machine.
 
-    Of a job that still runs comes what is there now.
+    The folder appears when the copy is complete. For a job that still runs, it holds what the job
+    has written so far.
     """
     from metaray.platform.cli.output import console
     from metaray.platform.jobs.fetch import fetch as bring

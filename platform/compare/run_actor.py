@@ -1,4 +1,4 @@
-"""The Ray side of a run: a process that leads it, in a placement group of its own."""
+"""The Ray side of a run: the process that leads it, in its own placement group."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class TransferTrainConfig(Section):
 
 
 class TransferWorkersConfig(ComputeConfig):
-    """Workers of Ray Train, each with a process of its own."""
+    """Workers of Ray Train, each in its own process."""
 
     min_count: int | None = Field(None, ge=1)
     """start with as few workers where there is no room for all, and let more join later; all

@@ -17,7 +17,7 @@ from metaray.platform.training.meta.worker import TaskWorker
 
 
 class WorkerActor(TaskWorker):
-    """A TaskWorker in a process of its own.
+    """A TaskWorker in its own process.
 
     It has two threads: while one hands its result to Ray, the other computes the next request. Only
     one computes at a time.
@@ -38,7 +38,7 @@ class WorkerActor(TaskWorker):
 
 
 class LearnerActor(MetaLearner):
-    """A MetaLearner in a process of its own."""
+    """A MetaLearner in its own process."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(Blueprint.open(config))

@@ -34,7 +34,7 @@ class RunUpdate(NamedTuple):
 
 
 class RunWriterActor(LocalRunWriter):
-    """A LocalRunWriter in a process of its own, which outlives workers."""
+    """A LocalRunWriter in its own process, which outlives workers."""
 
     def __init__(self, path: Path, shapes: str, keep: int) -> None:
         self._rows: list[Row] = []

@@ -185,7 +185,7 @@ def _train_and_evaluate(session: Session, place: ExitStack) -> Summary:
         with session.executor() as executor:
             _train(session, executor)
             result = executor.evaluate()
-        place.close()  # references have a place of their own
+        place.close()  # references use their own workers
         return _conclude(session, result)
 
 
@@ -222,7 +222,7 @@ def _conclude(session: Session, result: object) -> Summary:
 
 
 def _reference(session: Session, name: str, reference: Reference) -> Summary:
-    """The summary of a run to compare with, done in a folder of its own, or done before."""
+    """The summary of a reference run. It is trained now unless it was trained before."""
     run = RunDirectory(session.run.path / "references" / name)
     session.callbacks.notify(f"reference {name}, {reference.training}: {run.path}")
     done = read_summary(run)

@@ -32,7 +32,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A run to compare with, trained under the same budget in a folder of its own."""
+    """A run to compare with. It has the same budget and a separate folder."""
 
     config: ExperimentConfig
     training: str

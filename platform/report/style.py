@@ -100,7 +100,7 @@ def new_figure(width_in: float = 4.5, height_in: float = 3.1) -> Figure:
 
 
 def new_canvas(width_in: float, height_in: float) -> Figure:
-    """An empty figure with a canvas of its own: no pyplot, no window, no global state."""
+    """An empty figure with its own canvas: no pyplot, no window, no global state."""
     figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     return figure

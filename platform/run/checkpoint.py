@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file per saved step, written whole or not at all.
+"""Checkpoints: one safetensors file per saved step, written atomically.
 
 Loading one executes no code. A file holds the flat parameters and buffers, the optimizer's slots,
 and as metadata the step, the course of validation, a fingerprint of the network, and a checksum.

@@ -30,7 +30,7 @@ def is_uri(place: str) -> bool:
 
 @dataclass(frozen=True)
 class RemoteDirectory:
-    """One folder there. Files appear whole or not at all."""
+    """One folder there. A file appears when it is complete."""
 
     uri: str
     filesystem: Any
