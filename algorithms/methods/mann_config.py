@@ -36,8 +36,7 @@ class MANNConfig(MethodSection):
     def _a_row_for_each_head(self) -> Self:
         if self.read_heads > self.memory_slots:
             raise InputError(
-                f"mann needs one memory row for each head, but method.read_heads = "
-                f"{self.read_heads} is more than method.memory_slots = {self.memory_slots}: lower "
-                "method.read_heads"
+                f"mann needs one memory row for each head, got method.read_heads = "
+                f"{self.read_heads} for method.memory_slots = {self.memory_slots}: lower the heads"
             )
         return self
