@@ -30,6 +30,7 @@ from pathlib import Path
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
 from golden_values import WARNING, check, facts
+from sweeps import SPACE
 
 META = (
     "model.width=4",
@@ -127,18 +128,6 @@ TRANSFER_CASES = {
     "moco": Case("transfer moco", [*TRANSFER, "job.queue_size=30"]),
 }
 SWEEP = Case("sweep", [*GLYPHS, "method.name=maml"])
-SPACE = """
-[method.inner_lr]
-type = "float"
-low = 0.05
-high = 2.0
-log = true
-
-[task.train_shots]
-type = "int"
-low = 1
-high = 3
-"""
 QUICK_ON_RAY = ("maml", "protonet", "reptile")
 
 
