@@ -75,7 +75,10 @@ def told(result: SweepResult) -> list[str]:
         sentences += [
             f"Trial {best.number} was the best by {name}, {value} on "
             f"{plan.experiment.validated_on(plan.base)}.",
-            "This score is optimistic: it is the best of many trials.",
+            *(
+                ["This score is optimistic: it is the best of many trials."]
+                * (len(result.trials) > 1)
+            ),
             plan.experiment.told_of_test(test, result.num_tested),
         ]
         start = _unchanged(result)
