@@ -51,8 +51,13 @@ def console_for(progress: bool) -> Iterator[Console]:
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
-    return "ipykernel" in sys.modules and "IPython" in sys.modules
+    """Whether this code runs in a cell of a notebook.
+
+    A program that only imports IPython or ipykernel has no shell that runs it.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 def show_figures_in_notebooks() -> None:
