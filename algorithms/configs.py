@@ -94,13 +94,13 @@ class TaskConfig(Section):
 
 
 # What a data set has been used with in the literature, where it is not the class default.
-_PICTURES_84 = {"split": "published", "image_size": 84}
-_PICTURES_32 = {"split": "published", "image_size": 32}
+_IMAGES_84 = {"split": "published", "image_size": 84}
+_IMAGES_32 = {"split": "published", "image_size": 32}
 _BY_DATA_SET: dict[str, dict[str, Any]] = {
-    "miniimagenet": _PICTURES_84,
-    "cifar_fs": _PICTURES_32,
-    "fc100": _PICTURES_32,
-    "cub": _PICTURES_84,
+    "miniimagenet": _IMAGES_84,
+    "cifar_fs": _IMAGES_32,
+    "fc100": _IMAGES_32,
+    "cub": _IMAGES_84,
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
 }
@@ -128,11 +128,11 @@ class DataConfig(NamedSection):
     rotations: Literal["none", "train", "all"] = "none"
     """quarter turns of a class as further classes: in training only, in all splits, or nowhere"""
     augment: bool = False
-    """colour pictures: shift by up to an eighth and flip at random, in training only"""
+    """colour images: shift by up to an eighth and flip at random, in training only"""
     bbox_crop: bool = False
-    """cub only: keep the part of each picture within its bounding box"""
+    """cub only: keep the part of each image within its bounding box"""
     channels: Literal[1, 3] | None = None
-    """grey (1) or colour (3) as the network sees pictures; default as the data set has them"""
+    """grey (1) or colour (3) as the network sees images; default as the data set has them"""
     image_size: int = Field(28, ge=8, le=512)
     """pixels per side after resizing"""
     num_classes: int = Field(2000, ge=3, le=100_000)
@@ -185,7 +185,7 @@ class ModelConfig(NamedSection):
     depth: int = Field(2, ge=1)
     """hidden layers of an mlp"""
     norm: NormKind = "batch"
-    """batch norm, or group or instance norm, which look at one picture at a time"""
+    """batch norm, or group or instance norm, which look at one image at a time"""
     drop_block: float = Field(0.0, ge=0, lt=1)
     """resnet12: share of features that DropBlock drops in training; 0: off"""
     arch: str = "resnet18"

@@ -88,7 +88,7 @@ def _parts(result: TaskGradient) -> dict[str, Any]:
 
 
 def _episode(seed: int) -> Episode:
-    """Two support and two query pictures of each of three classes."""
+    """Two support and two query images of each of three classes."""
     generator = torch.Generator().manual_seed(seed)
     classes = torch.rand(WAYS, 1, 1, 16, 16, generator=generator, dtype=torch.float64)
     noise = torch.rand(WAYS, 4, 1, 16, 16, generator=generator, dtype=torch.float64)

@@ -49,10 +49,10 @@ class Cell:
 
 
 def cifar10(*sets: str) -> tuple[str, ...]:
-    """Settings of a job on the CIFAR-10 pictures, or exit when they are not there."""
+    """Settings of a job on the CIFAR-10 images, or exit when they are not there."""
     root = SHARED_DATA / "cifar10_images.zip"
     if not root.is_file():
-        raise SystemExit(f"skipped: no pictures at {root}")
+        raise SystemExit(f"skipped: no images at {root}")
     data = ("data.name=folder", f"data.root={root}", "data.image_size=32", "workers.count=0")
     return (*data, *sets)
 

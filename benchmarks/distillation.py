@@ -2,10 +2,10 @@
 
     python benchmarks/distillation.py --out runs/distillation
 
-USPS (6,564 pictures to train on, 2,007 to test) at 16 pixels. Both networks are four blocks that
+USPS (6,564 images to train on, 2,007 to test) at 16 pixels. Both networks are four blocks that
 leave a map of 4 x 4; the teacher has 32 channels and is trained on all labels, the student has 4.
 Its settings are those of the teacher but for the loss. In the second part it has 20 labels of each
-class, and the teacher tells it of the other pictures: what was learned from all labels comes to it
+class, and the teacher tells it of the other images: what was learned from all labels comes to it
 without them.
 """
 
@@ -50,7 +50,7 @@ def student(out: Path, name: str, teacher: Cell, seed: int, steps: int, *sets: s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=600, help="of both, 64 pictures each")
+    parser.add_argument("--steps", type=int, default=600, help="of both, 64 images each")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/distillation"))
     arguments = parser.parse_args()

@@ -3,12 +3,12 @@
     python benchmarks/domains.py --out runs/domains
 
 Each cell is ``metaray transfer dann`` in one process of one thread, two of them at once. The
-settings are the defaults, which are those of Ganin et al. 2016, for pictures of the size of USPS
+settings are the defaults, which are those of Ganin et al. 2016, for images of the size of USPS
 and a network of 32 channels; the weights tested are the last. Of MNIST there are the 10,000
-pictures of its test part, of which 2,000 are tested; of USPS its published parts. A tenth of what
+images of its test part, of which 2,000 are tested; of USPS its published parts. A tenth of what
 is left of both is for validation, of the target in vain.
 
-``--pictures sampled`` shows training 2,000 pictures of MNIST and 1,800 of USPS, drawn by the seed,
+``--images sampled`` shows training 2,000 images of MNIST and 1,800 of USPS, drawn by the seed,
 as many as in the paper whose figures are compared with. A finished cell under ``--out`` is not
 computed again.
 """
@@ -34,7 +34,7 @@ METHODS = {
     "MMD": ["job.adaptation=mmd"],
 }
 OTHER = {"usps": "mnist", "mnist": "usps"}
-# the size of USPS, and a network that such pictures fill
+# the size of USPS, and a network that such images fill
 SETTINGS = ["data.image_size=16", "model.width=32"]
 SAMPLED = {"mnist": 2000, "usps": 1800}
 # Tzeng et al., CVPR 2017 (arXiv 1702.05464), table 2
@@ -47,7 +47,7 @@ PUBLISHED = {
 _TEST_OF_MNIST = 2000
 
 
-def write_digits(folder: Path, pictures: str, seed: int) -> None:
+def write_digits(folder: Path, drawn: str, seed: int) -> None:
     """``NAME/train.npz`` and ``NAME/test.npz`` of both sets; which are which, the seed decides."""
     digits = SHARED_DATA / "digits"
     if not digits.is_dir():
@@ -63,7 +63,7 @@ def write_digits(folder: Path, pictures: str, seed: int) -> None:
             parts["usps", part] = arrays["images"], arrays["labels"]
     for (name, part), (images, labels) in parts.items():
         kept = len(labels)
-        if pictures == "sampled" and part == "train":
+        if drawn == "sampled" and part == "train":
             kept = SAMPLED[name]
         at = rng.permutation(len(labels))[:kept]
         path = folder / name / f"{part}.npz"
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", choices=["all", "sampled"], default="all")
+    parser.add_argument("--images", choices=["all", "sampled"], default="all")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--source", nargs="*", default=["usps", "mnist"], choices=["usps", "mnist"])
     parser.add_argument("--set", action="append", default=[], help="a setting of all cells")
@@ -127,7 +127,7 @@ def main() -> None:
     for method, seed, source in product(arguments.methods, seeds, arguments.source):
         digits = (arguments.out / f"digits-{seed}").absolute()
         if not digits.exists():
-            write_digits(digits, arguments.pictures, seed)
+            write_digits(digits, arguments.images, seed)
         sets = ("job.name=dann", *settings(method, source, seed, digits), *common)
         cells.append(Cell(folder_of(arguments.out, source, method, seed), sets))
     if not arguments.finished:
@@ -137,7 +137,7 @@ def main() -> None:
         folders = [folder_of(arguments.out, source, method, seed) for seed in seeds]
         if done := [folder for folder in folders if (folder / "summary.json").exists()]:
             rows.append(row_of(source, method, done))
-    report(arguments.name, rows, pictures=arguments.pictures, settings=common)
+    report(arguments.name, rows, images=arguments.images, settings=common)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python benchmarks/embedding_distillation.py --out runs/embedding_distillation
 
 The teacher is a ProtoNet of four blocks of 64 channels on Omniglot (Vinyals split), the student has
-8 channels and embeds in 8 dimensions. It learns from the pictures of the 1,028 training characters,
+8 channels and embeds in 8 dimensions. It learns from the images of the 1,028 training characters,
 without their labels, to embed as the teacher does; beside it stands the same network meta-trained
-on labelled episodes for as many pictures or more. All are tested as ProtoNets on the same episodes.
+on labelled episodes for as many images or more. All are tested as ProtoNets on the same episodes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def few_shot(out: Path, encoder: Path) -> list[float]:
     return found
 
 
-def write_pictures(path: Path) -> None:
-    """The pictures of the training characters as arrays."""
+def write_images(path: Path) -> None:
+    """The images of the training characters as arrays."""
     config = META.load(None, [*omniglot_settings("vinyals"), "method.name=protonet"])
     source: Any = build_source(config.data)
     classes = source.splits["train"]
@@ -85,7 +85,7 @@ def student(out: Path, name: str, teacher: Path, seed: int, steps: int) -> Cell:
         "job.label_weight=0",
         *TERMS[name],
         "data.name=arrays",
-        f"data.root={out / 'pictures.npz'}",
+        f"data.root={out / 'images.npz'}",
         "data.division=random",
         "data.test_share=0.05",
         "data.val_share=0.05",
@@ -105,15 +105,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher-steps", type=int, default=500, help="of two 20-way episodes")
     parser.add_argument("--alone-steps", type=int, default=500, help="likewise, of the student")
-    parser.add_argument("--steps", type=int, default=2000, help="of distillation, 64 pictures each")
+    parser.add_argument("--steps", type=int, default=2000, help="of distillation, 64 images each")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/embedding_distillation"))
     arguments = parser.parse_args()
     out, seeds = arguments.out.absolute(), range(arguments.seeds)
     episodes = ("task.train_ways=20", "train.meta_lr=2e-3", "train.meta_batch_size=2")
     _, minutes = meta_trained(out / "teacher", arguments.teacher_steps, *episodes)
-    if not (out / "pictures.npz").exists():
-        write_pictures(out / "pictures.npz")
+    if not (out / "images.npz").exists():
+        write_images(out / "images.npz")
     cells = {
         name: [student(out, name, out / "teacher", seed, arguments.steps) for seed in seeds]
         for name in TERMS

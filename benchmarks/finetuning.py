@@ -1,12 +1,12 @@
-"""Strategies of fine-tuning against the number of labels, from an encoder of other pictures.
+"""Strategies of fine-tuning against the number of labels, from an encoder of other images.
 
     python benchmarks/finetuning.py --out runs/finetuning
 
 The encoder, four blocks of 16 channels, is trained on 9,000 digits of MNIST at 16 pixels, and is
 fine-tuned on USPS with 1 to 50 labels of each class, in 200 steps. Each strategy has the learning
-rate that did best on validation pictures, once, with 20 labels per class that no figure is made
+rate that did best on validation images, once, with 20 labels per class that no figure is made
 from; the weights tested are the last. A seed draws the labels, the head and the batches. There are
-2,007 test pictures.
+2,007 test images.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STRATEGIES = {
     "L2-SP": ["job.l2_sp=0.1"],
     "scratch": [],
 }
-PICTURE = Path(__file__).parents[1] / "docs" / "finetuning.png"
+IMAGE = Path(__file__).parents[1] / "docs" / "finetuning.png"
 _CHOOSING_SEED, _CHOOSING_LABELS = 1000, 20
 
 
@@ -63,7 +63,7 @@ def cell(out: Path, encoder: Path, strategy: str, labels: int, seed: int, rate: 
 
 
 def best_rates(out: Path, encoder: Path) -> dict[str, float]:
-    """The rate of each strategy with the highest accuracy on validation pictures."""
+    """The rate of each strategy with the highest accuracy on validation images."""
     tried = {
         (strategy, rate): cell(out, encoder, strategy, _CHOOSING_LABELS, _CHOOSING_SEED, rate)
         for strategy, rate in product(STRATEGIES, RATES)
@@ -102,7 +102,7 @@ def draw(cells: dict[tuple[str, int], list[Cell]]) -> None:
     axes.set(xlabel="labels per class", ylabel="test accuracy")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(PICTURE, dpi=110)
+    figure.savefig(IMAGE, dpi=110)
 
 
 def main() -> None:

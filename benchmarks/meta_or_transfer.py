@@ -2,11 +2,11 @@
 
     python benchmarks/meta_or_transfer.py --out runs/meta_or_transfer
 
-The ten classes of the CIFAR-10 pictures are divided into five to train on, one that nothing is
+The ten classes of the CIFAR-10 images are divided into five to train on, one that nothing is
 chosen by, and four for the test (``random`` split, seed 0). ProtoNet is meta-trained on
-episodes of the five; MoCo and a supervised network learn from the same pictures as mini-batches,
+episodes of the five; MoCo and a supervised network learn from the same images as mini-batches,
 and their encoders are then tested without meta-training. All networks have four blocks of 32
-channels, pictures have 16 pixels, and every test is on the same 4-way episodes.
+channels, images have 16 pixels, and every test is on the same 4-way episodes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ENTRIES = {
 
 
 def write_training_classes(path: Path) -> None:
-    """All pictures of the classes that are trained on, as arrays."""
+    """All images of the classes that are trained on, as arrays."""
     config = DataConfig.model_validate(DATA | {"split_ratio": SHARES})
     dataset = DATASETS["folder"]
     assert isinstance(dataset, ImageDataset)
@@ -118,8 +118,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=150, help="outer steps of meta-training")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--moco-steps", type=int, default=160, help="128 pictures each")
-    parser.add_argument("--supervised-steps", type=int, default=320, help="64 pictures each")
+    parser.add_argument("--moco-steps", type=int, default=160, help="128 images each")
+    parser.add_argument("--supervised-steps", type=int, default=320, help="64 images each")
     parser.add_argument("--episodes", type=int, default=40, help="of each seed, at each shot")
     parser.add_argument("--out", type=Path, default=Path("runs/meta_or_transfer"))
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""What adaptation to unlabelled pictures does for few-shot learning on classes never seen.
+"""What adaptation to unlabelled images does for few-shot learning on classes never seen.
 
     python benchmarks/other_classes.py --out runs/other_classes
 
 A network learns to tell drawn glyphs apart (source only). From there it goes on for as many steps:
-without adaptation, or adapting to pictures of Omniglot's training alphabets without their labels
+without adaptation, or adapting to images of Omniglot's training alphabets without their labels
 (``metaray transfer dann`` with ``job.target_classes=other``). All are tested on the same episodes
 of Omniglot's evaluation alphabets by the nearest centroid of their features. The network has 32
 channels, and Adam learns the glyphs in few steps, where the SGD of the paper barely begins to:

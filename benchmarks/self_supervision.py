@@ -1,11 +1,11 @@
-"""What SimCLR and MoCo learn from pictures without labels, beside a supervised encoder and none.
+"""What SimCLR and MoCo learn from images without labels, beside a supervised encoder and none.
 
     python benchmarks/self_supervision.py --steps 160 --out runs/self_supervision
 
-The encoders are four blocks of 16 channels on the CIFAR-10 pictures (9,000 to train on, 4,000 to
+The encoders are four blocks of 16 channels on the CIFAR-10 images (9,000 to train on, 4,000 to
 test), and each is judged by the same linear classifier of its features (logistic regression on all
-training pictures), and by k nearest neighbours. ``random`` is where all of them start. SimCLR and
-MoCo see 128 pictures in a step, the supervised network as many pictures in all, 64 in a step.
+training images), and by k nearest neighbours. ``random`` is where all of them start. SimCLR and
+MoCo see 128 images in a step, the supervised network as many images in all, 64 in a step.
 Settings are the defaults of each job, but for those below, which suit few steps.
 """
 

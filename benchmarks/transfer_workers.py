@@ -2,8 +2,8 @@
 
     python benchmarks/transfer_workers.py
 
-Seconds from the command to the first step and to the end, and pictures a second in between, of the
-CIFAR-10 pictures in ``../shared``. Each process computes with one thread. The jobs take turns, so
+Seconds from the command to the first step and to the end, and images a second in between, of the
+CIFAR-10 images in ``../shared``. Each process computes with one thread. The jobs take turns, so
 that other load on the machine meets all alike.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
                 "workers": workers or "this process",
                 "first step after s": middle["first"],
                 "all after s": middle["whole"],
-                "pictures/s": middle["rate"],
+                "images/s": middle["rate"],
                 "times one process": middle["rate"] / alone,
                 "exchange ms": 1000 * middle["exchange"],
             }

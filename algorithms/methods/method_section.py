@@ -54,6 +54,6 @@ class BatchTrained(MethodSection):
     drops_features: ClassVar[bool] = True
 
     batch_size: int = Field(16, ge=1)
-    """pictures in a mini-batch of training"""
+    """images in a mini-batch of training"""
     num_classes: int | None = Field(None, ge=2)
     """classes of the head in training; as many as the training set has unless set"""

@@ -80,21 +80,21 @@ def he_normal(generator: torch.Generator, *shape: int, slope: float = 0.0) -> Te
     )
 
 
-def picture_channels(name: str, input_shape: tuple[int, ...], halvings: int) -> int:
-    """The channels of pictures that ``name`` can halve ``halvings`` times.
+def image_channels(name: str, input_shape: tuple[int, ...], halvings: int) -> int:
+    """The channels of images that ``name`` can halve ``halvings`` times.
 
     Raises:
-        InputError: the input is no picture, or too small.
+        InputError: the input is no image, or too small.
     """
     if len(input_shape) != 3:
         raise InputError(
-            f"{name} takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp"
+            f"{name} takes images (C, H, W), got inputs of shape {input_shape}: use mlp"
         )
     channels, height, width = input_shape
     least = 2**halvings
     if min(height, width) < least:
         raise InputError(
-            f"{name} halves a picture {halvings} times and needs {least} x {least} pixels, got "
+            f"{name} halves an image {halvings} times and needs {least} x {least} pixels, got "
             f"{height} x {width}: raise data.image_size or use conv4_strided"
         )
     return channels

@@ -1,7 +1,7 @@
 """The four-block convolutional network of the few-shot literature, in its published forms.
 
 ``pool``: Vinyals et al. 2016, Snell et al. 2017: 3x3 convolution, batch norm, ReLU, 2x2 max
-pooling; the features are all that is left of the picture (64 for 28 x 28, 1600 for 84 x 84).
+pooling; the features are all that is left of the image (64 for 28 x 28, 1600 for 84 x 84).
 ``stride``: Finn et al. 2017 on Omniglot: stride 2 in place of pooling, and the mean over space.
 ``map``: Sung et al. 2018: the last two blocks do not pool, so that a map is left to be compared
 (64 x 7 x 7 for 28 x 28).
@@ -37,7 +37,7 @@ class Conv4(Backbone):
     """Four blocks of ``width`` channels over ``[B, C, H, W]``.
 
     Raises:
-        InputError: the input is no picture, or is too small for the pooling.
+        InputError: the input is no image, or is too small for the pooling.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Conv4(Backbone):
     ) -> None:
         if len(input_shape) != 3:
             raise InputError(
-                f"conv4 takes pictures (C, H, W), got inputs of shape {input_shape}: use mlp"
+                f"conv4 takes images (C, H, W), got inputs of shape {input_shape}: use mlp"
             )
         self.in_channels, height, width_px = input_shape
         halved = len(_POOLED[reduce])
         least = 2**halved
         if min(height, width_px) < least:
             raise InputError(
-                f"this conv4 halves a picture {halved} times and needs {least} x {least} pixels, "
+                f"this conv4 halves an image {halved} times and needs {least} x {least} pixels, "
                 f"got {height} x {width_px}: raise data.image_size or use conv4_strided"
             )
         if norm == "instance" and reduce == "stride" and max(height, width_px) <= 16:
@@ -68,7 +68,7 @@ class Conv4(Backbone):
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """What pooling leaves of the picture."""
+        """What pooling leaves of the image."""
         return self.width, *self._size
 
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:

@@ -144,7 +144,7 @@ class ModuleBackbone(Backbone):
                 outputs, _ = self._call(params, torch.zeros(2, *input_shape), None)
         except (RuntimeError, AssertionError) as error:
             raise InputError(
-                f"{self.label} cannot take pictures of shape {input_shape} ({error}): change "
+                f"{self.label} cannot take images of shape {input_shape} ({error}): change "
                 "data.image_size or the model"
             ) from None
         return outputs.shape[1:]
@@ -158,7 +158,7 @@ class _Frame:
 
 
 class _Norm(nn.Module):
-    """``normalise`` in the place of a batch norm over ``[B, C]``, ``[B, C, L]`` or pictures."""
+    """``normalise`` in the place of a batch norm over ``[B, C]``, ``[B, C, L]`` or images."""
 
     def __init__(self, prefix: str, replaced: _BatchNorm, kind: NormKind, frame: _Frame) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from, and gets back those that were seen. So "transductive" (the statistics of t
 predicted) and "inductive" (given ones) are arguments, not a hidden mode of a module.
 
 Group norm (Wu & He 2018; 16 channels a group, or the largest divisor of both) and instance norm
-(Ulyanov et al. 2016; each channel is a group) take the moments of each picture alone: they have no
+(Ulyanov et al. 2016; each channel is a group) take the moments of each image alone: they have no
 statistics, and the two modes are the same.
 
 Written from mean and variance: differentiating ``vmap`` of an inner loop through torch's own
@@ -86,7 +86,7 @@ def group_norm(
     group: int,
     epsilon: float = _EPSILON,
 ) -> Tensor:
-    """Normalise each picture of ``x`` ``[B, C, H, W]`` over ``gcd(group, C)`` channels at a time.
+    """Normalise each image of ``x`` ``[B, C, H, W]`` over ``gcd(group, C)`` channels at a time.
 
     Raises:
         InputError: each group is a single number, which the norm would turn into zero.

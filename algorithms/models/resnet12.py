@@ -3,7 +3,7 @@
 Oreshkin et al., "TADAM", NeurIPS 2018 (arXiv 1805.10123), in the form of Lee et al., "Meta-Learning
 with Differentiable Convex Optimization", CVPR 2019 (arXiv 1904.03758): four blocks of three 3x3
 convolutions with norm and leaky ReLU (0.1), a 1x1 shortcut with norm, then 2x2 max pooling. Widths
-64-160-320-640, 12.4 million parameters on pictures of three channels; He initialisation.
+64-160-320-640, 12.4 million parameters on images of three channels; He initialisation.
 
 Optionally DropBlock (Ghiasi et al., NeurIPS 2018, arXiv 1810.12890) behind the last two blocks:
 squares of up to 5 x 5 features are set to zero in training, and the rest is scaled up.
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metaray.algorithms.configs import NormKind
-from metaray.algorithms.models.backbone import Backbone, he_normal, picture_channels
+from metaray.algorithms.models.backbone import Backbone, he_normal, image_channels
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
@@ -37,13 +37,13 @@ class ResNet12(Backbone):
     """Four residual blocks over ``[B, C, H, W]``; ``width`` 64 is the published network.
 
     Raises:
-        InputError: the input is no picture, or is too small to be halved four times.
+        InputError: the input is no image, or is too small to be halved four times.
     """
 
     def __init__(
         self, input_shape: tuple[int, ...], width: int, norm: NormKind, drop_block: float
     ) -> None:
-        self.in_channels = picture_channels("resnet12", input_shape, 4)
+        self.in_channels = image_channels("resnet12", input_shape, 4)
         self.widths = tuple(max(1, round(w * width / 64)) for w in _WIDTHS)
         self.norm = norm
         self.drop_block = drop_block

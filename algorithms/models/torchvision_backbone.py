@@ -3,7 +3,7 @@
 The network is torchvision's own, called as a function of its parameters. Differences:
 
 * Batch norm, dropout and stochastic depth are treated as ``module_backbone`` says.
-* Pictures in [0, 1] are normalised by the mean and deviation of ImageNet, which torchvision's
+* Images in [0, 1] are normalised by the mean and deviation of ImageNet, which torchvision's
   weights expect; one channel is repeated to three.
 * ``googlenet`` and ``inception_v3``, which train with auxiliary heads, are not offered.
 """
@@ -33,7 +33,7 @@ class TorchvisionBackbone(ModuleBackbone):
     """The network ``arch`` over ``[B, 1 or 3, H, W]``.
 
     Args:
-        input_shape: of one picture.
+        input_shape: of one image.
         arch: a name in ``torchvision.models``.
         weights: a file with a state dict of ``arch`` (safetensors, or torch's, read without
             executing code), ``download`` for torchvision's own, or None to start at random.
@@ -49,7 +49,7 @@ class TorchvisionBackbone(ModuleBackbone):
         _check_name(arch)
         if len(input_shape) != 3 or input_shape[0] not in (1, 3):
             raise InputError(
-                f"{arch} takes pictures (1 or 3, H, W), got inputs of shape {input_shape}: use "
+                f"{arch} takes images (1 or 3, H, W), got inputs of shape {input_shape}: use "
                 "another model.name"
             )
         self.arch = arch

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metaray.algorithms.configs import NormKind
-from metaray.algorithms.models.backbone import Backbone, he_normal, picture_channels
+from metaray.algorithms.models.backbone import Backbone, he_normal, image_channels
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
 
@@ -39,11 +39,11 @@ class WideResNet(Backbone):
     """Depth 28 over ``[B, C, H, W]``; ``width`` 64 is the published widening by 10.
 
     Raises:
-        InputError: the input is no picture, or is too small to be halved twice.
+        InputError: the input is no image, or is too small to be halved twice.
     """
 
     def __init__(self, input_shape: tuple[int, ...], width: int, norm: NormKind) -> None:
-        self.in_channels = picture_channels("wrn28_10", input_shape, 2)
+        self.in_channels = image_channels("wrn28_10", input_shape, 2)
         self.widths = tuple(max(1, round(w * width / 64)) for w in _WIDTHS)
         self.norm = norm
         self.feature_dim = self.widths[-1]

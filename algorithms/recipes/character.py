@@ -189,7 +189,7 @@ def _baseline(ways: int, shots: int) -> Recipe:
         "train.meta_batch_size": 1,
         "train.shard_size": 1,
         "train.meta_lr": 1e-3,
-        "train.outer_steps": 25_700,  # five epochs of 20 pictures of 4112 classes
+        "train.outer_steps": 25_700,  # five epochs of 20 images of 4112 classes
         "train.validate_every": 1000,
         "evaluate.batch_norm": "inductive",
     }

@@ -18,7 +18,7 @@ def paper_defaults(method: str, data: str, ways: int, shots: int) -> Recipe:
 
     Args:
         method: a name in ``registry.METHODS``.
-        data: a data set; drawn characters follow the Omniglot recipe, colour pictures that of
+        data: a data set; drawn characters follow the Omniglot recipe, colour images that of
             miniImageNet, ``sinusoid`` its own.
         ways: classes per episode of the test.
         shots: labelled examples per class of the test.

@@ -126,7 +126,7 @@ _MINIIMAGENET: dict[str, Callable[[int, int], Recipe]] = {
     "baselinepp": _baselinepp,
 }
 
-# Baselines take 400 epochs in batches of 16, on CUB with its 5885 pictures for training 200
+# Baselines take 400 epochs in batches of 16, on CUB with its 5885 images for training 200
 _EPOCHS = {
     "miniimagenet": 400 * 64 * 600 // 16,
     "cifar_fs": 400 * 64 * 600 // 16,

@@ -46,7 +46,7 @@ DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
 BY_PART: dict[str, ImageDataset] = {"folder": FolderByPart(), "arrays": ArraysByPart()}
 """sets whose raw data has parts, in the form that keeps them apart"""
 
-_OF_PICTURES = {"split", "image_size"}
+_OF_IMAGES = {"split", "image_size"}
 _OF_ALL = {"name", "cache"}
 
 
@@ -93,7 +93,7 @@ def build_source(
 def open_store(
     dataset: ImageDataset, data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
 ) -> ImageStore:
-    """The pictures of ``dataset``, prepared first if need be; how they are split is left open.
+    """The images of ``dataset``, prepared first if need be; how they are split is left open.
 
     Arguments and InputError as of build_source.
     """
@@ -123,7 +123,7 @@ def check_settings(data: DataConfig) -> None:
     """Raise InputError for a setting that would have no effect: none is ignored in silence."""
     dataset = dataset_of(data.name)
     used = _OF_ALL | set(dataset.settings)
-    used |= _OF_PICTURES if isinstance(dataset, ImageDataset) else set()
+    used |= _OF_IMAGES if isinstance(dataset, ImageDataset) else set()
     for key in DataConfig.model_fields:
         if key not in used and getattr(data, key) != type(data).model_fields[key].default:
             raise InputError(f"data.{key} has no effect on {data.name}: leave it out")
@@ -174,7 +174,7 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     if source is not None or not dataset.needs:
         path = _path(dataset, data, source)
         return path if path.exists() else None
-    if dataset.own_pictures and data.root:
+    if dataset.is_users_own and data.root:
         return None
     prepared = sorted(cache_folder(data).glob(f"{_path(dataset, data).stem}-*.arrow"))
     if len(prepared) > 1:

@@ -1,4 +1,4 @@
-"""Grey pictures as colour ones, and the other way round."""
+"""Grey images as colour ones, and the other way round."""
 
 from __future__ import annotations
 

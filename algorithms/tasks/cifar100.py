@@ -1,6 +1,6 @@
 """CIFAR-FS and FC100: two few-shot splits of CIFAR-100 (Krizhevsky 2009), from its own files.
 
-CIFAR-100 has 100 classes of 600 colour pictures, 32 x 32, in 20 superclasses. Both sets take all
+CIFAR-100 has 100 classes of 600 colour images, 32 x 32, in 20 superclasses. Both sets take all
 600 of a class, those of its file ``train`` before those of ``test``.
 
 ``cifar_fs`` (Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers")
@@ -38,7 +38,7 @@ from metaray.algorithms.tasks.dataset import (
     identity_of,
     missing,
 )
-from metaray.algorithms.tasks.pictures import RESIZING
+from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.safe_pickle import load_data
 from metaray.algorithms.tasks.splits import Splits, by_label
 
@@ -133,11 +133,11 @@ def _classes(place: Path, image_size: int) -> list[LazyClass]:
     pixels, labels, groups = (
         np.concatenate(arrays)
         for arrays in zip(
-            *(_pictures(contents, place, part) for part in ("train", "test")), strict=True
+            *(_images(contents, place, part) for part in ("train", "test")), strict=True
         )
     )
     if not set(range(100)) == set(labels.tolist()):
-        raise InputError(f"{place} does not hold pictures of all 100 classes: {_NEEDS}")
+        raise InputError(f"{place} does not hold images of all 100 classes: {_NEEDS}")
     first = {label: int(np.argmax(labels == label)) for label in range(100)}
     return [
         ArrayClass(
@@ -150,7 +150,7 @@ def _classes(place: Path, image_size: int) -> list[LazyClass]:
     ]
 
 
-def _pictures(contents: dict[str, Any], place: Path, part: str) -> tuple[Images, Any, Any]:
+def _images(contents: dict[str, Any], place: Path, part: str) -> tuple[Images, Any, Any]:
     """Pixels ``[n, 32, 32, 3]``, labels ``[n]`` and labels of superclasses ``[n]``."""
     pixels = np.asarray(_field(contents, place, part, "data"))
     labels = [np.asarray(_field(contents, place, part, f"{k}_labels")) for k in ("fine", "coarse")]

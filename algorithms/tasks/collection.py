@@ -22,7 +22,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import files, label_of
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
-from metaray.algorithms.tasks.pictures import resized
+from metaray.algorithms.tasks.image_files import resized
 from metaray.algorithms.tasks.splits import Splits, random_split
 
 _SHARED = set(DataConfig.model_fields)  # a config class of a plug-in adds to them

@@ -2,7 +2,7 @@
 
 Reads the published layout, ``CUB_200_2011/`` with ``images.txt``, ``image_class_labels.txt``,
 ``classes.txt``, ``bounding_boxes.txt`` and ``images/``, or the archive ``CUB_200_2011.tgz``. The
-archive is unzipped (not unpacked) into one file beside the cache, as its pictures cannot be reached
+archive is unzipped (not unpacked) into one file beside the cache, as its images cannot be reached
 otherwise.
 
 The split is that of Chen et al. 2019 ("A closer look at few-shot classification"), 100 / 50 / 50
@@ -34,7 +34,7 @@ from metaray.algorithms.tasks.dataset import (
     missing,
 )
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
-from metaray.algorithms.tasks.pictures import RESIZING, Box, PictureClass
+from metaray.algorithms.tasks.image_files import RESIZING, Box, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label
 
 VERSION = 1
@@ -54,7 +54,7 @@ class Cub(ImageDataset):
     """See the module."""
 
     name = "cub"
-    description = "200 kinds of birds, about 60 pictures each (Wah et al. 2011)"
+    description = "200 kinds of birds, about 60 images each (Wah et al. 2011)"
     splits = ("published",)
     settings = ("root", "rotations", "augment", "channels", "bbox_crop")
     needs = _NEEDS
@@ -78,7 +78,7 @@ class Cub(ImageDataset):
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
-        """The classes in the order of their ids, as are the pictures of each."""
+        """The classes in the order of their ids, as are the images of each."""
         place = find_published(root, _FOLDER, _ARCHIVE, _TABLES)
         if place is None:
             raise missing("CUB-200-2011", root, _NEEDS)
@@ -118,23 +118,23 @@ def _classes(files: FileTree, place: Path, data: DataConfig) -> list[LazyClass]:
         _table(files, place, name)
         for name in ("classes.txt", "image_class_labels.txt", "images.txt", "bounding_boxes.txt")
     )
-    pictures: dict[int, list[int]] = {class_id: [] for class_id in names}
+    members: dict[int, list[int]] = {class_id: [] for class_id in names}
     for image in sorted(paths):
         label = labels.get(image, "")
         if not label.isdecimal() or int(label) not in names or image not in boxes:
             raise InputError(
-                f"{place}: picture {image} of images.txt has no class or no bounding box in the "
+                f"{place}: image {image} of images.txt has no class or no bounding box in the "
                 f"other tables: {_NEEDS}"
             )
-        pictures[int(label)].append(image)
+        members[int(label)].append(image)
     return [
-        PictureClass(
+        ImageFileClass(
             name=names[class_id],
             group="",
             files=files,
-            pictures=[f"images/{paths[image]}" for image in pictures[class_id]],
+            paths=[f"images/{paths[image]}" for image in members[class_id]],
             image_size=data.image_size,
-            boxes=[_box(place, boxes[image]) for image in pictures[class_id]]
+            boxes=[_box(place, boxes[image]) for image in members[class_id]]
             if data.bbox_crop
             else None,
         )

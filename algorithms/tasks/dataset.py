@@ -1,4 +1,4 @@
-"""What a data set of pictures is to the catalog: how it is read, and how its classes are split."""
+"""What a data set of images is to the catalog: how it is read, and how its classes are split."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class ImageDataset(ABC):
     needs: ClassVar[str] = ""
     """the raw data: where to get it and how it must lie below data.root; empty if none is needed"""
     prepared_as: ClassVar[str]
-    """head of the name of prepared files; sets of the same pictures share theirs"""
-    own_pictures: ClassVar[bool] = False
-    """the pictures are whatever lies at data.root: no prepared set stands for a missing one"""
+    """head of the name of prepared files; sets of the same images share theirs"""
+    is_users_own: ClassVar[bool] = False
+    """the images are whatever lies at data.root: no prepared set stands for a missing one"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 
@@ -77,7 +77,7 @@ class ImageDataset(ABC):
 
 
 class GeneratedTasks(NamedTuple):
-    """An entry without pictures: its tasks are computed as they are used."""
+    """An entry without images: its tasks are computed as they are used."""
 
     description: str
     splits: tuple[str, ...] = ()

@@ -1,12 +1,12 @@
 """Any folder of class folders, or a zip of one: ``<class>/<picture>``, groups of classes allowed.
 
-A class is a folder that holds pictures, and its name is its path below the root, so that
+A class is a folder that holds images, and its name is its path below the root, so that
 ``Greek/alpha`` and ``Latin/alpha`` are two classes. Two things on the way down say nothing of the
 class and are left out of its name: a single folder around everything, and a first folder that is
-called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The pictures of ``train/cat`` and
-``test/cat`` are those of one class, as few-shot learning splits classes and not pictures.
+called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The images of ``train/cat`` and
+``test/cat`` are those of one class, as few-shot learning splits classes and not images.
 
-Classes and pictures come sorted by name. Hidden files, files that are no pictures, and links to
+Classes and images come sorted by name. Hidden files, files that are no images, and links to
 folders are passed over.
 """
 
@@ -26,30 +26,30 @@ from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
-from metaray.algorithms.tasks.pictures import RESIZING, SUFFIXES, PictureClass
+from metaray.algorithms.tasks.image_files import RESIZING, SUFFIXES, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 
 VERSION = 2  # 2: upright, 16 bits
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
-PICTURE_SPLITS: dict[str, Split] = {
+PART_SPLITS: dict[str, Split] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
 }  # fmt: skip
-_NEEDS = "point data.root at a folder, or a zip, with one folder of pictures per class"
+_NEEDS = "point data.root at a folder, or a zip, with one folder of images per class"
 
 
 class Folder(ImageDataset):
     """See the module."""
 
     name = "folder"
-    description = "your own pictures: a folder, or a zip, with one folder per class"
+    description = "your own images: a folder, or a zip, with one folder per class"
     splits = ("random", "lists")
     settings = (
         "root", "rotations", "augment", "channels", "split_seed", "split_ratio", "split_lists",
     )  # fmt: skip
     needs = _NEEDS
     prepared_as = "folder"
-    own_pictures = True
+    is_users_own = True
     by_part: ClassVar[bool] = False
     """whether ``train/cat`` and ``test/cat`` are classes of these names"""
 
@@ -58,7 +58,7 @@ class Folder(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The names and sizes of all pictures."""
+        """The names and sizes of all images."""
         if not root.exists():
             return None
         files = _open_tree(root)
@@ -74,21 +74,21 @@ class Folder(ImageDataset):
     ) -> Iterator[Sequence[LazyClass]]:
         """The classes sorted by name; a class's group is the folder around it."""
         if not root.exists():
-            raise missing("pictures", root, _NEEDS)
+            raise missing("images", root, _NEEDS)
         files = _open_tree(root)
         try:
-            pictures = _pictures_by_class(files, self.by_part)
-            if not pictures:
-                raise missing("pictures in folders", root, _NEEDS)
+            paths = _images_by_class(files, self.by_part)
+            if not paths:
+                raise missing("images in folders", root, _NEEDS)
             yield [
-                PictureClass(
+                ImageFileClass(
                     name=name,
                     group=str(PurePosixPath(name).parent),
                     files=files,
-                    pictures=pictures[name],
+                    paths=paths[name],
                     image_size=data.image_size,
                 )
-                for name in sorted(pictures)
+                for name in sorted(paths)
             ]
         finally:
             files.close()
@@ -106,7 +106,7 @@ class Folder(ImageDataset):
 
 
 class FolderByPart(Folder):
-    """Pictures of different parts stay apart, in classes named ``train/cat`` and ``test/cat``."""
+    """Images of different parts stay apart, in classes named ``train/cat`` and ``test/cat``."""
 
     prepared_as = "folder-parts"
     by_part = True
@@ -122,15 +122,15 @@ def _counts(name: str) -> bool:
     return len(parts) > 1 and not hidden and name.lower().endswith(SUFFIXES)
 
 
-def _pictures_by_class(files: FileTree, by_part: bool) -> dict[str, list[str]]:
+def _images_by_class(files: FileTree, by_part: bool) -> dict[str, list[str]]:
     names = [name for name in files.sizes() if _counts(name)]
     tops = {name.split("/")[0] for name in names}
     around = len(tops) == 1 and all(name.count("/") > 1 for name in names)
     classes: dict[str, list[str]] = {}
     for name in names:
         folders = name.split("/")[:-1][1 if around else 0 :]
-        if len(folders) > 1 and folders[0].lower() in PICTURE_SPLITS:
-            part = PICTURE_SPLITS[folders[0].lower()]
+        if len(folders) > 1 and folders[0].lower() in PART_SPLITS:
+            part = PART_SPLITS[folders[0].lower()]
             folders = [part, *folders[1:]] if by_part else folders[1:]
         classes.setdefault("/".join(folders), []).append(name)
     return classes

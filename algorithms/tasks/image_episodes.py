@@ -44,7 +44,7 @@ class ImageEpisodes:
     under batch norm, which undoes any such scaling, and a test on another data set then needs no
     statistics of the first.
 
-    With ``augment`` each picture of training is shifted by up to an eighth of its size (the border
+    With ``augment`` each image of training is shifted by up to an eighth of its size (the border
     is mirrored) and flipped with chance 1/2, by the random stream of its episode or batch.
     ``channels`` converts: grey is repeated, colour becomes its luma (ITU-R BT.601).
     """

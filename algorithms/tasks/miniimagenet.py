@@ -3,12 +3,12 @@
 Two forms of it are in use, and both are read:
 
 * a folder with ``train.csv``, ``val.csv`` and ``test.csv`` (columns ``filename,label``), the
-  pictures being in ``images/``;
+  images being in ``images/``;
 * ``mini-imagenet-cache-{train,val,test}.pkl``: each a dict of ``image_data``, uint8
-  ``[n, 84, 84, 3]``, and ``class_dict``, from a class to the indices of its pictures. They are
+  ``[n, 84, 84, 3]``, and ``class_dict``, from a class to the indices of its images. They are
   read as data only, one at a time.
 
-Pictures are resized with Pillow's Lanczos filter, as MAML's authors did. The group of a class is
+Images are resized with Pillow's Lanczos filter, as MAML's authors did. The group of a class is
 its split.
 """
 
@@ -33,7 +33,7 @@ from metaray.algorithms.tasks.arrays import ArrayClass
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
 from metaray.algorithms.tasks.file_tree import FolderTree
-from metaray.algorithms.tasks.pictures import RESIZING, PictureClass
+from metaray.algorithms.tasks.image_files import RESIZING, ImageFileClass
 from metaray.algorithms.tasks.safe_pickle import load_data
 from metaray.algorithms.tasks.splits import Splits, by_label
 
@@ -43,7 +43,7 @@ VERSION = 1
 _SPLITS: tuple[Split, ...] = get_args(Split)
 _NEEDS = (
     "point data.root at a folder with train.csv, val.csv and test.csv from "
-    "https://github.com/twitter-research/meta-learning-lstm (data/miniImagenet) and the pictures, "
+    "https://github.com/twitter-research/meta-learning-lstm (data/miniImagenet) and the images, "
     "taken from https://image-net.org (ILSVRC 2012), in its folder images; or at one with "
     "mini-imagenet-cache-train.pkl, -val.pkl and -test.pkl"
 )
@@ -53,7 +53,7 @@ class MiniImageNet(ImageDataset):
     """See the module."""
 
     name = "miniimagenet"
-    description = "100 classes of ImageNet, 600 pictures each (Ravi & Larochelle 2017)"
+    description = "100 classes of ImageNet, 600 images each (Ravi & Larochelle 2017)"
     splits = ("published",)
     settings = ("root", "rotations", "augment", "channels")
     needs = _NEEDS
@@ -65,12 +65,12 @@ class MiniImageNet(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The content of the lists and the size of the first picture, or the sizes of the files."""
+        """The content of the lists and the size of the first image, or the sizes of the files."""
         if _has(root, _list_file):
             lists = b"".join((root / _list_file(split)).read_bytes() for split in _SPLITS)
             first = min(_read_list(root, "train").items())[1][0]
-            picture = root / first
-            size = picture.stat().st_size if picture.is_file() else 0
+            image = root / first
+            size = image.stat().st_size if image.is_file() else 0
             return f"{hashlib.sha256(lists).hexdigest()} {size}"
         if _has(root, _pickle_file):
             return " ".join(str((root / _pickle_file(s)).stat().st_size) for s in _SPLITS)
@@ -110,7 +110,7 @@ def _checked(root: Path, classes: list[LazyClass]) -> list[LazyClass]:
     """``classes``, none of which may be in two splits."""
     split_of: dict[str, str] = {}
     for item in classes:
-        assert isinstance(item, PictureClass | _PickledClass)  # what the two forms give
+        assert isinstance(item, ImageFileClass | _PickledClass)  # what the two forms give
         if item.name in split_of:
             raise InputError(
                 f"{root}: class {item.name} is both in {split_of[item.name]} and in {item.group}: "
@@ -123,29 +123,29 @@ def _checked(root: Path, classes: list[LazyClass]) -> list[LazyClass]:
 def _listed(root: Path, image_size: int) -> list[LazyClass]:
     files = FolderTree(root)
     return [
-        PictureClass(name=label, group=split, files=files, pictures=pictures, image_size=image_size)
+        ImageFileClass(name=label, group=split, files=files, paths=paths, image_size=image_size)
         for split in _SPLITS
-        for label, pictures in sorted(_read_list(root, split).items())
+        for label, paths in sorted(_read_list(root, split).items())
     ]
 
 
 def _read_list(root: Path, split: Split) -> dict[str, list[str]]:
-    """The pictures of every class of a split, in the order of the list."""
+    """The images of every class of a split, in the order of the list."""
     path = root / _list_file(split)
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        pictures: dict[str, list[str]] = {}
+        paths: dict[str, list[str]] = {}
         if not {"filename", "label"} <= set(rows.fieldnames or ()):
             raise InputError(f"{path} has no columns filename and label: {_NEEDS}")
         for row in rows:
             if not row["filename"] or not row["label"]:
                 raise InputError(f"line {rows.line_num} of {path} is not whole: fetch it again")
-            pictures.setdefault(row["label"], []).append(f"images/{row['filename']}")
+            paths.setdefault(row["label"], []).append(f"images/{row['filename']}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path} ({error}): {_NEEDS}") from error
-    if not pictures:
-        raise InputError(f"{path} lists no pictures: {_NEEDS}")
-    return pictures
+    if not paths:
+        raise InputError(f"{path} lists no images: {_NEEDS}")
+    return paths
 
 
 class _PickledFiles:
@@ -156,7 +156,7 @@ class _PickledFiles:
         self._last: tuple[Split, Images, dict[str, Any]] | None = None
 
     def read(self, split: Split) -> tuple[Images, dict[str, Any]]:
-        """Pictures ``[n, H, W, 3]``, and the indices of each class."""
+        """Images ``[n, H, W, 3]``, and the indices of each class."""
         if self._last is None or self._last[0] != split:
             self._last = None  # before the next is read: each is as large as memory may be
             self._last = (split, *_load(self.root / _pickle_file(split)))
@@ -186,7 +186,7 @@ class _PickledClass:
         except (IndexError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self.files.root / _pickle_file(self.group)}: class {self.name} has indices "
-                f"that are not of its pictures ({error}): fetch it again"
+                f"that are not of its images ({error}): fetch it again"
             ) from error
         return ArrayClass(
             name=self.name, group=self.group, pixels=own, image_size=self.image_size

@@ -1,4 +1,4 @@
-"""Pictures and labels as numpy arrays: one ``.npz``, or several that are parts of a set.
+"""Images and labels as numpy arrays: one ``.npz``, or several that are parts of a set.
 
 Each holds ``images``, uint8 ``[n, H, W]`` or ``[n, H, W, 3]``, and ``labels``, integers ``[n]``.
 ``data.root`` is a file, a folder of them, or a pattern such as ``digits/usps_*.npz``. With
@@ -31,7 +31,7 @@ from metaray.algorithms.tasks.dataset import (
     missing,
     names_and_sizes,
 )
-from metaray.algorithms.tasks.pictures import RESIZING
+from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.splits import Splits, random_split
 
 VERSION = 1
@@ -54,12 +54,12 @@ class Arrays(ImageDataset):
     """See the module."""
 
     name = "arrays"
-    description = "your own pictures and labels as numpy arrays in .npz files"
+    description = "your own images and labels as numpy arrays in .npz files"
     splits = ("random",)
     settings = ("root", "rotations", "augment", "channels", "split_seed", "split_ratio")
     needs = _NEEDS
     prepared_as = "arrays"
-    own_pictures = True
+    is_users_own = True
 
     @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
@@ -77,14 +77,14 @@ class Arrays(ImageDataset):
         """A class for each label, in the order of labels; part after part."""
         files = _files(root)
         if not files:
-            raise missing("pictures in arrays", root, _NEEDS)
+            raise missing("images in arrays", root, _NEEDS)
         yield self._classes([_read(path) for path in files], root, data.image_size)
 
     def _classes(self, parts: list[_Part], root: Path, size: int) -> list[LazyClass]:
         shapes = {part.images.shape[1:] for part in parts}
         if len(shapes) > 1:
             raise InputError(
-                f"the files of {root} have pictures of {' and '.join(map(_shape, sorted(shapes)))}:"
+                f"the files of {root} have images of {' and '.join(map(_shape, sorted(shapes)))}:"
                 " give them one shape"
             )
         images = np.concatenate([part.images for part in parts])
@@ -97,7 +97,7 @@ class Arrays(ImageDataset):
 
 
 class ArraysByPart(Arrays):
-    """Pictures of different files stay apart, in classes named ``train/3`` and ``test/3``."""
+    """Images of different files stay apart, in classes named ``train/3`` and ``test/3``."""
 
     prepared_as = "arrays-parts"
 
@@ -136,7 +136,7 @@ def _read(path: Path) -> _Part:
         with np.load(path, allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read pictures and labels in {path} ({error}): {_NEEDS}") from None
+        raise InputError(f"cannot read images and labels in {path} ({error}): {_NEEDS}") from None
     grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
     if images.dtype != np.uint8 or not grey_or_colour:
         raise InputError(f"{path} has images of {images.dtype} {_shape(images.shape)}: {_NEEDS}")

@@ -27,7 +27,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
-from metaray.algorithms.tasks.pictures import RESIZING
+from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.splits import (
     MAML_SHARES,
     Splits,

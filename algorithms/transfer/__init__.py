@@ -1,1 +1,1 @@
-"""Transfer learning: objectives over batches of labelled or unlabelled pictures."""
+"""Transfer learning: objectives over batches of labelled or unlabelled images."""

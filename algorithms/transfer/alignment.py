@@ -17,7 +17,7 @@ the whole batch, whatever its shards.
 Deviations: both act on the features of the backbone (CORAL: on the logits; MMD: on the last three
 layers). MMD: five kernels weigh the same (the paper learns their weights), with widths of 1/4 to
 4 times the mean squared distance within the batch, and all pairs count (the paper samples some in
-linear time), with those of a picture and itself, so that two equal batches have a distance of zero.
+linear time), with those of an image and itself, so that two equal batches have a distance of zero.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from metaray.algorithms.transfer.objective import Forward, Shard
 from metaray.algorithms.transfer.source_only import TwoStreams
 
 _WIDEST, _KERNELS = 4.0, 5
-_LEAST_WIDTH = 1e-8  # pictures that are all alike have no distance to measure in
+_LEAST_WIDTH = 1e-8  # images that are all alike have no distance to measure in
 
 
 class Alignment(TwoStreams):
@@ -63,11 +63,11 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
     """Squared distance of the covariances of ``[B, F]`` and ``[B', F]``, over ``4 F^2``.
 
     Raises:
-        InputError: a batch is a single picture.
+        InputError: a batch is a single image.
     """
     if min(len(source), len(target)) < 2:
         raise InputError(
-            "coral compares covariances, which take two pictures or more of each domain, got "
+            "coral compares covariances, which take two images or more of each domain, got "
             f"{len(source)} and {len(target)}: raise the batch size"
         )
     difference = torch.cov(source.T) - torch.cov(target.T)

@@ -1,4 +1,4 @@
-"""Augmentations out of ``torchvision.transforms.v2``, as functions of a picture and a generator.
+"""Augmentations out of ``torchvision.transforms.v2``, as functions of an image and a generator.
 
 * ``simclr_transform``: Chen et al. 2020 (arXiv 2002.05709), appendix A; without blur up to 32
   pixels, as in appendix B.9.
@@ -7,7 +7,7 @@
 * ``standard_transform``: shifted by up to an eighth over a black margin, and flipped (He et al.
   2016, section 4.2: 4 of 32 pixels).
 
-Pictures of one channel are taken for characters: they have no colour to change, and are not
+Images of one channel are taken for characters: they have no colour to change, and are not
 flipped, since the mirror image of a character is another one or none.
 
 torchvision draws from torch's global generator. It is seeded from the given one for the time of a
@@ -31,7 +31,7 @@ _global_generator = Lock()
 
 
 def simclr_transform(input_shape: tuple[int, ...], config: SimCLRConfig) -> Transform:
-    """Crop, flip, colour jitter, greying and blur of pictures ``[C, H, W]``."""
+    """Crop, flip, colour jitter, greying and blur of images ``[C, H, W]``."""
     s = config.jitter
     jitter = (0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s)
     steps = _crop(input_shape, config.smallest_crop)
@@ -41,7 +41,7 @@ def simclr_transform(input_shape: tuple[int, ...], config: SimCLRConfig) -> Tran
 
 
 def moco_transform(input_shape: tuple[int, ...], config: MoCoConfig) -> Transform:
-    """Crop, flip, colour jitter and greying of pictures ``[C, H, W]``; v2 also blurs."""
+    """Crop, flip, colour jitter and greying of images ``[C, H, W]``; v2 also blurs."""
     steps = _crop(input_shape, config.smallest_crop)
     if config.version == "v1":
         steps += [*_grey(input_shape), _jitter(input_shape, (0.4, 0.4, 0.4, 0.4))]
@@ -52,7 +52,7 @@ def moco_transform(input_shape: tuple[int, ...], config: MoCoConfig) -> Transfor
 
 
 def standard_transform(input_shape: tuple[int, ...]) -> Transform:
-    """Shift and flip of pictures ``[C, H, W]``."""
+    """Shift and flip of images ``[C, H, W]``."""
     _, height, width = input_shape
     shift = v2.RandomCrop((height, width), padding=[width // 8, height // 8])
     return _Seeded([shift, *_flip(input_shape)])
@@ -64,17 +64,17 @@ class _Seeded:
     def __init__(self, steps: Sequence[v2.Transform]) -> None:
         self._steps = tuple(steps)
 
-    def __call__(self, picture: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         seed = int(torch.randint(2**62, (), generator=generator))
         with _global_generator:
             before = torch.default_generator.get_state()
             try:
                 torch.default_generator.manual_seed(seed)  # of the CPU alone
                 for step in self._steps:
-                    picture = step(picture)
+                    image = step(image)
             finally:
                 torch.default_generator.set_state(before)
-        return picture
+        return image
 
 
 def _is_grey(input_shape: tuple[int, ...]) -> bool:
@@ -104,7 +104,7 @@ def _blur(input_shape: tuple[int, ...]) -> list[v2.Transform]:
     size = max(input_shape[1:])
     if size <= _NO_BLUR_UP_TO:
         return []
-    kernel = size // 10 | 1  # a tenth of the picture, odd
+    kernel = size // 10 | 1  # a tenth of the image, odd
     return [_sometimes(v2.GaussianBlur(max(3, kernel), (0.1, 2.0)), 0.5)]
 
 

@@ -42,12 +42,12 @@ class BackboneObjective(Objective):
         """Features ``[B, F]`` normalised by the batch ``x`` itself, and the statistics used.
 
         Raises:
-            InputError: the batch is a single picture, and the network has batch norm.
+            InputError: the batch is a single image, and the network has batch norm.
         """
         features, batch_stats = self.backbone.apply(params, x, None, key)
         if batch_stats and len(x) < 2:
             raise InputError(
-                "batch norm needs two pictures or more at a time, got a shard of one: raise the "
+                "batch norm needs two images or more at a time, got a shard of one: raise the "
                 "size of batch and shards, or set model.norm = group"
             )
         return features, batch_stats

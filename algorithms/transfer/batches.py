@@ -1,6 +1,6 @@
-"""Which pictures a step sees, and the random numbers of it: functions of seed and step alone.
+"""Which images a step sees, and the random numbers of it: functions of seed and step alone.
 
-The batches of a domain are an endless sequence of its pictures, a new permutation in each pass,
+The batches of a domain are an endless sequence of its images, a new permutation in each pass,
 cut into pieces of the batch size. No rank and no number of workers is in it.
 """
 
@@ -33,7 +33,7 @@ class Stream:
     """0 or 1: the two domains of a job have separate permutations"""
 
     def batch(self, step: int) -> Indices:
-        """Indices ``[batch_size]`` of the pictures of ``step``."""
+        """Indices ``[batch_size]`` of the images of ``step``."""
         first = step * self.batch_size
         places = np.arange(first, first + self.batch_size)
         epochs = places // self.num_examples
@@ -61,7 +61,7 @@ def drop_key(seed: int, step: int, shard: int) -> Tensor:
 
 
 def augmentation(seed: int, step: int, place: int, view: int) -> torch.Generator:
-    """The random numbers with which the picture at ``place`` of the batch is augmented."""
+    """The random numbers with which the image at ``place`` of the batch is augmented."""
     return torch.Generator().manual_seed(_number(seed, _AUGMENT, step, place, view) >> 1)
 
 

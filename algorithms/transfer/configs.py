@@ -1,4 +1,4 @@
-"""What can be set about fine-tuning and about the pictures of a domain. No torch."""
+"""What can be set about fine-tuning and about the images of a domain. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEEPS_PARTS = ("folder", "arrays")
 
 
 class DomainConfig(Section):
-    """Labelled pictures, divided within each class into training, validation and test."""
+    """Labelled images, divided within each class into training, validation and test."""
 
     name: str = "glyphs"
     """data set"""
@@ -32,24 +32,24 @@ class DomainConfig(Section):
     """pixels per side after resizing; default as the data set is used, and for a target as the
     source"""
     channels: Literal[1, 3] | None = None
-    """grey (1) or colour (3) as the network sees pictures; default as the data set has them, and
+    """grey (1) or colour (3) as the network sees images; default as the data set has them, and
     for a target as the source"""
     num_classes: int = Field(100, ge=3, le=100_000)
     """glyphs only: characters to draw"""
     division: Literal["published", "random"] = "random"
     """published keeps the train, val and test parts of the raw data (folder and arrays); random
-    divides the pictures of each class"""
+    divides the images of each class"""
     split: Literal["alphabet", "vinyals", "random", "published"] | None = None
     """take the training classes of this split alone, so that a meta-test by the same data.split
-    has classes of which no picture was seen; default all classes"""
+    has classes of which no image was seen; default all classes"""
     division_seed: int = Field(0, ge=0)
     """seed of what is divided at random, and of which labels_per_class are kept"""
     val_share: float = Field(0.1, gt=0, lt=1)
-    """share of each class's pictures for validation, unless a part for it is published"""
+    """share of each class's images for validation, unless a part for it is published"""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """random division: share of each class's pictures for the test"""
+    """random division: share of each class's images for the test"""
     labels_per_class: int | None = Field(None, ge=1)
-    """labelled pictures of each class to train on, and at most as many for validation; default
+    """labelled images of each class to train on, and at most as many for validation; default
     all"""
 
     @model_validator(mode="before")
@@ -98,7 +98,7 @@ class DomainConfig(Section):
         return self
 
     def stored(self) -> DataConfig:
-        """What of this decides the prepared pictures."""
+        """What of this decides the prepared images."""
         settings: dict[str, Any] = {"name": self.name, "root": self.root, "cache": self.cache}
         if self.split is not None:
             settings["split"] = self.split
@@ -123,10 +123,10 @@ def _default(key: str) -> Any:
 
 
 class FinetuneConfig(JobSection):
-    """Fine-tuning: train a network on labelled pictures from where another training left it."""
+    """Fine-tuning: train a network on labelled images from where another training left it."""
 
     summary: ClassVar[str] = (
-        "trains on labelled pictures from where another training left the network"
+        "trains on labelled images from where another training left the network"
     )
     paper: ClassVar[str] = (
         "Howard & Ruder, ACL 2018, arXiv 1801.06146; Li et al., ICML 2018, arXiv 1802.01483"
@@ -153,7 +153,7 @@ class FinetuneConfig(JobSection):
     dropout: float = Field(0.0, ge=0, lt=1)
     """share of the features that are dropped before the head in training"""
     augment: bool = False
-    """shift pictures by up to an eighth and, in colour, flip them at random"""
+    """shift images by up to an eighth and, in colour, flip them at random"""
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:

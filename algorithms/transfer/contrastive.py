@@ -1,4 +1,4 @@
-"""Losses that tell a picture's other view from other pictures, by cosines.
+"""Losses that tell an image's other view from other images, by cosines.
 
 NT-Xent: Chen, Kornblith, Norouzi & Hinton, "A Simple Framework for Contrastive Learning of Visual
 Representations", ICML 2020 (arXiv 2002.05709), equation 1. For each of the 2N views, the softmax
@@ -20,19 +20,18 @@ from metaray.algorithms.methods.embedding_based import unit_length
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """NT-Xent of two views ``[N, D]`` each of the same N pictures.
+    """NT-Xent of two views ``[N, D]`` each of the same N images.
 
     Returns:
-        The loss, and the share of views whose nearest other view is that of the same picture.
+        The loss, and the share of views whose nearest other view is that of the same image.
 
     Raises:
-        InputError: a single picture has nothing to be told from.
+        InputError: a single image has nothing to be told from.
     """
     n = len(first)
     if n < 2:
         raise InputError(
-            f"a contrastive loss needs two pictures or more in a batch, got {n}: raise the batch "
-            "size"
+            f"a contrastive loss needs two images or more in a batch, got {n}: raise the batch size"
         )
     views = unit_length(torch.cat([first, second]))
     logits = views @ views.T / temperature

@@ -10,11 +10,11 @@ of which y and f seek the minimum and d the maximum. The gradient reversal layer
 one descent, in which only f sees lambda: d descends its own loss unscaled. lambda rises from 0 to 1
 (``gradient_reversal.py``). L_d is the logistic loss.
 
-Published on digits: batches of 64 source and 64 target pictures, SGD with momentum 0.9 and
+Published on digits: batches of 64 source and 64 target images, SGD with momentum 0.9 and
 0.01 / (1 + 10 p)^0.75, predictors of 100 and 100-100 hidden units.
 
 Deviations: the feature extractor is any backbone of ours, by default with group norm, where the
-paper's networks for digits have no norm; pictures are not centred at zero; there is no dropout.
+paper's networks for digits have no norm; images are not centred at zero; there is no dropout.
 """
 
 from __future__ import annotations

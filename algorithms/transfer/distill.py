@@ -1,4 +1,4 @@
-"""Knowledge distillation: a student learns what a frozen teacher says of pictures.
+"""Knowledge distillation: a student learns what a frozen teacher says of images.
 
 The loss is a weighted sum of terms, those of weight 0 left out.
 
@@ -55,7 +55,7 @@ class Distillation(BackboneObjective):
 
     Args:
         config: its settings.
-        networks: student and teacher, who see the same pictures, and the classes.
+        networks: student and teacher, who see the same images, and the classes.
 
     Raises:
         InputError: a network lacks what a term of the loss needs.
@@ -104,7 +104,7 @@ class Distillation(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """Features and logits of the student, and ``teacher_...`` for those of the teacher."""
-        x = shard.pictures[0]
+        x = shard.images[0]
         features, batch_stats = self.train_features(state.params, x, shard.key)
         outputs = {"features": features}
         if self.num_classes is not None:

@@ -1,6 +1,6 @@
-"""Labelled pictures of one domain, divided within each class into training, validation and test.
+"""Labelled images of one domain, divided within each class into training, validation and test.
 
-Episodes hold whole classes out; here every part has all classes, and other pictures of them.
+Episodes hold whole classes out; here every part has all classes, and other images of them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Place:
-    """Where the pictures of one part lie."""
+    """Where the images of one part lie."""
 
     classes: Indices
-    """stored class of each picture, ``[n]``"""
+    """stored class of each image, ``[n]``"""
     rows: Indices
     """its row there, ``[n]``"""
     labels: Indices
@@ -44,7 +44,7 @@ class Place:
 
 
 class Examples:
-    """The pictures of a domain by part and index. Pickling it sends paths and settings alone.
+    """The images of a domain by part and index. Pickling it sends paths and settings alone.
 
     ``section`` is where ``config`` stands among the settings: ``data`` or ``target``.
     """
@@ -68,15 +68,15 @@ class Examples:
         return self.config.channels or stored, height, width
 
     def count(self, part: Part) -> int:
-        """Pictures in ``part``."""
+        """Images in ``part``."""
         return len(self._places[part])
 
     def labels(self, part: Part) -> Indices:
-        """Labels ``[n]`` of all pictures of ``part``: places in ``class_names``."""
+        """Labels ``[n]`` of all images of ``part``: places in ``class_names``."""
         return self._places[part].labels
 
-    def pictures(self, part: Part, indices: Indices) -> Tensor:
-        """Pictures ``[len(indices), C, H, W]`` in [0, 1], float32."""
+    def images(self, part: Part, indices: Indices) -> Tensor:
+        """Images ``[len(indices), C, H, W]`` in [0, 1], float32."""
         place = self._places[part]
         pixels = np.empty((len(indices), *self.store.header.image_shape), np.uint8)
         for out, index in enumerate(indices):
@@ -85,12 +85,12 @@ class Examples:
         return converted(x, self.input_shape[0])
 
     def without_label_limit(self) -> Examples:
-        """The same pictures, all of them to train on, for who sees no labels."""
+        """The same images, all of them to train on, for who sees no labels."""
         unlimited = self.config.model_copy(update={"labels_per_class": None})
         return Examples(self.store, unlimited, self.section)
 
     def describe(self) -> dict[str, int]:
-        """Pictures of each part."""
+        """Images of each part."""
         return {part: self.count(part) for part in PARTS}
 
 
@@ -100,7 +100,7 @@ def open_examples(
     progress: Progress | None = None,
     mapper: Mapper = map,
 ) -> Examples:
-    """The pictures of ``config``, which is ``section`` of the settings; prepared if need be.
+    """The images of ``config``, which is ``section`` of the settings; prepared if need be.
 
     Raises:
         InputError: raw data is missing or damaged, or a part would be empty.
@@ -108,7 +108,7 @@ def open_examples(
     published = config.division == "published"
     dataset = BY_PART[config.name] if published else dataset_of(config.name)
     if not isinstance(dataset, ImageDataset):
-        raise InputError(f"{config.name} has no labelled pictures: set {section}.name to others")
+        raise InputError(f"{config.name} has no labelled images: set {section}.name to others")
     stored = config.stored()
     if progress is None:
         return Examples(open_store(dataset, stored, mapper=mapper), config, section)
@@ -157,7 +157,7 @@ class _Held(NamedTuple):
 
 
 def _stored_classes(store: ImageStore, config: DomainConfig) -> tuple[tuple[str, ...], list[_Held]]:
-    """Names of the classes, and the stored classes that hold their pictures."""
+    """Names of the classes, and the stored classes that hold their images."""
     stored = store.header.class_names
     kept: Sequence[int] = range(len(stored))
     if config.split is not None:
@@ -185,7 +185,7 @@ def _divided(
     config: DomainConfig,
     section: str,
 ) -> dict[Part, Place]:
-    """Where the pictures of each part lie: a pure function of the store and the settings."""
+    """Where the images of each part lie: a pure function of the store and the settings."""
     taken: dict[Part, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
     published = {one.part for one in held if one.part}
     if config.division == "published" and not {"train", "test"} <= published:
@@ -201,7 +201,7 @@ def _divided(
         for part in PARTS:
             if not taken[part] or taken[part][-1][2] != label:
                 raise InputError(
-                    f"class {name} of {config.name} has no pictures for {part}: add some, remove "
+                    f"class {name} of {config.name} has no images for {part}: add some, remove "
                     f"the class, or change {section}.val_share, test_share or division"
                 )
     return {part: Place(*np.array(rows, np.int64).T) for part, rows in taken.items()}
@@ -217,7 +217,7 @@ def _parts_of_class(
     config: DomainConfig,
     has_val: bool,
 ) -> list[tuple[Part, _Rows]]:
-    """The pictures (stored class, row) of one class by part, in an order drawn by the seed."""
+    """The images (stored class, row) of one class by part, in an order drawn by the seed."""
     rng = default_rng(SeedSequence(config.division_seed, spawn_key=(label,)))
     parts: dict[Part, _Rows] = {part: [] for part in PARTS}
     for part, c in own:

@@ -1,4 +1,4 @@
-"""Fine-tuning: cross-entropy on labelled pictures, from where another training left the network.
+"""Fine-tuning: cross-entropy on labelled images, from where another training left the network.
 
 Which layers learn, and how fast:
 
@@ -43,7 +43,7 @@ _DROP_STREAM = 1_000  # apart from those that networks use
 
 
 class FineTuning(BackboneObjective):
-    """A backbone and a linear head, trained on the labelled pictures of the source."""
+    """A backbone and a linear head, trained on the labelled images of the source."""
 
     own_parts = ("head", "anchor")
 
@@ -68,10 +68,10 @@ class FineTuning(BackboneObjective):
         return {ANCHOR + name: p.clone() for name, p in pulled.items()}
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
-        """Logits of the pictures."""
+        """Logits of the images."""
         fixed = self._fixed_statistics(state, progress)
         key = shard.key if self.backbone_learns(progress) else None
-        features, used = self.backbone.apply(state.params, shard.pictures[0], fixed, key)
+        features, used = self.backbone.apply(state.params, shard.images[0], fixed, key)
         if self.config.dropout:
             kept = ~bernoulli(shard.key, _DROP_STREAM, tuple(features.shape), self.config.dropout)
             features = features * kept / (1 - self.config.dropout)

@@ -11,6 +11,6 @@ class JobSection(NamedSection):
     """The settings of a kind of job, and what holds for all jobs of that kind."""
 
     needs_target: ClassVar[bool] = False
-    """draws pictures of a second domain, without their labels"""
+    """draws images of a second domain, without their labels"""
     references: ClassVar[tuple[str, ...]] = ()
     """other jobs that it can be compared with, see ``evaluate.references``"""

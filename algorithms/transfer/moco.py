@@ -11,7 +11,7 @@ temperature of 0.2 and a cosine schedule. A step (algorithm 1)::
     the queue takes the keys in, and lets the oldest go
 
 The key encoder and the queue, whose rows have length 1, are buffers. The queue starts with random
-directions. The keys are normalised among other pictures than the queries (section 3.3, "shuffling
+directions. The keys are normalised among other images than the queries (section 3.3, "shuffling
 BN"): the second view is shuffled over the shards of a batch; with a single shard nothing is hidden.
 
 Published on ImageNet: ResNet-50, queue 65,536, m = 0.999, batches of 256, SGD with rate 0.03,
@@ -47,8 +47,8 @@ class MoCo(BackboneObjective):
 
     Args:
         config: its settings.
-        networks: the encoder and its pictures.
-        transform: draws a view of a picture; as published unless given.
+        networks: the encoder and its images.
+        transform: draws a view of an image; as published unless given.
     """
 
     couples_batch = True
@@ -88,10 +88,10 @@ class MoCo(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``queries``; ``keys`` in shuffled order, and ``order``, their places unshuffled."""
-        queries, batch_stats = self._project(state.params, shard.pictures[0], shard.key)
+        queries, batch_stats = self._project(state.params, shard.images[0], shard.key)
         slow = {name: state.buffers[f"{_KEY}.{name}"] for name in state.params}
         with torch.no_grad():
-            keys, _ = self._project(slow, shard.pictures[1], shard.key)
+            keys, _ = self._project(slow, shard.images[1], shard.key)
         return Forward({"queries": queries, "keys": keys, "order": shard.order}, batch_stats)
 
     def loss(

@@ -20,31 +20,31 @@ from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-"""One picture ``[C, H, W]`` in [0, 1] to an augmented one, by the random numbers of a generator."""
+"""One image ``[C, H, W]`` in [0, 1] to an augmented one, by the random numbers of a generator."""
 
 
 class View(NamedTuple):
-    """Pictures that an objective asks for in each step."""
+    """Images that an objective asks for in each step."""
 
     domain: Literal["source", "target"] = "source"
     labelled: bool = True
     """labels are read; those of an unlabelled view are out of reach of training"""
     transform: Transform | None = None
-    """augmentation of each picture by itself"""
+    """augmentation of each image by itself"""
     shuffled: bool = False
-    """the pictures of the batch lie in another order than in the first view of their domain, drawn
-    for each step; ``Shard.order`` tells which (MoCo normalises keys among other pictures so)"""
+    """the images of the batch lie in another order than in the first view of their domain, drawn
+    for each step; ``Shard.order`` tells which (MoCo normalises keys among other images so)"""
 
 
 class Shard(NamedTuple):
     """What a worker computes together."""
 
-    pictures: tuple[Tensor, ...]
+    images: tuple[Tensor, ...]
     """of each view, ``[n, C, H, W]`` in [0, 1]"""
     labels: tuple[Tensor | None, ...]
     """of each view, int64 ``[n]``, or None"""
     order: Tensor
-    """int64 ``[n]``: for each picture of a shuffled view, its place in the unshuffled batch"""
+    """int64 ``[n]``: for each image of a shuffled view, its place in the unshuffled batch"""
     key: Tensor
     """int64 ``[]``: seed of what is dropped at random, other for each step and shard"""
 
@@ -64,7 +64,7 @@ class Networks(NamedTuple):
     backbone: Backbone
     """that is trained"""
     input_shape: tuple[int, ...]
-    """of one picture, ``[C, H, W]``"""
+    """of one image, ``[C, H, W]``"""
     num_classes: int
     """classes of the source"""
     teacher: Backbone | None = None
@@ -92,7 +92,7 @@ class Objective(ABC):
     """
 
     couples_batch: ClassVar[bool] = False
-    """The loss compares pictures of different shards. ``loss`` then gets the outputs of the whole
+    """The loss compares images of different shards. ``loss`` then gets the outputs of the whole
     batch, gathered from all workers, and is computed once; the gradient flows into the shards of
     each worker, and workers add theirs."""
     views: tuple[View, ...]
@@ -115,7 +115,7 @@ class Objective(ABC):
             state: as given to ``forward``.
             outputs: of one shard, or of the whole batch where the objective couples it, in the
                 order of the unshuffled batch but for shuffled views.
-            labels: of each view, for the same pictures; None where a view has none.
+            labels: of each view, for the same images; None where a view has none.
             progress: share of all steps that are done.
         """
 

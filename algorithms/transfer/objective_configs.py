@@ -85,7 +85,7 @@ class DistillConfig(JobSection):
     teacher: str | None = None
     """run directory of the network that is distilled"""
     augment: bool = False
-    """shift pictures by up to an eighth and, in colour, flip them at random, for both networks"""
+    """shift images by up to an eighth and, in colour, flip them at random, for both networks"""
     temperature: float = Field(4.0, gt=0)
     """softens both networks' predictions in the term of `soft_weight`"""
     soft_weight: float = Field(0.9, ge=0)
@@ -99,7 +99,7 @@ class DistillConfig(JobSection):
     """weight of the squared error of the attention maps (Zagoruyko & Komodakis 2017; 1000 there);
     both networks must leave a map"""
     similarity_weight: float = Field(0.0, ge=0)
-    """weight of the squared error of the similarities between the pictures of a shard (Tung & Mori
+    """weight of the squared error of the similarities between the images of a shard (Tung & Mori
     2019; 3000 there)"""
 
     @field_validator("teacher")
@@ -129,10 +129,10 @@ class DistillConfig(JobSection):
 
 
 class SimCLRConfig(JobSection):
-    """SimCLR (Chen et al. 2020): two views of a picture attract, those of others repel."""
+    """SimCLR (Chen et al. 2020): two views of an image attract, those of others repel."""
 
     summary: ClassVar[str] = (
-        "learns without labels that two views of a picture are alike, others not"
+        "learns without labels that two views of an image are alike, others not"
     )
     paper: ClassVar[str] = "Chen, Kornblith, Norouzi & Hinton, ICML 2020, arXiv 2002.05709"
     implementation: ClassVar[str] = "metaray.algorithms.transfer.simclr:SimCLR"
@@ -143,11 +143,11 @@ class SimCLRConfig(JobSection):
     temperature: float = Field(0.5, gt=0)
     """divides the cosines before the softmax (0.5 on CIFAR-10, 0.1 on ImageNet)"""
     projection_dim: int = Field(128, ge=1)
-    """outputs of the projection head, in which pictures are compared"""
+    """outputs of the projection head, in which images are compared"""
     jitter: float = Field(0.5, ge=0, le=1)
     """strength of the colour jitter (0.5 on CIFAR-10, 1 on ImageNet)"""
     smallest_crop: float = Field(0.08, gt=0, le=1)
-    """least share of a picture that a crop keeps"""
+    """least share of an image that a crop keeps"""
 
 
 class MoCoConfig(JobSection):
@@ -171,9 +171,9 @@ class MoCoConfig(JobSection):
     queue_size: int = Field(65_536, ge=1)
     """keys of earlier batches that a query is told from; small data needs less, such as 4096"""
     projection_dim: int = Field(128, ge=1)
-    """outputs of the projection head, in which pictures are compared"""
+    """outputs of the projection head, in which images are compared"""
     smallest_crop: float = Field(0.2, gt=0, le=1)
-    """least share of a picture that a crop keeps"""
+    """least share of an image that a crop keeps"""
 
     @model_validator(mode="before")
     @classmethod

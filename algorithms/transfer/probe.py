@@ -1,11 +1,11 @@
 """How much of the classes the features of a frozen encoder hold, without training it further.
 
 * k-NN: Wu, Xiong, Yu & Lin, "Unsupervised Feature Learning via Non-Parametric Instance
-  Discrimination", CVPR 2018 (arXiv 1805.01978), section 3.4: the k most similar training pictures
+  Discrimination", CVPR 2018 (arXiv 1805.01978), section 3.4: the k most similar training images
   vote, with weight ``exp(cos / t)``; k = 200 and t = 0.07.
 * linear probe: logistic regression on standardised features, by scikit-learn.
 
-Deviation of the linear probe: the literature trains it by SGD on augmented pictures; here features
+Deviation of the linear probe: the literature trains it by SGD on augmented images; here features
 are computed once, and the regression (with an L2 penalty) is solved.
 """
 
@@ -28,18 +28,18 @@ from metaray.algorithms.transfer.nearest_centroid import unit_rows
 Features = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
-_CHUNK = 512  # test pictures whose similarities are held at once
+_CHUNK = 512  # test images whose similarities are held at once
 
 
 class Accuracy(NamedTuple):
-    """Share of right test pictures."""
+    """Share of right test images."""
 
     value: float
     low: float
     """lower end of Wilson's 95 % interval"""
     high: float
     """upper end"""
-    num_pictures: int
+    num_images: int
 
 
 def knn_probe(
@@ -91,7 +91,7 @@ def linear_probe(
     if len(np.unique(train_y)) < 2:
         raise InputError(
             f"a linear probe needs two classes or more, got label {train_y[0]} alone: give "
-            "training pictures of the other classes"
+            "training images of the other classes"
         )
     regression = LogisticRegression(C=1 / penalty, max_iter=max_iterations)
     model = make_pipeline(StandardScaler(), regression)

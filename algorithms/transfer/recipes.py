@@ -59,7 +59,7 @@ _BY_JOB: dict[str, Recipe] = {
 
 # A few labels are seen in a step or two: passes over them are no measure of training.
 _FEW_LABELS: Recipe = {"train.steps": 500}
-_WITHOUT_LABELS = ("simclr", "moco")  # they see all pictures, however few have labels
+_WITHOUT_LABELS = ("simclr", "moco")  # they see all images, however few have labels
 
 
 def transfer_defaults(
@@ -67,7 +67,7 @@ def transfer_defaults(
 ) -> Recipe:
     """The settings of ``job`` on ``data`` beside the class defaults.
 
-    ``few_labels``: the number of labelled pictures is limited. ``norm_is_free``: the network has a
+    ``few_labels``: the number of labelled images is limited. ``norm_is_free``: the network has a
     norm, and was not trained with one.
     """
     norm = _NORM_BY_JOB.get(job, {}) if norm_is_free else {}

@@ -1,4 +1,4 @@
-"""SimCLR: the two augmented views of a picture are alike, those of other pictures are not.
+"""SimCLR: the two augmented views of an image are alike, those of other images are not.
 
 Chen, Kornblith, Norouzi & Hinton, "A Simple Framework for Contrastive Learning of Visual
 Representations", ICML 2020 (arXiv 2002.05709). The projection head is ``W2 relu(W1 h)`` with as
@@ -37,8 +37,8 @@ class SimCLR(BackboneObjective):
 
     Args:
         config: its settings.
-        networks: the encoder and its pictures.
-        transform: draws a view of a picture; as published unless given.
+        networks: the encoder and its images.
+        transform: draws a view of an image; as published unless given.
     """
 
     couples_batch = True
@@ -59,7 +59,7 @@ class SimCLR(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """The projections ``first`` and ``second`` of the two views."""
-        together = torch.cat(shard.pictures)
+        together = torch.cat(shard.images)
         features, batch_stats = self.train_features(state.params, together, shard.key)
         first, second = apply_dense(state.params, _PROJECTION, features, 2).chunk(2)
         return Forward({"first": first, "second": second}, batch_stats)

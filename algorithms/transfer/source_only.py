@@ -1,7 +1,7 @@
 """Training on the source domain alone: the lower bound of domain adaptation, and its common part.
 
 The network is that of Ganin et al. 2016 (see ``dann.py``): a feature extractor and a label
-predictor of several layers. Without adaptation no picture of the target is read, and the target is
+predictor of several layers. Without adaptation no image of the target is read, and the target is
 normalised by the running statistics of the source.
 """
 
@@ -46,7 +46,7 @@ class SourceOnly(BackboneObjective):
 
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source."""
-        features, batch_stats = self.train_features(state.params, shard.pictures[0], shard.key)
+        features, batch_stats = self.train_features(state.params, shard.images[0], shard.key)
         return Forward({"logits": self.label_logits(state, features)}, batch_stats)
 
     def loss(
@@ -83,7 +83,7 @@ class TwoStreams(SourceOnly):
 
     def both_features(self, state: State, shard: Shard) -> tuple[Tensor, Tensor, Tensors]:
         """Features of source and target, and the statistics of the two as one batch."""
-        source, target = shard.pictures
+        source, target = shard.images
         together = torch.cat([source, target])
         features, batch_stats = self.train_features(state.params, together, shard.key)
         return features[: len(source)], features[len(source) :], batch_stats

@@ -80,10 +80,10 @@ GRADIENT_NORM = _gauge("gradient_norm", "1", "norm of the gradient before clippi
 LEARNING_RATE = _gauge("learning_rate", "1", "outer step size, or learning rate", "meta_lr", "lr")
 TASKS_RATE = _gauge("tasks_per_second", "1/s", "tasks a second in the last step", "tasks_per_s")
 TASKS = _counter("tasks", "tasks", "tasks trained on", "tasks")
-PICTURES_RATE = _gauge(
-    "pictures_per_second", "1/s", "pictures a second in the last step", "examples_per_s"
+IMAGES_RATE = _gauge(
+    "images_per_second", "1/s", "images a second in the last step", "examples_per_s"
 )
-PICTURES = _counter("pictures", "pictures", "pictures trained on", "examples")
+IMAGES = _counter("images", "images", "images trained on", "examples")
 STEP_SECONDS = _counter("step_seconds", "s", "time of steps, without validations", "step_s")
 PART_SECONDS = Metric(
     name="metaray_step_part_seconds",
@@ -146,7 +146,7 @@ CUMULATIVE = ("workers_lost",)
 
 METRICS = (
     STEP, PLANNED_STEPS, STEPS, LOSS, ACCURACY, MSE, GRADIENT_NORM, LEARNING_RATE, TASKS_RATE,
-    TASKS, PICTURES_RATE, PICTURES, STEP_SECONDS, PART_SECONDS, QUEUE_DEPTH, WORKERS,
+    TASKS, IMAGES_RATE, IMAGES, STEP_SECONDS, PART_SECONDS, QUEUE_DEPTH, WORKERS,
     WORKERS_WANTED, WORKERS_LOST, RECOMPUTED, GPU_BYTES, GPU_SHARE, TRAINING, LAST_STEP, FAILURES,
     TRIALS, PLANNED_TRIALS, BEST,
 )  # fmt: skip

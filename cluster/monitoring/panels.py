@@ -180,7 +180,7 @@ TRANSFER = Board(
         _progress("transfer"),
         _split("Loss", catalog.LOSS, "transfer"),
         _split("Accuracy", catalog.ACCURACY, "transfer", "percentunit"),
-        _speed("Pictures a second", catalog.PICTURES, "transfer"),
+        _speed("Images a second", catalog.IMAGES, "transfer"),
         _parts("transfer"),
         _workers("transfer"),
         _losses("transfer"),

@@ -26,7 +26,7 @@ _REFRESHES_PER_S = 4  # the panel shares the CPU with the workers
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.05
 _SMOOTHING_STEPS = 20
-_RATES = {"tasks_per_s": "tasks/s", "examples_per_s": "pictures/s"}
+_RATES = {"tasks_per_s": "tasks/s", "examples_per_s": "images/s"}
 
 
 class TrainingProgress:

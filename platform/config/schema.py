@@ -185,9 +185,7 @@ class RunConfig(ExperimentConfig):
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
             )
         if self.data.name == "sinusoid" and self.model.name != "mlp":
-            raise InputError(
-                f"sinusoid has no pictures for {self.model.name}: set model.name to mlp"
-            )
+            raise InputError(f"sinusoid has no images for {self.model.name}: set model.name to mlp")
         if self.model.drop_block and not self.method.drops_features:
             raise InputError(
                 f"{self.method.name} has no use for DropBlock: set model.drop_block = 0, or "

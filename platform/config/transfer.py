@@ -23,15 +23,15 @@ class TransferTrainConfig(Section):
     """Batches, optimizer, schedule."""
 
     epochs: float = Field(20.0, gt=0)
-    """passes over the training pictures of the source"""
+    """passes over the training images of the source"""
     steps: int | None = Field(None, ge=1)
     """optimizer steps, in place of epochs"""
     time_budget_s: float | None = Field(None, gt=0)
     """stop training after this much time even if its steps are not done; then test"""
     batch_size: int = Field(64, ge=1)
-    """pictures of each domain in a step; at most as many as the source has"""
+    """images of each domain in a step; at most as many as the source has"""
     shard_size: int = Field(32, ge=1)
-    """pictures computed together, and normalised together by batch norm (ghost batch norm, Hoffer
+    """images computed together, and normalised together by batch norm (ghost batch norm, Hoffer
     et al. 2017); the shards of a batch are dealt to the workers, and their number does not change
     the result"""
     optimizer: Annotated[str, one_of(OUTSIDE_OPTIMIZERS, "sgd", "adam", "adamw", "lars")] = "sgd"
@@ -78,7 +78,7 @@ class TransferEvaluateConfig(Section):
     """The test."""
 
     batch_size: int = Field(256, ge=1)
-    """pictures predicted together"""
+    """images predicted together"""
     checkpoint: Literal["best", "last"] = "best"
     """weights to test: best on validation, or those of the last step"""
     references: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class TransferConfig(ExperimentConfig):
     job: Annotated[JobSection, JOBS] = FinetuneConfig()
     data: DomainConfig = DomainConfig()
     target: DomainConfig | None = None
-    """the other domain: the test is there, and jobs that adapt see its pictures without labels"""
+    """the other domain: the test is there, and jobs that adapt see its images without labels"""
     model: Annotated[ModelConfig, MODELS] = ModelConfig()
     init: InitConfig = InitConfig()
     train: TransferTrainConfig = TransferTrainConfig()

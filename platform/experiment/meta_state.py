@@ -35,7 +35,7 @@ def pretrained_state(blueprint: Blueprint) -> tuple[Checkpoint, Provenance] | No
     if config.init.checkpoint is None:
         return None
     network = PretrainedEncoder.read(Path(config.init.checkpoint))
-    encoder, origin = network.encoder(blueprint.algorithm.backbone, _pictures(config, source))
+    encoder, origin = network.encoder(blueprint.algorithm.backbone, _images(config, source))
     fresh = blueprint.initial
     state = State(
         _replaced(fresh.params, encoder.params), _replaced(fresh.buffers, encoder.buffers)
@@ -71,7 +71,7 @@ def _replaced(fresh: Tensors, found: Tensors) -> Tensors:
     return result
 
 
-def _pictures(config: RunConfig, source: EpisodeSource) -> Iterator[Tensor]:
+def _images(config: RunConfig, source: EpisodeSource) -> Iterator[Tensor]:
     for index in range(_BATCHES):
         spec = BatchSpec(split="train", index=index, seed=config.seed, size=_BATCH)
         yield source.sample_batch(spec).query_x

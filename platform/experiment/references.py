@@ -1,8 +1,8 @@
-"""Jobs to compare with: what the obvious alternative reaches with as many pictures.
+"""Jobs to compare with: what the obvious alternative reaches with as many images.
 
 A reference that is the same training less something (adaptation, the teacher) has the job's own
 settings. One that trains otherwise has settings that are known to suit it, whatever those of the
-job are, and sees as many pictures in all.
+job are, and sees as many images in all.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def training_text(config: TransferConfig) -> str:
 
 
 def _own_training(config: TransferConfig, recipe: Recipe, steps: int, batch: int) -> Tree:
-    """By ``recipe``, with as many pictures; the best weights on validation are tested."""
+    """By ``recipe``, with as many images; the best weights on validation are tested."""
     tree: Tree = {}
     for path, value in recipe.items():
         put(tree, path, value)

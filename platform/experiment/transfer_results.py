@@ -28,7 +28,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """Write and return the content of ``summary.json``.
 
-    Accuracies have Wilson's 95 % interval over the test pictures, whose half-width is ``ci95``.
+    Accuracies have Wilson's 95 % interval over the test images, whose half-width is ``ci95``.
     """
     config, record = plan.config, DataRecord.read(run)
     test, before = (_read(run, name) for name in ("test", "before"))

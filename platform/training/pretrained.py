@@ -101,10 +101,10 @@ class PretrainedEncoder:
             checkpoint=_chosen(run) if file is None else read_checkpoint(file),
         )
 
-    def encoder(self, backbone: Backbone, pictures: Iterable[Tensor]) -> tuple[State, Provenance]:
+    def encoder(self, backbone: Backbone, images: Iterable[Tensor]) -> tuple[State, Provenance]:
         """The tensors of ``backbone``, and what was taken.
 
-        Where the run kept no statistics (as MAML does), they are estimated on ``pictures``,
+        Where the run kept no statistics (as MAML does), they are estimated on ``images``,
         batches ``[B, C, H, W]``.
 
         Raises:
@@ -117,13 +117,13 @@ class PretrainedEncoder:
             wanted,
             found,
             f"the weights of {self.run.path}",
-            f"set model.* and the pictures' size and channels as there ({_settings(self.model)})",
+            f"set model.* and the images' size and channels as there ({_settings(self.model)})",
         )
         has_own = all(name in buffers for name in statistics)
         stats = (
             {name: buffers[name].to(value.dtype) for name, value in statistics.items()}
             if has_own
-            else estimate_statistics(backbone, start, pictures)
+            else estimate_statistics(backbone, start, images)
         )
         return State(start, stats), Provenance(
             run=str(self.run.path),
@@ -141,7 +141,7 @@ class PretrainedEncoder:
         return {name: params[name] for name in HEAD if name in params}
 
     def settings(self) -> Tree:
-        """The settings of model and pictures under which its weights fit."""
+        """The settings of model and images under which its weights fit."""
         channels, size = self.input_shape[0], self.input_shape[-1]
         return {
             "model": self.model.model_dump(exclude_defaults=True) | {"name": self.model.name},
@@ -150,7 +150,7 @@ class PretrainedEncoder:
 
 
 def statistics_batches(count: int) -> list[Any]:
-    """Indices of pictures of the same number in each batch, for ``estimate_statistics``."""
+    """Indices of images of the same number in each batch, for ``estimate_statistics``."""
     size = min(_STATISTICS_BATCH, count)
     batches = min(_STATISTICS_BATCHES, count // size)
     spread = np.linspace(0, count - 1, batches * size).astype(np.int64)

@@ -17,14 +17,14 @@ NUM_CLASSES, PER_CLASS = 52, 100  # more than are prepared in one go
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip of many small pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """A zip of many small images."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
-    path = folder / "pictures.zip"
+    path = folder / "images.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for c in range(NUM_CLASSES):
             for i in range(PER_CLASS):
-                name = folder / "picture.bmp"
+                name = folder / "image.bmp"
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(name)
                 archive.write(name, f"class{c:02d}/{i:03d}.bmp")
     return path
@@ -48,7 +48,7 @@ def test_on_ray_and_in_one_process_is_the_same(
     assert hashes[0] == hashes[1]
 
 
-def test_a_damaged_picture_is_one_sentence_and_the_rest_is_kept(
+def test_a_damaged_image_is_one_sentence_and_the_rest_is_kept(
     metaray: Command, archive: Path, tmp_path: Path
 ) -> None:
     spoilt = tmp_path / "spoilt.zip"
@@ -59,7 +59,7 @@ def test_a_damaged_picture_is_one_sentence_and_the_rest_is_kept(
     options = ["--image-size", "8", "--cache", tmp_path / "cache", "--workers", "2"]
     result = metaray("data", "prepare", "folder", "--root", spoilt, *options)
     assert result.returncode == 2
-    assert "class51/007.bmp of class class51 is not a picture" in result.stderr
+    assert "class51/007.bmp of class class51 is not an image" in result.stderr
     assert "Traceback" not in result.stderr
     (parts,) = (tmp_path / "cache").iterdir()
     assert len(list(parts.glob("*.arrow"))) >= 8  # of eleven

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
-from pictures import write_pictures
+from images import write_images
 from ports import free_port, wait_for_port
 from sweeps import SPACE
 
@@ -126,7 +126,7 @@ def prometheus(head: tuple[str, dict[str, str], Path], tmp_path: Path) -> Iterat
 
 def transfer_sets(folder: Path) -> list[str]:
     return [
-        *write_pictures(folder), "model.width=4", "train.steps=100000", "train.batch_size=24",
+        *write_images(folder), "model.width=4", "train.steps=100000", "train.batch_size=24",
         "train.validate_every=10", "train.checkpoint_every=1000", "workers.count=1",
         "workers.cpus=0.5", PATIENT,
     ]  # fmt: skip

@@ -58,7 +58,7 @@ def with_budget(words: list[str]) -> list[str]:
 
 
 def draw(path: Path, seed: int, size: int, mode: str) -> None:
-    """Patches that stay apart when the picture is made smaller."""
+    """Patches that stay apart when the image is made smaller."""
     patches = np.random.default_rng(seed).integers(0, 256, (15, 15, 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(patches).resize((size, size), Image.Resampling.NEAREST).convert(mode).save(path)

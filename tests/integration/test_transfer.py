@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from pictures import write_pictures
+from images import write_images
 from runs import rows_of, running, steps_of, wait_for_step
 from transfers import WAIT_S, train_workers
 
@@ -23,9 +23,9 @@ FINETUNE = "transfer finetune"
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A job with dropout and batch norm over shards."""
-    folder: Path = tmp_path_factory.mktemp("pictures")
+    folder: Path = tmp_path_factory.mktemp("images")
     return [
-        *write_pictures(folder),
+        *write_images(folder),
         "model.width=4",
         "job.dropout=0.3",
         "train.steps=20",

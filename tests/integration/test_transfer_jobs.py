@@ -1,4 +1,4 @@
-"""Jobs on Ray Train that compare pictures of all workers, or carry more than weights."""
+"""Jobs on Ray Train that compare images of all workers, or carry more than weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from pictures import write_pictures
+from images import write_images
 from runs import rows_of, running, wait_for_step
 from transfers import WAIT_S, assert_same_state, train_workers
 
@@ -24,7 +24,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Coloured noise in float64, so that only the order of sums is left to differ."""
     folder: Path = tmp_path_factory.mktemp("colours")
     return [
-        *write_pictures(folder, colour=True),
+        *write_images(folder, colour=True),
         "train.batch_size=24",
         "train.shard_size=7",
         "train.validate_every=0",

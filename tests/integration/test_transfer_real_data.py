@@ -1,4 +1,4 @@
-"""Each transfer job on real pictures, from the command line, as README and docs have it."""
+"""Each transfer job on real images, from the command line, as README and docs have it."""
 
 from __future__ import annotations
 

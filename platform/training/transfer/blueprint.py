@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Domains:
-    """The pictures of a job."""
+    """The images of a job."""
 
     source: Examples
     target: Examples | None = None
@@ -62,7 +62,7 @@ class Domains:
         """Those of ``config``; ``opened`` opens what a section says.
 
         Raises:
-            InputError: as of ``open_examples``, or source and target have pictures of different
+            InputError: as of ``open_examples``, or source and target have images of different
                 shape, or classes that do not agree with the settings.
         """
         source = opened(config.data, "data")
@@ -72,7 +72,7 @@ class Domains:
         (check_same_classes if config.tests_target else check_other_classes)(source, target)
         if source.input_shape != target.input_shape:
             raise InputError(
-                f"source and target have pictures of {source.input_shape} and "
+                f"source and target have images of {source.input_shape} and "
                 f"{target.input_shape} (channels, height, width): set target.channels and "
                 "target.image_size"
             )
@@ -136,7 +136,7 @@ class TransferBlueprint:
         return max(self.steps_per_epoch, at_most_50) if every is None else every
 
     def _labelled(self, domain: str) -> bool:
-        """Whether a view reads labels of ``domain``; without, all of its pictures are drawn."""
+        """Whether a view reads labels of ``domain``; without, all of its images are drawn."""
         return any(view.labelled and view.domain == domain for view in self.objective.views)
 
     @cached_property
@@ -154,22 +154,22 @@ class TransferBlueprint:
             return np.arange(self.batch_size)
         return batches.shuffled_order(self.config.seed, step, self.batch_size)
 
-    def pictures(self, view: View, number: int, step: int, places: Indices) -> Tensor:
-        """Pictures ``[len(places), C, H, W]`` of view ``number``, augmented as it says."""
+    def images(self, view: View, number: int, step: int, places: Indices) -> Tensor:
+        """Images ``[len(places), C, H, W]`` of view ``number``, augmented as it says."""
         indices = self._streams[view.domain].batch(step)[places]
-        x = self._drawn[view.domain].pictures("train", indices)
+        x = self._drawn[view.domain].images("train", indices)
         if view.transform is None:
             return x
         seed = self.config.seed
         return torch.stack(
             [
-                view.transform(picture, batches.augmentation(seed, step, int(place), number))
-                for picture, place in zip(x, places, strict=True)
+                view.transform(image, batches.augmentation(seed, step, int(place), number))
+                for image, place in zip(x, places, strict=True)
             ]
         )
 
     def shard_labels(self, view: View, step: int, places: Indices) -> Tensor | None:
-        """Labels of the same pictures, unless the view has none."""
+        """Labels of the same images, unless the view has none."""
         if not view.labelled:
             return None
         indices = self._streams[view.domain].batch(step)[places]
@@ -185,7 +185,7 @@ class TransferBlueprint:
 
 
 def total_steps(config: TransferConfig, num_examples: int) -> int:
-    """Optimizer steps of a job with so many training pictures."""
+    """Optimizer steps of a job with so many training images."""
     if config.train.steps is not None:
         return config.train.steps
     batch = min(config.train.batch_size, num_examples)
@@ -193,13 +193,13 @@ def total_steps(config: TransferConfig, num_examples: int) -> int:
 
 
 def check_batch_norm(config: TransferConfig, blueprint: TransferBlueprint) -> None:
-    """Raise InputError where a shard is a single picture, which batch norm turns into its shift."""
+    """Raise InputError where a shard is a single image, which batch norm turns into its shift."""
     smallest = min(end - begin for begin, end in blueprint.shards)
     backbone = bare_backbone(config.model, blueprint.domains.source.input_shape)
     has_statistics = bool(backbone.init(torch.Generator())[1])
     if smallest < 2 and has_statistics:
         raise InputError(
-            f"batch norm needs two pictures or more to compute together, and a batch of "
+            f"batch norm needs two images or more to compute together, and a batch of "
             f"{blueprint.batch_size} in shards of {config.train.shard_size} has shards of one: "
             "raise train.shard_size or train.batch_size, or set model.norm = group"
         )

@@ -15,7 +15,7 @@ from metaray.platform.training.transfer.metrics import accuracy_metrics, logit_m
 from metaray.platform.training.transfer.predictor import Array, BatchPredictor, few_of_each
 
 _MOST_SHOWN = 10_000
-"""labelled pictures of the training part that a probe learns from"""
+"""labelled images of the training part that a probe learns from"""
 
 
 class Evaluator:
@@ -45,7 +45,7 @@ class Evaluator:
         return self._probed(state, "linear_probe", self._blueprint.domains.tested, "test")
 
     def test(self, state: State) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Figures of the test part, and columns with a row for each of its pictures."""
+        """Figures of the test part, and columns with a row for each of its images."""
         tested = self._blueprint.domains.tested
         labels = tested.labels("test")
         probes = {"nearest_centroid": self._nearest_centroid(state)}
@@ -59,7 +59,7 @@ class Evaluator:
         return probes["linear_probe"] | {"probes": probes}, {}
 
     def _classifies(self, state: State) -> bool:
-        x = self._blueprint.domains.source.pictures("val", np.arange(1))
+        x = self._blueprint.domains.source.images("val", np.arange(1))
         x = x.to(self._evaluator.device, self._evaluator.dtype)
         return self._objective.predict(state, x) is not None
 
@@ -85,11 +85,11 @@ class Evaluator:
             "accuracy": found.value,
             "interval": [found.low, found.high],
             "ci95": (found.high - found.low) / 2,
-            "num_examples": found.num_pictures,
+            "num_examples": found.num_images,
         }
 
     def _features(self, state: State, examples: Examples, part: Part) -> tuple[Array, Array, Array]:
-        """Features and labels of training pictures of the source, and features of ``part``."""
+        """Features and labels of training images of the source, and features of ``part``."""
         source = self._blueprint.domains.source
         labels = source.labels("train")
         chosen = few_of_each(labels, max(1, _MOST_SHOWN // len(source.class_names)))

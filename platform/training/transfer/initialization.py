@@ -101,7 +101,7 @@ def first_encoder(
     if config.init.checkpoint is not None:
         network = PretrainedEncoder.read(Path(config.init.checkpoint))
         backbone = bare_backbone(config.model, source.input_shape)
-        return network.encoder(backbone, _pictures(source))
+        return network.encoder(backbone, _images(source))
     if config.model.weights is not None:
         backbone = build_backbone(config.model, source.input_shape)
         return State(*backbone.init(torch.Generator().manual_seed(0))), None
@@ -128,7 +128,7 @@ def read_teacher(config: TransferConfig, domains: Domains) -> PretrainedEncoder 
     """The teacher's network.
 
     Raises:
-        InputError: it was trained on pictures of another shape.
+        InputError: it was trained on images of another shape.
     """
     path = teacher_path(config)
     if path is None:
@@ -136,7 +136,7 @@ def read_teacher(config: TransferConfig, domains: Domains) -> PretrainedEncoder 
     teacher = PretrainedEncoder.read(path)
     if teacher.input_shape != domains.source.input_shape:
         raise InputError(
-            f"the teacher {path} takes pictures of {teacher.input_shape} (channels, height, "
+            f"the teacher {path} takes images of {teacher.input_shape} (channels, height, "
             f"width), the data has {domains.source.input_shape}: set data.image_size and "
             "data.channels as there"
         )
@@ -145,10 +145,10 @@ def read_teacher(config: TransferConfig, domains: Domains) -> PretrainedEncoder 
 
 def _teacher_state(teacher: PretrainedEncoder, domains: Domains) -> State:
     backbone = bare_backbone(teacher.model, teacher.input_shape)
-    encoder, _ = teacher.encoder(backbone, _pictures(domains.source))
+    encoder, _ = teacher.encoder(backbone, _images(domains.source))
     return State({**encoder.params, **teacher.head()}, encoder.buffers)
 
 
-def _pictures(examples: Examples) -> Iterator[Tensor]:
+def _images(examples: Examples) -> Iterator[Tensor]:
     for indices in statistics_batches(examples.count("train")):
-        yield examples.pictures("train", indices)
+        yield examples.images("train", indices)

@@ -1,4 +1,4 @@
-"""The metrics of a test on labelled pictures."""
+"""The metrics of a test on labelled images."""
 
 from __future__ import annotations
 

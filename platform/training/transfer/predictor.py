@@ -1,4 +1,4 @@
-"""Predictions and features of all pictures of a part, shared out over the processes of a job."""
+"""Predictions and features of all images of a part, shared out over the processes of a job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class BatchPredictor:
-    """Runs a function of pictures over a part."""
+    """Runs a function of images over a part."""
 
     communicator: Communicator
     device: torch.device
@@ -33,7 +33,7 @@ class BatchPredictor:
         part: Part,
         chosen: Indices | None = None,
     ) -> Array:
-        """What ``function`` makes of the pictures of ``part`` (all, or ``chosen``), ``[n, K]``.
+        """What ``function`` makes of the images of ``part`` (all, or ``chosen``), ``[n, K]``.
 
         The chunks are fixed by the batch size; each process computes some and gets all.
         """
@@ -44,10 +44,10 @@ class BatchPredictor:
             for number, begin in enumerate(begins):
                 if number % self.communicator.size == self.communicator.rank:
                     chunk = indices[begin : begin + self.batch_size]
-                    x = examples.pictures(part, chunk).to(self.device, self.dtype)
+                    x = examples.images(part, chunk).to(self.device, self.dtype)
                     rows[begin] = function(x)
-            if not rows:  # more processes than chunks: one still knows the shape from a picture
-                x = examples.pictures(part, indices[:1]).to(self.device, self.dtype)
+            if not rows:  # more processes than chunks: one still knows the shape from an image
+                x = examples.images(part, indices[:1]).to(self.device, self.dtype)
                 rows[0] = function(x)[:0]
             whole = self.communicator.gather(rows, len(indices))
         array: Array = whole.cpu().numpy()
@@ -55,7 +55,7 @@ class BatchPredictor:
 
 
 def few_of_each(labels: Indices, most: int) -> Indices:
-    """Indices of at most ``most`` pictures of each class, the first of each."""
+    """Indices of at most ``most`` images of each class, the first of each."""
     return np.sort(
         np.concatenate([np.flatnonzero(labels == label)[:most] for label in np.unique(labels)])
     )

@@ -32,7 +32,7 @@ class Gradient(NamedTuple):
     signal: int
     """the sum of the processes' signals: that of the first, as others give 0"""
     sample_s: float
-    """of this process: reading and augmenting pictures"""
+    """of this process: reading and augmenting images"""
     transfer_s: float
     """of this process: exchanging with the others, and waiting for them"""
 
@@ -185,14 +185,14 @@ class BatchGradient:
     def _shard(self, own: _OwnShard, step: int, order: np.ndarray[Any, Any]) -> Shard:
         started = perf_counter()
         blueprint, places = self._blueprint, np.arange(own.begin, own.end)
-        pictures, labels = [], []
+        images, labels = [], []
         for number, view in enumerate(self._objective.views):
             at = order[places] if view.shuffled else places
-            x = blueprint.pictures(view, number, step, at)
-            pictures.append(x.to(self._device, blueprint.dtype))
+            x = blueprint.images(view, number, step, at)
+            images.append(x.to(self._device, blueprint.dtype))
             labels.append(_to(blueprint.shard_labels(view, step, at), self._device))
         shard = Shard(
-            pictures=tuple(pictures),
+            images=tuple(images),
             labels=tuple(labels),
             order=torch.from_numpy(order[places]).to(self._device),
             key=batches.drop_key(blueprint.config.seed, step, own.number).to(self._device),

@@ -34,7 +34,7 @@ class Smooth(BackboneObjective):
 
     @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
-        features, seen = self.train_features(state.params, shard.pictures[0], shard.key)
+        features, seen = self.train_features(state.params, shard.images[0], shard.key)
         return Forward({"logits": apply_head(state.params, features)}, seen)
 
     @override

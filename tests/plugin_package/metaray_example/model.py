@@ -36,6 +36,6 @@ class Tiny(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures to a map."""
+        """Images to a map."""
         features: Tensor = self.layers(x)
         return features

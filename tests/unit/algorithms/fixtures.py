@@ -110,7 +110,7 @@ def state_of(algorithm: Algorithm, seed: int = 0) -> State:
 
 
 def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
-    """Three classes, each a random picture with noise; labels in mixed order."""
+    """Three classes, each a random image with noise; labels in mixed order."""
     generator = torch.Generator().manual_seed(seed)
     prototypes = torch.rand(WAYS, 1, 16, 16, generator=generator, dtype=torch.float64)
 
@@ -124,9 +124,9 @@ def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
 
 
 def labelling(seed: int, renamed: bool = True) -> Episode:
-    """The same three pictures in every task, under much noise and labels that the seed permutes.
+    """The same three images in every task, under much noise and labels that the seed permutes.
 
-    One picture by itself is hardly told from another; who knows the three can. Not ``renamed``,
+    One image by itself is hardly told from another; who knows the three can. Not ``renamed``,
     the labels are the same in every task too.
     """
     generator = torch.Generator().manual_seed(99)

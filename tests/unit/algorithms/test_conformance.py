@@ -219,7 +219,7 @@ def test_renaming_the_classes_in_the_network_as_well_renames_predictions(name: s
 
 @ALL
 @pytest.mark.parametrize("mode", MODES)
-def test_identical_pictures_and_a_single_query_stay_finite(name: str, mode: BatchNormMode) -> None:
+def test_identical_images_and_a_single_query_stay_finite(name: str, mode: BatchNormMode) -> None:
     algorithm, state = build(name)
     x = torch.full((WAYS, 1, 16, 16), 0.5, dtype=torch.float64)
     task = Episode(x, torch.arange(WAYS), x[:1], torch.zeros(1, dtype=torch.int64))

@@ -268,7 +268,7 @@ def test_a_pair_that_meets_leaves_the_gradient_of_the_others_right() -> None:
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "triplet"])
-def test_an_episode_of_identical_pictures_stays_finite(loss: str) -> None:
+def test_an_episode_of_identical_images_stays_finite(loss: str) -> None:
     siamese = algorithm_for(SiameseConfig(loss=loss))  # type: ignore[arg-type]
     task = episode()
     same = task._replace(

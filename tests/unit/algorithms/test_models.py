@@ -89,7 +89,7 @@ def test_mlp_is_linear_relu_layers() -> None:
 
 
 def test_input_that_does_not_fit() -> None:
-    with pytest.raises(InputError, match="takes pictures"):
+    with pytest.raises(InputError, match="takes images"):
         build_backbone(ModelConfig(name="conv4"), (1,))
     with pytest.raises(InputError, match="needs 16 x 16 pixels, got 12 x 12"):
         build_backbone(ModelConfig(name="conv4"), (1, 12, 12))

@@ -14,7 +14,7 @@ from metaray.algorithms.registry import METHODS, build_algorithm
 
 
 def layers() -> nn.Module:
-    """With the parts that need care: batch norm of pictures and of vectors, in-place, dropout."""
+    """With the parts that need care: batch norm of images and of vectors, in-place, dropout."""
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=2, padding=1),
         nn.BatchNorm2d(4),
@@ -83,5 +83,5 @@ def test_a_map_keeps_its_shape_and_the_seed_decides_the_start() -> None:
 
 
 def test_a_module_that_cannot_take_the_input_is_refused() -> None:
-    with pytest.raises(InputError, match=r"the module cannot take pictures of shape \(1, 8, 8\)"):
+    with pytest.raises(InputError, match=r"the module cannot take images of shape \(1, 8, 8\)"):
         ModuleBackbone(lambda: nn.Linear(3, 3), (1, 8, 8))

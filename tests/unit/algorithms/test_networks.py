@@ -47,7 +47,7 @@ def build(name: str, norm: NormKind = "batch", **more: object) -> tuple[Backbone
     return backbone, params, stats
 
 
-def pictures(*sizes: int, seed: int = 1) -> Tensor:
+def images(*sizes: int, seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(*sizes, *SHAPE, generator=generator, dtype=torch.float64)
 
@@ -55,7 +55,7 @@ def pictures(*sizes: int, seed: int = 1) -> Tensor:
 @EACH
 def test_shapes_statistics_and_reproducible_initialisation(name: str, norm: NormKind) -> None:
     backbone, params, stats = build(name, norm)
-    features, seen = backbone.apply(params, pictures(3), None)
+    features, seen = backbone.apply(params, images(3), None)
     assert features.shape == (3, backbone.feature_dim)
     assert bool(features.std(0).max() > 0)
     assert {k: v.shape for k, v in seen.items()} == {k: v.shape for k, v in stats.items()}
@@ -69,9 +69,9 @@ def test_shapes_statistics_and_reproducible_initialisation(name: str, norm: Norm
 
 
 @EACH
-def test_given_statistics_make_pictures_independent(name: str, norm: NormKind) -> None:
+def test_given_statistics_make_images_independent(name: str, norm: NormKind) -> None:
     backbone, params, _ = build(name, norm)
-    x = pictures(4)
+    x = images(4)
     own, seen = backbone.apply(params, x, None)
     given, used = backbone.apply(params, x, seen)
     torch.testing.assert_close(own, given, rtol=1e-9, atol=1e-10)
@@ -85,7 +85,7 @@ def test_given_statistics_make_pictures_independent(name: str, norm: NormKind) -
 @EACH
 def test_vmap_equals_one_by_one(name: str, norm: NormKind) -> None:
     backbone, params, _ = build(name, norm)
-    tasks = pictures(2, 3)
+    tasks = images(2, 3)
     features, seen = vmap(lambda x: backbone.apply(params, x, None))(tasks)
     for i, x in enumerate(tasks):
         one, one_seen = backbone.apply(params, x, None)
@@ -96,7 +96,7 @@ def test_vmap_equals_one_by_one(name: str, norm: NormKind) -> None:
 
 def task() -> Episode:
     y = torch.arange(WAYS).repeat(2)
-    return Episode(pictures(2 * WAYS), y, pictures(2 * WAYS, seed=2), y)
+    return Episode(images(2 * WAYS), y, images(2 * WAYS, seed=2), y)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_published_number_of_parameters(name: str, millions: float) -> None:
     assert backbone.feature_dim == 640
 
 
-def test_pictures_that_are_too_small() -> None:
-    with pytest.raises(InputError, match="resnet12 halves a picture 4 times and needs 16 x 16"):
+def test_images_that_are_too_small() -> None:
+    with pytest.raises(InputError, match="resnet12 halves an image 4 times and needs 16 x 16"):
         build_backbone(ModelConfig(name="resnet12"), (1, 12, 12))
 
 
@@ -197,7 +197,7 @@ def test_drop_block_drops_squares_and_keeps_the_mean() -> None:
 def test_drop_block_needs_a_key_and_follows_it() -> None:
     backbone, params, _ = build("resnet12", drop_block=0.3)
     off, _, _ = build("resnet12")
-    x, key = pictures(2, 3), torch.tensor([1, 2])
+    x, key = images(2, 3), torch.tensor([1, 2])
     apply: Callable[..., Tensor] = lambda x, key: backbone.apply(params, x, None, key)[0]  # noqa: E731
     batched = vmap(apply)(x, key)
     for i in range(2):

@@ -26,7 +26,7 @@ def build(shape: tuple[int, ...] = SHAPE, **settings: object) -> Backbone:
     return build_backbone(config, shape)
 
 
-def pictures(*shape: int) -> Tensor:
+def images(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -60,7 +60,7 @@ def test_weights_from_a_file_give_torchvisions_own_features(
     params, stats = backbone.init(torch.Generator().manual_seed(0))
     parent, _, leaf = head.rpartition(".")
     setattr(module.get_submodule(parent), leaf, nn.Identity())
-    x = pictures(4, *SHAPE)
+    x = images(4, *SHAPE)
     with torch.no_grad():
         expected = module(normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
         found, _ = backbone.apply(params, x, stats)
@@ -70,7 +70,7 @@ def test_weights_from_a_file_give_torchvisions_own_features(
 def test_one_channel_is_seen_three_times() -> None:
     grey, colour = build((1, 32, 32)), build()
     params, stats = grey.init(torch.Generator().manual_seed(0))
-    x = pictures(2, 1, 32, 32)
+    x = images(2, 1, 32, 32)
     repeated = x.repeat(1, 3, 1, 1)
     torch.testing.assert_close(
         grey.apply(params, x, stats)[0], colour.apply(params, repeated, stats)[0]
@@ -81,7 +81,7 @@ def test_other_norms_take_the_place_of_batch_norm() -> None:
     backbone = build((3, 64, 64), arch="resnet18", norm="group")
     params, stats = backbone.init(torch.Generator().manual_seed(0))
     assert stats == {}
-    x = pictures(3, 3, 64, 64)
+    x = images(3, 3, 64, 64)
     together, alone = (backbone.apply(params, part, None)[0] for part in (x, x[:1]))
     torch.testing.assert_close(together[:1], alone)
     with pytest.raises(InputError, match="convnext_tiny has no batch norm to replace"):
@@ -140,7 +140,7 @@ def test_files_that_hold_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_names_and_inputs_that_cannot_be() -> None:
     with pytest.raises(InputError, match="'resnet19' is no network .* did you mean resnet18"):
         build(arch="resnet19")
-    with pytest.raises(InputError, match=r"vit_b_16 cannot take pictures of shape \(3, 32, 32\)"):
+    with pytest.raises(InputError, match=r"vit_b_16 cannot take images of shape \(3, 32, 32\)"):
         build(arch="vit_b_16")
-    with pytest.raises(InputError, match=r"takes pictures \(1 or 3, H, W\), got .* \(1,\)"):
+    with pytest.raises(InputError, match=r"takes images \(1 or 3, H, W\), got .* \(1,\)"):
         build((1,))

@@ -125,7 +125,7 @@ def test_dashboards_and_rules_name_only_what_is_exported(files: Path) -> None:
     named |= set(re.findall(r"ray_metaray_\w+", (files / "rules.yml").read_text()))
     assert named <= exported
     seldom = {"ray_metaray_mse", "ray_metaray_gpu_memory_bytes", "ray_metaray_sweep_planned_trials"}
-    rates = {"ray_metaray_tasks_per_second", "ray_metaray_pictures_per_second"}
+    rates = {"ray_metaray_tasks_per_second", "ray_metaray_images_per_second"}
     rest = {"ray_metaray_step_seconds_total", "ray_metaray_tasks_total"}
     assert exported - named <= seldom | rates | rest
 

@@ -67,7 +67,7 @@ def python2_pickle(content: Any) -> bytes:
     return file.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
-def pictures(part: str, per_class: int) -> tuple[list[int], np.ndarray]:
+def images(part: str, per_class: int) -> tuple[list[int], np.ndarray]:
     """Labels in mixed order, and rows of pixels that tell class, part and number."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(100), per_class))
     rng = np.random.default_rng(1 if part == "train" else 2)
@@ -78,7 +78,7 @@ def pictures(part: str, per_class: int) -> tuple[list[int], np.ndarray]:
 
 
 def part_file(part: str, per_class: int) -> bytes:
-    labels, data = pictures(part, per_class)
+    labels, data = images(part, per_class)
     content = {
         "filenames": [f"{FINE[label]}_{i}.png" for i, label in enumerate(labels)],
         "batch_label": "training batch 1 of 1",
@@ -122,17 +122,17 @@ def test_the_fixture_is_a_pickle_of_python_2(root: Path) -> None:
     assert data.startswith(b"\x80\x02")
 
 
-def test_every_picture_is_with_its_class(root: Path, tmp_path: Path) -> None:
+def test_every_image_is_with_its_class(root: Path, tmp_path: Path) -> None:
     store = ImageStore.open(prepare(config(root, tmp_path)))
     assert list(store.header.class_names) == FINE
     assert list(store.header.class_groups) == [GROUP[name] for name in FINE]
     assert store.header.image_shape == (3, 32, 32)
-    labels, data = pictures("train", 3)
+    labels, data = images("train", 3)
     for class_id in range(100):
-        images = store.images(class_id)
-        assert images[:, 0, 0, 0].tolist() == [class_id] * 5
-        assert images[:, 1, 0, 0].tolist() == [0, 0, 0, 1, 1]  # train, then test
-        np.testing.assert_array_equal(images[0].reshape(-1), data[labels.index(class_id)])
+        stored = store.images(class_id)
+        assert stored[:, 0, 0, 0].tolist() == [class_id] * 5
+        assert stored[:, 1, 0, 0].tolist() == [0, 0, 0, 1, 1]  # train, then test
+        np.testing.assert_array_equal(stored[0].reshape(-1), data[labels.index(class_id)])
 
 
 def test_archive_and_folders_are_the_same_and_nothing_is_extracted(
@@ -147,7 +147,7 @@ def test_archive_and_folders_are_the_same_and_nothing_is_extracted(
 def test_the_published_splits(root: Path, tmp_path: Path) -> None:
     fs, fc = config(root, tmp_path), config(root, tmp_path, "fc100")
     store = ImageStore.open(prepare(fs))
-    assert prepare(fc) == store.path  # the same pictures
+    assert prepare(fc) == store.path  # the same images
     by_list, by_group = splits_of(store, fs), splits_of(store, fc)
     assert [len(by_list[s]) for s in ("train", "val", "test")] == [64, 16, 20]
     assert [len(by_group[s]) for s in ("train", "val", "test")] == [60, 20, 20]
@@ -161,10 +161,8 @@ def test_the_published_splits(root: Path, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_picture_in_two_parts_of_a_published_split_is_no_error(
-    root: Path, tmp_path: Path
-) -> None:
-    labels, data = pictures("train", 3)
+def test_a_image_in_two_parts_of_a_published_split_is_no_error(root: Path, tmp_path: Path) -> None:
+    labels, data = images("train", 3)
     data[labels.index(FINE.index("whale"))] = data[labels.index(FINE.index("dolphin"))]
     content = {
         "fine_labels": labels,

@@ -26,8 +26,8 @@ def class_name(class_id: int) -> str:
     return f"{class_id:03d}.Bird_{chr(96 + class_id)}"
 
 
-def picture(image_id: int) -> np.ndarray:
-    """Grey noise, and within the bounding box one colour that tells the picture."""
+def image(image_id: int) -> np.ndarray:
+    """Grey noise, and within the bounding box one colour that tells the image."""
     pixels = np.random.default_rng(image_id).integers(90, 110, (40, 60, 3), np.uint8)
     left, top, width, height = box(image_id)
     pixels[top : top + height, left : left + width] = (200, 3 * image_id, 10)
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
         for number in range(PER_CLASS):
             image_id += 1
             name = f"{class_name(class_id)}/Bird_{number:04d}.jpg"
-            Image.fromarray(picture(image_id)).save(folder / "images" / name, "PNG")
+            Image.fromarray(image(image_id)).save(folder / "images" / name, "PNG")
             images.append(f"{image_id} {name}")
             labels.append(f"{image_id} {class_id}")
             boxes.append(f"{image_id} " + " ".join(f"{float(v)}" for v in box(image_id)))
@@ -130,13 +130,13 @@ def rewrite(path: Path, old: str, new: str) -> None:
         (lambda r: (r / "images.txt").write_text("1"), "line 1 of images.txt .* is not whole"),
         (
             lambda r: rewrite(r / "image_class_labels.txt", "5 2\n", "5 77\n"),
-            "picture 5 .*no class",
+            "image 5 .*no class",
         ),
         (lambda r: rewrite(r / "bounding_boxes.txt", "5 15.0", "5 wide"), "not four numbers"),
         (lambda r: rewrite(r / "bounding_boxes.txt", "5 15.0", "5 99.0"), "lies outside of it"),
         (
             lambda r: (r / "images/002.Bird_b/Bird_0001.jpg").write_bytes(b"\x89PNG"),
-            "Bird_0001.jpg of class 002.Bird_b is not a picture",
+            "Bird_0001.jpg of class 002.Bird_b is not an image",
         ),
         (
             lambda r: (r / "images/002.Bird_b/Bird_0001.jpg").unlink(),

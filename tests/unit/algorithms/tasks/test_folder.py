@@ -33,7 +33,7 @@ def write(path: Path, seed: int, mode: str = "RGB", size: tuple[int, int] = (SIZ
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four pictures a class, of several formats, modes and sizes."""
+    """Four images a class, of several formats, modes and sizes."""
     root = tmp_path / "pets"
     for c, animal in enumerate(reversed(ANIMALS)):
         write(root / animal / "a.png", 10 * c)
@@ -95,12 +95,12 @@ def test_classes_can_be_sent_to_another_process(root: Path, tmp_path: Path) -> N
         with Folder().open_classes(place, data, tmp_path) as classes:
             sent = pickle.dumps(classes[2:4])
             expected = [item.load() for item in classes[2:4]]
-        assert len(sent) < 2000  # where the pictures are, not the pictures
+        assert len(sent) < 2000  # where the images are, not the images
         for item, original in zip(pickle.loads(sent), expected, strict=True):
             np.testing.assert_array_equal(item.load().images, original.images)
 
 
-def test_other_pictures_are_another_set(root: Path, tmp_path: Path) -> None:
+def test_other_images_are_another_set(root: Path, tmp_path: Path) -> None:
     before = prepare(config(root, tmp_path))
     write(root / "animal3" / "a.png", 999, size=(30, 30))
     assert prepare(config(root, tmp_path)) != before
@@ -195,12 +195,12 @@ def test_ratios_that_are_none(root: Path, tmp_path: Path, ratio: list[float]) ->
 
 
 def test_bad_folders(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere does not hold pictures .*no such folder or file"):
+    with pytest.raises(InputError, match="nowhere does not hold images .*no such folder or file"):
         prepare(config(tmp_path / "nowhere", tmp_path))
-    with pytest.raises(InputError, match=r"animal0 does not hold pictures in folders .*a\.png"):
+    with pytest.raises(InputError, match=r"animal0 does not hold images in folders .*a\.png"):
         prepare(config(root / "animal0", tmp_path))
     (root / "animal2" / "a.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(InputError, match=r"animal2/a\.png of class animal2 is not a picture"):
+    with pytest.raises(InputError, match=r"animal2/a\.png of class animal2 is not an image"):
         prepare(config(root, tmp_path))
     archive = zipped(root, tmp_path / "x.zip")
     archive.write_bytes(archive.read_bytes()[:-40])
@@ -210,7 +210,7 @@ def test_bad_folders(root: Path, tmp_path: Path) -> None:
 
 def test_a_misspelt_root_is_not_taken_for_what_is_prepared(root: Path, tmp_path: Path) -> None:
     path = prepare(config(root, tmp_path))
-    with pytest.raises(InputError, match="petz does not hold pictures .*no such folder or file"):
+    with pytest.raises(InputError, match="petz does not hold images .*no such folder or file"):
         build_source(config(tmp_path / "petz", tmp_path))
     shutil.rmtree(root)
     anywhere = DataConfig(name="folder", image_size=SIZE, cache=str(tmp_path / "cache"))
@@ -235,7 +235,7 @@ def test_zips_that_cannot_be_read_without_more(root: Path, tmp_path: Path) -> No
         prepare(config(archive, tmp_path))
 
 
-def test_a_picture_in_two_splits_is_a_leak(root: Path, tmp_path: Path) -> None:
+def test_a_image_in_two_splits_is_a_leak(root: Path, tmp_path: Path) -> None:
     data = config(root, tmp_path)
     splits = splits_of(store_of(root, tmp_path), data)
     a, b = (ANIMALS[splits[part][0]] for part in ("train", "test"))

@@ -30,7 +30,7 @@ def pixels(wnid: str, number: int) -> np.ndarray:
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
-    """CSV lists as published; pictures as PNG, which keep every bit."""
+    """CSV lists as published; images as PNG, which keep every bit."""
     root = tmp_path / "listed"
     (root / "images").mkdir(parents=True)
     for split, classes in CLASSES.items():
@@ -61,7 +61,7 @@ def config(root: Path, tmp_path: Path, **settings: Any) -> DataConfig:
     return DataConfig(name="miniimagenet", root=str(root), cache=cache, **settings)
 
 
-def test_both_forms_give_the_same_pictures(listed: Path, pickled: Path, tmp_path: Path) -> None:
+def test_both_forms_give_the_same_images(listed: Path, pickled: Path, tmp_path: Path) -> None:
     stores = [ImageStore.open(prepare(config(r, tmp_path))) for r in (listed, pickled)]
     assert stores[0].path != stores[1].path
     for store in stores:
@@ -75,28 +75,28 @@ def test_both_forms_give_the_same_pictures(listed: Path, pickled: Path, tmp_path
     assert stores[0].header.sha256 == stores[1].header.sha256
 
 
-def test_pictures_are_resized(listed: Path, tmp_path: Path) -> None:
+def test_images_are_resized(listed: Path, tmp_path: Path) -> None:
     store = ImageStore.open(prepare(config(listed, tmp_path, image_size=20)))
     assert store.images(0).shape == (PER_CLASS, 3, 20, 20)
     expected = Image.fromarray(pixels("n01532829", 0)).resize((20, 20), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(store.images(0)[0], np.asarray(expected).transpose(2, 0, 1))
 
 
-def first_picture(root: Path) -> Path:
+def first_image(root: Path) -> Path:
     return root / "images" / "n0153282900000000.jpg"
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda r: first_picture(r).unlink(), "cannot read .*n0153282900000000.jpg: No such file"),
-        (lambda r: first_picture(r).write_bytes(b"x"), "is not a picture that can be decoded"),
+        (lambda r: first_image(r).unlink(), "cannot read .*n0153282900000000.jpg: No such file"),
+        (lambda r: first_image(r).write_bytes(b"x"), "is not an image that can be decoded"),
         (
-            lambda r: first_picture(r).write_bytes(first_picture(r).read_bytes()[:9000]),
-            "n0153282900000000.jpg of class n01532829 is not a picture",
+            lambda r: first_image(r).write_bytes(first_image(r).read_bytes()[:9000]),
+            "n0153282900000000.jpg of class n01532829 is not an image",
         ),
         (lambda r: (r / "val.csv").write_text("name,label\n"), "no columns filename and label"),
-        (lambda r: (r / "val.csv").write_text("filename,label\n"), "lists no pictures"),
+        (lambda r: (r / "val.csv").write_text("filename,label\n"), "lists no images"),
         (lambda r: (r / "val.csv").write_text("filename,label\na.jpg\n"), "line 2 .*is not whole"),
         (lambda r: (r / "val.csv").write_bytes(b"\xff\xfe\x00"), "cannot read .*val.csv"),
         (
@@ -122,7 +122,7 @@ def test_spoilt_folder(listed: Path, tmp_path: Path, spoil: Any, said: str) -> N
         ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": "x"}}, "indices"),
         (
             {"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": []}},
-            "no pictures",
+            "no images",
         ),
     ],
 )

@@ -154,7 +154,7 @@ def test_zip_with_damaged_member(zips: Path) -> None:
         load(zips)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", "first half"])
+@pytest.mark.parametrize("content", [b"", b"not an image", "first half"])
 def test_drawing_that_does_not_decode(
     folders: Path, rezip: Callable[[], Path], content: bytes | str
 ) -> None:

@@ -54,15 +54,15 @@ def teacher_state(teacher: Conv4 | MLP, classes: int | None = None, seed: int = 
 class Batch(NamedTuple):
     """The views of a step."""
 
-    pictures: tuple[Tensor, ...]
+    images: tuple[Tensor, ...]
     labels: tuple[Tensor | None, ...]
 
 
 def batch_for(objective: Objective, size: int = 6, seed: int = 0, classes: int = 3) -> Batch:
-    """Random pictures; two views of a domain hold other noise, as augmentation would give."""
-    pictures = tuple(noise(size, *SHAPE, seed=seed + i) for i in range(len(objective.views)))
+    """Random images; two views of a domain hold other noise, as augmentation would give."""
+    images = tuple(noise(size, *SHAPE, seed=seed + i) for i in range(len(objective.views)))
     y = torch.arange(size) % classes
-    return Batch(pictures, tuple(y if view.labelled else None for view in objective.views))
+    return Batch(images, tuple(y if view.labelled else None for view in objective.views))
 
 
 class Step(NamedTuple):
@@ -82,19 +82,19 @@ def gradient_of(
     order: Tensor | None = None,
 ) -> Step:
     """What a job computes between ``begin_step`` and the optimizer, shard after shard."""
-    size = len(batch.pictures[0])
+    size = len(batch.images[0])
     order = torch.arange(size) if order is None else order
     params = {name: p.clone().requires_grad_() for name, p in state.params.items()}
     leaf = State(params, state.buffers)
     cuts = [round(i * size / shards) for i in range(shards + 1)]
     loss, done, metrics = torch.zeros(()), list[tuple[float, Tensors, Tensors]](), Tensors()
     for number, (low, high) in enumerate(pairwise(cuts)):
-        pictures = tuple(
+        images = tuple(
             x[order[low:high]] if view.shuffled else x[low:high]
-            for view, x in zip(objective.views, batch.pictures, strict=True)
+            for view, x in zip(objective.views, batch.images, strict=True)
         )
         labels = tuple(None if y is None else y[low:high] for y in batch.labels)
-        shard = Shard(pictures, labels, order[low:high], torch.tensor(number))
+        shard = Shard(images, labels, order[low:high], torch.tensor(number))
         result = objective.forward(leaf, shard, progress)
         share = (high - low) / size
         done.append((share, result.outputs, result.batch_stats))
@@ -152,13 +152,13 @@ def train(
     return state
 
 
-def augmented(pictures: Tensor, objective: Objective, step: int) -> Batch:
-    """The views of unlabelled ``pictures`` that ``objective`` draws."""
+def augmented(images: Tensor, objective: Objective, step: int) -> Batch:
+    """The views of unlabelled ``images`` that ``objective`` draws."""
     generator = torch.Generator().manual_seed(step)
     views = []
     for view in objective.views:
         assert view.transform is not None
-        views.append(torch.stack([view.transform(x, generator) for x in pictures]))
+        views.append(torch.stack([view.transform(x, generator) for x in images]))
     return Batch(tuple(views), (None,) * len(views))
 
 

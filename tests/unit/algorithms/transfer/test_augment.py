@@ -1,4 +1,4 @@
-"""Augmentations: functions of picture and generator, in colour and in grey."""
+"""Augmentations: functions of image and generator, in colour and in grey."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAKERS: dict[str, Callable[[Shape], Transform]] = {
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 84, 84), (1, 40, 40)]
 
 
-def picture(shape: Shape, seed: int = 0) -> Tensor:
+def image(shape: Shape, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -45,8 +45,8 @@ def steps_of(transform: Transform) -> list[str]:
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_view_is_a_picture_and_a_function_of_the_generator(name: str, shape: Shape) -> None:
-    transform, x = MAKERS[name](shape), picture(shape)
+def test_a_view_is_a_image_and_a_function_of_the_generator(name: str, shape: Shape) -> None:
+    transform, x = MAKERS[name](shape), image(shape)
     before = x.clone()
     views = [draw(transform, x, seed) for seed in range(8)]
     assert torch.equal(x, before)
@@ -63,25 +63,25 @@ def test_a_view_is_a_picture_and_a_function_of_the_generator(name: str, shape: S
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_global_generator_is_put_back(name: str) -> None:
     before = torch.get_rng_state()
-    draw(MAKERS[name]((3, 32, 32)), picture((3, 32, 32)), 0)
+    draw(MAKERS[name]((3, 32, 32)), image((3, 32, 32)), 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_it_is_put_back_after_an_error() -> None:
     transform, before = standard_transform((3, 64, 64)), torch.get_rng_state()
     with pytest.raises(ValueError, match="Required crop size"):
-        draw(transform, picture((3, 8, 8)), 0)
+        draw(transform, image((3, 8, 8)), 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_generator_goes_on_from_picture_to_picture() -> None:
-    transform, x = MAKERS["simclr"]((3, 32, 32)), picture((3, 32, 32))
+def test_a_generator_goes_on_from_image_to_image() -> None:
+    transform, x = MAKERS["simclr"]((3, 32, 32)), image((3, 32, 32))
     generator = torch.Generator().manual_seed(0)
     assert not torch.equal(transform(x, generator), transform(x, generator))
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_grey_pictures_are_not_mirrored_and_have_no_colour(name: str) -> None:
+def test_grey_images_are_not_mirrored_and_have_no_colour(name: str) -> None:
     steps = steps_of(MAKERS[name]((1, 28, 28)))
     assert "RandomHorizontalFlip" not in steps
     assert "RandomGrayscale" not in steps
@@ -91,12 +91,12 @@ def test_grey_pictures_are_not_mirrored_and_have_no_colour(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "blurs"), [("simclr", True), ("moco v1", False), ("moco v2", True)]
 )
-def test_small_pictures_are_not_blurred(name: str, blurs: bool) -> None:
+def test_small_images_are_not_blurred(name: str, blurs: bool) -> None:
     assert "GaussianBlur" not in steps_of(MAKERS[name]((3, 32, 32)))
     assert ("GaussianBlur" in steps_of(MAKERS[name]((3, 84, 84)))) == blurs
 
 
-def test_shares_of_pictures_that_are_flipped_greyed_and_shifted() -> None:
+def test_shares_of_images_that_are_flipped_greyed_and_shifted() -> None:
     shape = (3, 16, 16)
     config = SimCLRConfig(jitter=0, smallest_crop=1.0)
     left_is_bright = torch.zeros(shape)

@@ -8,7 +8,7 @@ from small_job import conv4, noise, teacher_state
 from metaray.algorithms.transfer.batch_statistics import estimate_statistics
 
 
-def test_statistics_of_the_first_layer_are_those_of_all_pictures_together() -> None:
+def test_statistics_of_the_first_layer_are_those_of_all_images_together() -> None:
     backbone = conv4("batch")
     params, stats = teacher_state(backbone)
     batches = [noise(5, 1, 8, 8, seed=seed) + seed for seed in range(3)]

@@ -95,13 +95,13 @@ def test_identical_and_empty_projections_give_a_finite_gradient(rows: Tensor) ->
     assert torch.isfinite(torch.autograd.grad(loss, x)[0]).all()
 
 
-def test_identical_pictures_cannot_be_told_apart() -> None:
+def test_identical_images_cannot_be_told_apart() -> None:
     loss, _ = nt_xent(torch.ones(4, 6), torch.ones(4, 6), 0.5)
     assert loss.item() == pytest.approx(log(2 * 4 - 1))
 
 
-def test_a_single_picture_has_nothing_to_be_told_from() -> None:
-    with pytest.raises(InputError, match="two pictures or more in a batch, got 1"):
+def test_a_single_image_has_nothing_to_be_told_from() -> None:
+    with pytest.raises(InputError, match="two images or more in a batch, got 1"):
         nt_xent(noise(1, 4), noise(1, 4), 0.5)
 
 
@@ -150,7 +150,7 @@ def test_with_batch_norm_each_shard_is_normalised_by_itself() -> None:
     params = {n: p.clone().requires_grad_() for n, p in state.params.items()}
     first, second, means = [], [], []
     for rows in (slice(0, 3), slice(3, 6)):
-        views = torch.cat([x[rows] for x in batch.pictures])
+        views = torch.cat([x[rows] for x in batch.images])
         features, batch_stats = objective.backbone.apply(params, views, None)
         hidden = F.linear(
             features, params["projection.hidden0.weight"], params["projection.hidden0.bias"]
@@ -187,7 +187,7 @@ def test_the_encoder_is_what_the_backbone_alone_has(make: object) -> None:
 @pytest.mark.parametrize("make", [simclr, moco])
 def test_a_batch_of_one_is_refused(make: object) -> None:
     objective = make("batch")  # type: ignore[operator]
-    with pytest.raises(InputError, match="two pictures or more"):
+    with pytest.raises(InputError, match="two images or more"):
         gradient_of(objective, state_of(objective), batch_for(objective, size=1))
 
 
@@ -224,8 +224,8 @@ def test_a_step_of_moco_in_the_order_of_the_paper(version: str, norm: str) -> No
         # the key encoder moves before keys are made
         slow = {n: 0.9 * slow[n] + 0.1 * encoder[n] for n in slow}
         params = {n: p.clone().requires_grad_() for n, p in encoder.items()}
-        queries = project(objective, params, batch.pictures[0])
-        keys = project(objective, slow, batch.pictures[1])
+        queries = project(objective, params, batch.images[0])
+        keys = project(objective, slow, batch.images[1])
         logits = torch.cat([(queries * keys).sum(-1, keepdim=True), queries @ queue.T], -1)
         loss = F.cross_entropy(logits / temperature, torch.zeros(4, dtype=torch.int64))
         slopes = torch.autograd.grad(loss, list(params.values()))
@@ -262,7 +262,7 @@ def test_keys_have_no_gradient() -> None:
         for n, b in state.buffers.items()
     }
     params = {n: p.clone().requires_grad_() for n, p in state.params.items()}
-    shard = Shard(batch.pictures, batch.labels, torch.arange(6), torch.tensor(0))
+    shard = Shard(batch.images, batch.labels, torch.arange(6), torch.tensor(0))
     outputs = objective.forward(State(params, leaves), shard, 0.0).outputs
     assert outputs["queries"].requires_grad
     assert not outputs["keys"].requires_grad
@@ -303,12 +303,12 @@ def test_shuffled_keys_find_back_to_their_queries(shards: int) -> None:
     torch.testing.assert_close(step.outputs["keys"], plain.outputs["keys"][order])
 
 
-def test_shuffling_changes_among_which_pictures_a_key_is_normalised() -> None:
+def test_shuffling_changes_among_which_images_a_key_is_normalised() -> None:
     objective = moco("batch")
     batch, order = batch_for(objective), torch.tensor([4, 0, 5, 2, 1, 3])
     state = state_of(objective)
     keys = F.normalize(gradient_of(objective, state, batch, 2, order=order).outputs["keys"], dim=-1)
-    together = project(objective, key_encoder(state), batch.pictures[1][order[:3]])
+    together = project(objective, key_encoder(state), batch.images[1][order[:3]])
     torch.testing.assert_close(keys[:3], together, rtol=1e-6, atol=1e-7)
 
 
@@ -316,7 +316,7 @@ def test_shuffling_changes_among_which_pictures_a_key_is_normalised() -> None:
 
 
 def hidden_class(seed: int, size: int = 256) -> tuple[Tensor, Tensor]:
-    """Pictures of 4 x 4: the left half tells the class, the right half is louder and says nothing.
+    """Images of 4 x 4: the left half tells the class, the right half is louder and says nothing.
 
     A view redraws the right half.
     """
@@ -326,9 +326,9 @@ def hidden_class(seed: int, size: int = 256) -> tuple[Tensor, Tensor]:
     return torch.cat([quiet, 3 * noise(size, 4, 2, seed=seed + 1)], -1)[:, None], y
 
 
-def redraw(picture: Tensor, generator: torch.Generator) -> Tensor:
-    right = 3 * torch.randn((1, 4, 2), generator=generator, dtype=picture.dtype)
-    return torch.cat([picture[..., :2], right], -1)
+def redraw(image: Tensor, generator: torch.Generator) -> Tensor:
+    right = 3 * torch.randn((1, 4, 2), generator=generator, dtype=image.dtype)
+    return torch.cat([image[..., :2], right], -1)
 
 
 @pytest.mark.parametrize("name", ["simclr", "moco"])

@@ -90,7 +90,7 @@ def test_hints_are_regressed_by_a_1x1_convolution_where_maps_have_the_same_size(
     objective, start = distillation(**NO_CLASSES, hint_weight=2.0)
     state, batch = state_of(objective, start=start), batch_for(objective)
     assert state.params["regressor.weight"].shape == (6, 4)
-    x = batch.pictures[0]
+    x = batch.images[0]
     student, _ = objective.backbone.apply(state.params, x, None)
     predicted = F.conv2d(
         student.unflatten(1, (4, 2, 2)),
@@ -110,10 +110,10 @@ def test_hints_are_regressed_by_a_linear_layer_where_sizes_differ() -> None:
     start = Start(teacher=teacher_state(teacher))
     state, batch = state_of(objective, start=start), batch_for(objective)
     assert state.params["regressor.weight"].shape == (7, 16)
-    student, _ = objective.backbone.apply(state.params, batch.pictures[0], None)
+    student, _ = objective.backbone.apply(state.params, batch.images[0], None)
     predicted = student @ state.params["regressor.weight"].T + state.params["regressor.bias"]
     assert start.teacher is not None
-    taught, _ = teacher.apply(start.teacher.params, batch.pictures[0], None)
+    taught, _ = teacher.apply(start.teacher.params, batch.images[0], None)
     expected = (predicted - taught).square().mean()
     torch.testing.assert_close(gradient_of(objective, state, batch).loss, expected)
 

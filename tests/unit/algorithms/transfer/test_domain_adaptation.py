@@ -70,9 +70,9 @@ def test_reversal_works_within_function_transforms() -> None:
 def by_hand(objective: SourceOnly, state: object, batch: Batch) -> tuple[Tensor, ...]:
     """Gradients of label and domain loss without reversal, features by their own graph."""
     params = {n: p.clone().requires_grad_() for n, p in state.params.items()}  # type: ignore[attr-defined]
-    x = torch.cat(batch.pictures)
+    x = torch.cat(batch.images)
     features, _ = objective.backbone.apply(params, x, None)
-    n = len(batch.pictures[0])
+    n = len(batch.images[0])
     hidden = F.linear(
         features[:n], params["head.hidden0.weight"], params["head.hidden0.bias"]
     ).relu()
@@ -148,7 +148,7 @@ def test_at_lambda_0_features_learn_as_without_adaptation() -> None:
     batch, state = batch_for(dann), state_of(dann)
     own = {n: p for n, p in state.params.items() if not n.startswith("domain.")}
     with_target = gradient_of(dann, state, batch, progress=0.0).gradient
-    source = Batch(batch.pictures[:1], batch.labels[:1])
+    source = Batch(batch.images[:1], batch.labels[:1])
     without = gradient_of(alone, state._replace(params=own), source).gradient
     for name, slope in without.items():
         torch.testing.assert_close(with_target[name], slope)
@@ -158,7 +158,7 @@ def test_both_domains_are_one_batch_to_batch_norm() -> None:
     objective = objective_for("dann", "batch")
     state, batch = state_of(objective), batch_for(objective)
     batch_stats = gradient_of(objective, state, batch).batch_stats
-    _, expected = objective.backbone.apply(state.params, torch.cat(batch.pictures), None)
+    _, expected = objective.backbone.apply(state.params, torch.cat(batch.images), None)
     assert batch_stats.keys() == state.buffers.keys()
     for name, value in expected.items():
         torch.testing.assert_close(batch_stats[name], value)
@@ -182,13 +182,13 @@ def test_only_batch_norm_is_said_to_see_both_domains() -> None:
     assert objective_for("dann", "group").describe() == {}
 
 
-def test_a_shard_of_one_picture_cannot_be_batch_normalised() -> None:
+def test_a_shard_of_one_image_cannot_be_batch_normalised() -> None:
     objective = objective_for("none", "batch")
     with pytest.raises(InputError, match="got a shard of one"):
         gradient_of(objective, state_of(objective), batch_for(objective, size=1))
 
 
-def test_a_prediction_uses_running_statistics_and_one_picture_at_a_time() -> None:
+def test_a_prediction_uses_running_statistics_and_one_image_at_a_time() -> None:
     objective = objective_for("dann", "batch")
     state, _ = sgd_step(objective, state_of(objective), batch_for(objective), lr=0.1)
     x = noise(4, 1, 8, 8, seed=9)
@@ -244,7 +244,7 @@ def test_equal_batches_have_no_distance(distance: object) -> None:
 
 
 @pytest.mark.parametrize("distance", [coral, mmd])
-def test_identical_pictures_give_a_finite_gradient(distance: object) -> None:
+def test_identical_images_give_a_finite_gradient(distance: object) -> None:
     x = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(distance(x, x.detach()), x)  # type: ignore[operator]
     assert torch.isfinite(slope).all()
@@ -274,7 +274,7 @@ def test_the_gradients_of_both_distances_are_right() -> None:
     torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_coral_needs_two_pictures_of_each_domain() -> None:
+def test_coral_needs_two_images_of_each_domain() -> None:
     with pytest.raises(InputError, match="got 1 and 3"):
         coral(noise(1, 3), noise(3, 3))
 

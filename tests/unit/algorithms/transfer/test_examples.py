@@ -1,4 +1,4 @@
-"""Pictures of a domain divided within classes, and the batches that are made of them."""
+"""Images of a domain divided within classes, and the batches that are made of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def domain(root: Path, cache: Path, **settings: Any) -> DomainConfig:
 
 
 def numbered(folder: Path, name: str, per_class: int = 10, first: int = 0) -> Path:
-    """Pictures of one grey value each, which tells them apart."""
+    """Images of one grey value each, which tells them apart."""
     labels = np.tile(np.arange(3), per_class)
     values = np.arange(first, first + len(labels), dtype=np.uint8)
     images = np.broadcast_to(values[:, None, None], (len(labels), 8, 8))
@@ -43,11 +43,11 @@ def numbered(folder: Path, name: str, per_class: int = 10, first: int = 0) -> Pa
 
 
 def values(examples: Examples, part: Part) -> set[int]:
-    everything = examples.pictures(part, np.arange(examples.count(part)))
+    everything = examples.images(part, np.arange(examples.count(part)))
     return {round(255 * v) for v in everything[:, 0, 0, 0].tolist()}
 
 
-def test_a_random_division_has_all_classes_in_each_part_and_no_picture_twice(
+def test_a_random_division_has_all_classes_in_each_part_and_no_image_twice(
     tmp_path: Path,
 ) -> None:
     root = numbered(tmp_path, "all.npz")
@@ -57,7 +57,7 @@ def test_a_random_division_has_all_classes_in_each_part_and_no_picture_twice(
     assert set.union(*parts.values()) == set(range(30))
     for part in PARTS:
         assert set(examples.labels(part)) == {0, 1, 2}
-        shown = examples.pictures(part, np.arange(examples.count(part)))[:, 0, 0, 0]
+        shown = examples.images(part, np.arange(examples.count(part)))[:, 0, 0, 0]
         labels = [round(255 * float(v)) % 3 for v in shown]
         assert labels == examples.labels(part).tolist()
 
@@ -95,7 +95,7 @@ def test_a_zip_of_train_and_test_folders(tmp_path: Path) -> None:
     assert examples.describe() == {"train": 12, "val": 4, "test": 6}
     assert examples.class_names == ("cat", "dog")
     assert examples.input_shape == (1, 8, 8)
-    red = examples.pictures("test", np.array([0]))
+    red = examples.images("test", np.array([0]))
     torch.testing.assert_close(red, torch.full_like(red, 0.299 * 250 / 255))
 
 
@@ -116,8 +116,8 @@ def test_few_labels_are_the_first_of_more(tmp_path: Path) -> None:
     [
         ({}, ["all.npz"], "publishes no parts, and not both train and test"),
         ({}, ["a.npz", "b.npz"], "do not say which is train, val or test"),
-        ({}, [], "does not hold pictures in arrays"),
-        ({"division": "random", "val_share": 0.6, "test_share": 0.3}, ["all.npz"], "no pictures"),
+        ({}, [], "does not hold images in arrays"),
+        ({"division": "random", "val_share": 0.6, "test_share": 0.3}, ["all.npz"], "no images"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(
@@ -134,12 +134,12 @@ def test_what_cannot_be_divided_is_refused(
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"images": np.zeros((3, 8, 8), np.uint8)}, "cannot read pictures and labels"),
+        ({"images": np.zeros((3, 8, 8), np.uint8)}, "cannot read images and labels"),
         ({"images": np.zeros((3, 8, 8)), "labels": np.zeros(3, int)}, "has images of float64"),
         ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.zeros(2, int)}, "has labels of"),
         (
             {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.array([{}] * 3)},
-            "cannot read pictures and labels",
+            "cannot read images and labels",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_arrays_of_another_form_are_refused(
 
 
 def test_classes_that_a_meta_test_holds_back_can_be_left_out(tmp_path: Path) -> None:
-    """The very classes of `metaray train`, under labels without gaps, and all their pictures."""
+    """The very classes of `metaray train`, under labels without gaps, and all their images."""
     settings = {"num_classes": 12, "cache": str(tmp_path), "image_size": 8}
     whole = open_examples(DomainConfig.model_validate(settings))
     part = open_examples(DomainConfig.model_validate(settings | {"split": "random"}))
@@ -162,7 +162,7 @@ def test_classes_that_a_meta_test_holds_back_can_be_left_out(tmp_path: Path) -> 
     assert set(part.class_names) == names < set(whole.class_names)
     assert set(part.labels("test")) == set(range(len(names)))
     for label, name in enumerate(part.class_names):
-        mine = part.pictures("test", np.flatnonzero(part.labels("test") == label))
+        mine = part.images("test", np.flatnonzero(part.labels("test") == label))
         own = whole.store.images(whole.store.header.class_names.index(name))
         assert {x.tobytes() for x in (255 * mine).round().to(torch.uint8).numpy()} <= {
             x.tobytes() for x in own
@@ -176,7 +176,7 @@ def test_domains_must_have_the_same_classes(tmp_path: Path) -> None:
         check_same_classes(open_examples(three), open_examples(glyphs))
 
 
-def test_arrays_serve_episodes_with_the_pictures_of_all_files(tmp_path: Path) -> None:
+def test_arrays_serve_episodes_with_the_images_of_all_files(tmp_path: Path) -> None:
     numbered(tmp_path, "x_train.npz")
     numbered(tmp_path, "x_test.npz", per_class=5, first=100)
     root = tmp_path / "x_*.npz"

@@ -73,7 +73,7 @@ def test_frozen_norms_use_and_keep_their_running_statistics() -> None:
     batch = shard()
     logits = probe.forward(state, batch, 0.0)
     assert logits.batch_stats == {}
-    torch.testing.assert_close(logits.outputs["logits"], probe.predict(state, batch.pictures[0]))
+    torch.testing.assert_close(logits.outputs["logits"], probe.predict(state, batch.images[0]))
     partly = objective(strategy="last_blocks").forward(state, batch, 0.0)
     assert {name.split(".")[0] for name in partly.batch_stats} == {"block3"}
     assert len(objective().forward(state, batch, 0.0).batch_stats) == 8
@@ -104,8 +104,8 @@ def test_dropout_is_a_function_of_the_key_and_off_in_prediction() -> None:
     other = dropping.forward(state, batch._replace(key=torch.tensor(2)), 0.0).outputs["logits"]
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
-    plain = objective(strategy="head").predict(state, batch.pictures[0])
-    assert torch.equal(dropping.predict(state, batch.pictures[0]), plain)
+    plain = objective(strategy="head").predict(state, batch.images[0])
+    assert torch.equal(dropping.predict(state, batch.images[0]), plain)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_l2_sp_of_a_frozen_backbone_is_refused() -> None:
         FinetuneConfig(strategy="head", l2_sp=0.1)
 
 
-def test_pictures_are_augmented_where_that_is_asked_for() -> None:
+def test_images_are_augmented_where_that_is_asked_for() -> None:
     (plain,), (moved,) = objective().views, objective(augment=True).views
     assert plain.transform is None
     assert moved.transform is not None
     assert moved.labelled
-    picture = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
-    views = [moved.transform(picture, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    image = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
+    views = [moved.transform(image, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])

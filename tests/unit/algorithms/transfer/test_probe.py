@@ -52,11 +52,11 @@ def test_the_vote_is_that_of_scikit_learn(k: int) -> None:
     assert knn_probe(train_x, train_y, test_x, test_y, k).value == accuracy
 
 
-def test_fewer_training_pictures_than_neighbours_all_vote() -> None:
+def test_fewer_training_images_than_neighbours_all_vote() -> None:
     (train_x, train_y), (test_x, test_y) = clusters(12, 0.1, 0), clusters(600, 0.1, 1)
     found = knn_probe(train_x, train_y + 10, test_x, test_y + 10)
     assert found.value == 1.0
-    assert found.num_pictures == 600
+    assert found.num_images == 600
 
 
 def test_the_linear_probe_finds_what_a_line_can_separate() -> None:

@@ -62,14 +62,14 @@ def test_prepare_again_is_silent_and_the_same() -> None:
     assert again.stderr == ""
 
 
-def test_show_writes_a_picture_of_the_episode_asked_for(tmp_path: Path) -> None:
-    pictures: dict[str, bytes] = {}
+def test_show_writes_a_image_of_the_episode_asked_for(tmp_path: Path) -> None:
+    images: dict[str, bytes] = {}
     for index in ("0", "0", "1"):
         out = tmp_path / f"episode{index}.png"
         data("show", "glyphs", *SMALL, "--out", out, "--ways", "3", "--index", index)
         with Image.open(out) as image:
-            assert pictures.setdefault(index, image.tobytes()) == image.tobytes()
-    assert pictures["0"] != pictures["1"]
+            assert images.setdefault(index, image.tobytes()) == image.tobytes()
+    assert images["0"] != images["1"]
 
 
 def test_show_sinusoid_has_one_way(tmp_path: Path) -> None:

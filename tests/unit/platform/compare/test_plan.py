@@ -54,7 +54,7 @@ def test_all_is_what_can_learn_the_data() -> None:
         make_plan([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
 
 
-def test_all_see_pictures_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:
+def test_all_see_images_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:
     """An entry with init.checkpoint says them, as its network has them; others leave them open."""
     encoder = written(tmp_path / "encoder.toml", "[data]\nchannels = 1\n")
     plan = make_plan([encoder], "protonet", small, budget=STEPS)

@@ -1,4 +1,4 @@
-"""The picture of an episode: everything in it, each in its place."""
+"""The image of an episode: everything in it, each in its place."""
 
 from __future__ import annotations
 

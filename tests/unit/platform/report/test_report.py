@@ -32,7 +32,7 @@ VOID = {"meta", "img", "source", "link", "br"}
 
 
 class Page(HTMLParser):
-    """Text, links and pictures of a page, and whether its tags are balanced."""
+    """Text, links and images of a page, and whether its tags are balanced."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -362,7 +362,7 @@ def test_smoothing_is_a_mean_that_leaves_out_gaps() -> None:
     assert smoothed(values, 1) is values
 
 
-def test_a_picture_says_when_it_is_cut(example: ExampleEpisode) -> None:
+def test_a_image_says_when_it_is_cut(example: ExampleEpisode) -> None:
     assert not is_cut(example)
     many = np.repeat(np.arange(WAYS), 7)
     large = ExampleEpisode(

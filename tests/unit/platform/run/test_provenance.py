@@ -75,7 +75,7 @@ def test_a_test_on_another_set_names_both(run: Path, photos: Path) -> None:
     assert "another data set" not in (run / "report.html").read_text()
 
 
-def test_grey_pictures_for_a_colour_network(
+def test_grey_images_for_a_colour_network(
     tiny: list[str], photos: Path, tmp_path: Path, cache: Path
 ) -> None:
     sets = [s for s in tiny if not s.startswith("data.num")] + QUICK

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import write_pictures
+from images import write_images
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -41,7 +41,7 @@ def plan_of(job: str, *sets: str, **options: Any) -> SweepPlan:
 def sweep(tmp_path: Path, bench_of: Any) -> Any:
     """Three short trials of fine-tuning."""
     sets = [
-        *write_pictures(tmp_path),
+        *write_images(tmp_path),
         "model.width=4",
         "train.steps=4",
         "train.validate_every=2",
@@ -94,7 +94,7 @@ def test_a_population_of_jobs_is_refused() -> None:
         check_population(plan_of("finetune", "train.steps=20", scheduler="pbt"), RATES)
 
 
-def test_trials_see_no_test_picture_and_the_best_is_tested_once(sweep: Any) -> None:
+def test_trials_see_no_test_image_and_the_best_is_tested_once(sweep: Any) -> None:
     sweep.run()
     runs = [RunDirectory(sweep.folder.trial(trial.number)) for trial in sweep.trials]
     assert [trial.state.name for trial in sweep.trials] == ["COMPLETE"] * 3

@@ -43,7 +43,7 @@ TINY = [
 
 
 def write_squares(path: Path, per_class: int, seed: int, classes: int = 3) -> None:
-    """An ``.npz`` of noisy pictures whose class is the quarter that is bright."""
+    """An ``.npz`` of noisy images whose class is the quarter that is bright."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(classes), per_class)
     images = rng.integers(0, 120, (len(labels), 16, 16), dtype=np.uint8)

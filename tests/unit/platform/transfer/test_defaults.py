@@ -16,7 +16,7 @@ from metaray.platform.experiment.transfer import TRANSFER
         (["job.name=finetune"], 20.0, None),
         (["job.name=finetune", "data.labels_per_class=5"], 20.0, 500),
         (["job.name=simclr"], 50.0, None),
-        (["job.name=moco", "data.labels_per_class=5"], 50.0, None),  # they see all pictures
+        (["job.name=moco", "data.labels_per_class=5"], 50.0, None),  # they see all images
         (["job.name=moco", "train.epochs=3"], 3.0, None),
         (["job.name=simclr", "train.steps=70"], 20.0, 70),
     ],

@@ -33,8 +33,8 @@ def test_every_reference_of_every_job_is_a_job() -> None:
             reference = reference_config(config, name, 100, config.train.batch_size)
             assert reference.evaluate.references == ()
             assert (reference.seed, reference.model) == (config.seed, config.model)
-            pictures = (reference.train.steps or 0) * reference.train.batch_size
-            assert pictures == 100 * config.train.batch_size
+            images = (reference.train.steps or 0) * reference.train.batch_size
+            assert images == 100 * config.train.batch_size
             seen.add(name)
     assert seen == REFERENCES.keys()
 

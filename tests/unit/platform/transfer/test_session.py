@@ -118,7 +118,7 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
         def features(part: Part) -> tuple[np.ndarray, np.ndarray]:
             examples, flat = job.blueprint.domains.source, checkpoint.tensors["params"]
             state = State(job.plan.param_layout.unflatten(flat), buffers_of(checkpoint))
-            x = examples.pictures(part, np.arange(examples.count(part))).double()
+            x = examples.images(part, np.arange(examples.count(part))).double()
             return job.blueprint.objective.features(state, x).numpy(), examples.labels(part)
 
         return float(model.fit(*features("train")).score(*features(asked)))
@@ -133,7 +133,7 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
 @pytest.mark.parametrize(
     ("sets", "sentence"),
     [
-        (["train.batch_size=8", "train.shard_size=1"], "batch norm needs two pictures"),
+        (["train.batch_size=8", "train.shard_size=1"], "batch norm needs two images"),
         (["job.name=dann"], "needs a second domain"),
         (["job.name=distill"], "needs a teacher"),
         (["target.name=glyphs", "target.num_classes=3"], "must have the same classes"),
@@ -165,7 +165,7 @@ def test_bad_input_is_told_before_anything_is_written(
 def test_features_adapt_to_classes_that_the_source_does_not_have(
     squares: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the target nothing is read but pictures of its training classes, and the test says so."""
+    """Of the target nothing is read but images of its training classes, and the test says so."""
     target = ["target.name=glyphs", "target.num_classes=12", "target.split=random"]
     config = TRANSFER.load(None, [*squares, "job.name=dann", OTHER, *target])
     domains = TRANSFER.open_data(config)

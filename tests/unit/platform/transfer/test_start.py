@@ -43,7 +43,7 @@ def meta_trained(folder: Path, tiny: list[str], method: str, *sets: str) -> Path
 
 
 def test_fine_tuning_starts_from_fine_tuning(fine_tuned: Path, squares: list[str]) -> None:
-    """The network and the size of the pictures follow the run; the head is new."""
+    """The network and the size of the images follow the run; the head is new."""
     sets = [s for s in squares if not s.startswith(("model.", "data.image_size"))]
     config = TRANSFER.load(None, [*sets, f"init.checkpoint={fine_tuned}"])
     assert config.model.width == 4

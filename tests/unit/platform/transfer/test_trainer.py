@@ -46,7 +46,7 @@ def same(one: Checkpoint, other: Checkpoint, tolerance: float) -> None:
 def test_the_number_of_processes_does_not_change_the_result(
     job: Make, squares: list[str], name: str
 ) -> None:
-    """With dropout, with batch norm, and where the loss couples pictures of different processes."""
+    """With dropout, with batch norm, and where the loss couples images of different processes."""
     sets = settings(squares, name)
     alone, two = job(*sets), job(*sets)
     same(alone.train(), two.train(size=2), 1e-9)
@@ -76,7 +76,7 @@ def test_one_shard_is_the_batch_of_plain_torch(job: Make) -> None:
     source = tiny.domains.source
     for step in range(2):
         rows = Stream(source.count("train"), 12, 0, 0).batch(step)
-        x, y = source.pictures("train", rows).double(), source.labels("train")[rows]
+        x, y = source.images("train", rows).double(), source.labels("train")[rows]
         features, _ = backbone.apply(params, x, None)
         logits = F.linear(features, params["head.weight"], params["head.bias"])
         optimizer.zero_grad()
@@ -167,7 +167,7 @@ def test_gradual_unfreezing_reaches_the_first_layer(job: Make) -> None:
 def test_predictions_do_not_depend_on_the_batch_they_are_made_in(job: Make) -> None:
     tiny = job()
     objective, last = tiny.blueprint.objective, tiny.train()
-    x: Tensor = tiny.domains.source.pictures("test", torch.arange(8).numpy()).double()
+    x: Tensor = tiny.domains.source.images("test", torch.arange(8).numpy()).double()
     state = State(*last.named)
     together = objective.predict(state, x)
     apart = torch.cat([objective.predict(state, one) for one in x.split(1)])

@@ -1,4 +1,4 @@
-"""Classes whose images are picture files, decoded with Pillow."""
+"""Classes whose images are files, decoded with Pillow."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureClass:
-    """One class: where its pictures are. Colour pictures, resized to a square by Lanczos."""
+class ImageFileClass:
+    """One class: where its images are. Colour images, resized to a square by Lanczos."""
 
     name: str
     group: str
     files: FileTree
-    pictures: Sequence[str]
+    paths: Sequence[str]
     image_size: int
     boxes: Sequence[Box] | None = None
-    """the part to keep of each picture; None: all of it"""
+    """the part to keep of each image; None: all of it"""
 
     @property
     def num_images(self) -> int:
-        """Pictures of the class."""
-        return len(self.pictures)
+        """Images of the class."""
+        return len(self.paths)
 
     def load(self) -> ImageClass:
-        """Decode all pictures in their order: uint8 ``[n, 3, size, size]``."""
-        if not self.pictures:
-            raise InputError(f"class {self.name} has no pictures: add some or remove the class")
-        boxes: Sequence[Box | None] = self.boxes or [None] * len(self.pictures)
-        images = [self._decode(*item) for item in zip(self.pictures, boxes, strict=True)]
+        """Decode all images in their order: uint8 ``[n, 3, size, size]``."""
+        if not self.paths:
+            raise InputError(f"class {self.name} has no images: add some or remove the class")
+        boxes: Sequence[Box | None] = self.boxes or [None] * len(self.paths)
+        images = [self._decode(*item) for item in zip(self.paths, boxes, strict=True)]
         return ImageClass(self.name, self.group, np.stack(images))
 
-    def _decode(self, picture: str, box: Box | None) -> Images:
-        data = self.files.read(picture)
+    def _decode(self, path: str, box: Box | None) -> Images:
+        data = self.files.read(path)
         try:
             with Image.open(io.BytesIO(data)) as image:
                 colour = _upright(image)
@@ -55,18 +55,18 @@ class PictureClass:
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "its format is unknown" if unknown else error
             raise InputError(
-                f"{picture} of class {self.name} is not a picture that can be decoded ({reason}): "
+                f"{path} of class {self.name} is not an image that can be decoded ({reason}): "
                 "fetch it again or remove it"
             ) from error
         if box is not None:
-            colour = colour.crop(_pixels(box, colour.size, picture))
+            colour = colour.crop(_pixels(box, colour.size, path))
         return resized(np.asarray(colour), self.image_size)
 
 
 def _upright(image: Image.Image) -> Image.Image:
     """In 8-bit colours, turned as the camera's EXIF orientation says.
 
-    Grey pictures of 16 bits keep their high byte; Pillow's own conversion cuts them off at 255.
+    Grey images of 16 bits keep their high byte; Pillow's own conversion cuts them off at 255.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -83,19 +83,19 @@ def resized(pixels: Images, image_size: int) -> Images:
     Grey ``[H, W]`` become ``[1, image_size, image_size]``.
     """
     if pixels.shape[:2] != (image_size, image_size):
-        picture = Image.fromarray(pixels)
-        pixels = np.asarray(picture.resize((image_size,) * 2, Image.Resampling.LANCZOS))
+        image = Image.fromarray(pixels)
+        pixels = np.asarray(image.resize((image_size,) * 2, Image.Resampling.LANCZOS))
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 
-def _pixels(box: Box, size: tuple[int, int], picture: str) -> tuple[int, int, int, int]:
-    """The whole pixels of ``box`` within a picture of ``size`` (width, height)."""
+def _pixels(box: Box, size: tuple[int, int], path: str) -> tuple[int, int, int, int]:
+    """The whole pixels of ``box`` within an image of ``size`` (width, height)."""
     left, top, width, height = box
     right, bottom = min(size[0], round(left + width)), min(size[1], round(top + height))
     left, top = max(0, round(left)), max(0, round(top))
     if right <= left or bottom <= top:
         raise InputError(
-            f"the bounding box of {picture} ({box}) lies outside of it ({size[0]} x {size[1]}): "
+            f"the bounding box of {path} ({box}) lies outside of it ({size[0]} x {size[1]}): "
             "fetch the data set again"
         )
     return left, top, right, bottom

@@ -1,4 +1,4 @@
-"""Files of small pictures, of noise in which each of three classes is brighter somewhere."""
+"""Files of small images, of noise in which each of three classes is brighter somewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 
-def write_pictures(folder: Path, *, colour: bool = False) -> list[str]:
+def write_images(folder: Path, *, colour: bool = False) -> list[str]:
     """60 for training and 30 to test, of 16 x 16 pixels; settings that name them.
 
     Classes differ by their mean, or where ``colour`` by the channel that is bright.
