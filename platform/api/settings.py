@@ -9,7 +9,7 @@ from typing import Any
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
 from metaray.platform.api.parts import Part, Settings
-from metaray.platform.config.loading import Tree, flat, merged, with_values
+from metaray.platform.config.tree import Tree, flat, merged, with_values
 from metaray.platform.config.values import set_value
 
 

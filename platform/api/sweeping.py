@@ -18,7 +18,7 @@ from metaray.platform.api.run import Run
 from metaray.platform.api.scored import Scored
 from metaray.platform.api.settings import meta_tree
 from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.loading import get
+from metaray.platform.config.tree import get
 from metaray.platform.run.directory import fresh_place
 from metaray.platform.run.storage.working_copy import shared_folder
 from metaray.platform.run.sweep_directory import SweepDirectory

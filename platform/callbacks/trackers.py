@@ -18,8 +18,8 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import BackgroundCallback, EndState, Row, RunInfo
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.scalars import scalars
-from metaray.platform.config.loading import flat
 from metaray.platform.config.monitoring import TrackerName
+from metaray.platform.config.tree import flat
 
 PROJECT = "metaray"
 _BATCH = 900  # MLflow takes up to 1000 at once

@@ -163,14 +163,16 @@ def show(
 
 
 def _config(overrides: list[str], **values: Any) -> DataConfig:
-    from metaray.platform.config.loading import validate, with_overrides
+    from metaray.platform.config.loading import validate_as, with_overrides
+    from metaray.platform.config.schema import RunConfig
 
     for item in overrides:
         if not item.startswith("data."):
             raise InputError(f"--set {item} is no setting of the data: its name begins with data.")
     given = {key: value for key, value in values.items() if value is not None}
     # An mlp goes with every data set; the other sections are of no matter here.
-    return validate(with_overrides({"data": given, "model": {"name": "mlp"}}, overrides)).data
+    tree = {"data": given, "model": {"name": "mlp"}}
+    return validate_as(RunConfig, with_overrides(tree, overrides)).data
 
 
 def _print_summary(store: ImageStore, data: DataConfig) -> None:

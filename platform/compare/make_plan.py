@@ -13,8 +13,9 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.compare.plan import Budget, Curves, Entry, Plan, unique_names
 from metaray.platform.config.commands import own_settings
-from metaray.platform.config.loading import flat, override
+from metaray.platform.config.loading import override
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.tree import flat
 from metaray.platform.config.values import set_value
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data

@@ -13,7 +13,7 @@ from metaray.platform.compare import plots, words
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.table import COST_COLUMNS, cells, score_columns
-from metaray.platform.config.loading import flat
+from metaray.platform.config.tree import flat
 from metaray.platform.config.values import set_value
 from metaray.platform.report.page_writer import Plot, draw_images, write_page, writing
 

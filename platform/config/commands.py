@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from pydantic import BaseModel
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import Tree, changed_keys, flat, resolve, with_values
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.loading import changed_keys, resolve
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import Tree, flat, with_values
 from metaray.platform.config.values import set_value
 
-_NAMED = ("method.name", "data.name", "task.ways", "task.shots")
+Config = TypeVar("Config", bound=ExperimentConfig)
 
 
-def own_settings(config: RunConfig) -> list[str]:
-    """Settings in which a run differs from the paper's for its method, data and shape."""
-    method, data, task = config.method, config.data, config.task
-    recipe = resolve(
-        {
-            "method": {"name": method.name},
-            "data": {"name": data.name},
-            "task": {"ways": task.ways, "shots": task.shots},
-        },
-        {},
-    )
-    return changed_keys(recipe, config)
+def own_settings(config: ExperimentConfig) -> list[str]:
+    """Paths of the settings in which a run differs from the defaults of its method or job."""
+    values = dict(flat(config.model_dump()))
+    recipe = resolve(type(config), with_values({}, {key: values[key] for key in config.identity}))
+    return [key for key in changed_keys(recipe, config) if key not in config.without_effect]
 
 
-def settings_for(
-    config: BaseModel, keys: Iterable[str], resolve: Callable[[Tree], BaseModel]
-) -> dict[str, Any]:
-    """Settings, by path, from which ``resolve`` makes ``config`` again.
+def settings_for(config: Config, resolve: Callable[[Tree], Config]) -> dict[str, Any]:
+    """The settings, by path, from which ``resolve`` makes ``config`` again.
 
-    Args:
-        config: the settings of a run.
-        keys: those that are named whether they need be or not, and those that are known to be
-            needed. Others follow where one of these changes the default of another.
-        resolve: makes a config from what a user has set, in nested tables.
+    They are those that decide the defaults of the others, those that differ from the defaults, and
+    what follows where one of these changes the default of another.
     """
     values = dict(flat(config.model_dump()))
-    chosen = {key: values[key] for key in keys}
+    chosen = {key: values[key] for key in dict.fromkeys([*config.identity, *own_settings(config)])}
     while True:
         try:
             missing = changed_keys(resolve(with_values({}, chosen)), config)
@@ -58,17 +46,18 @@ def set_options(settings: Mapping[str, Any]) -> list[str]:
     return [f"--set {shlex.quote(f'{key}={set_value(value)}')}" for key, value in settings.items()]
 
 
-def train_command(config: RunConfig) -> list[str]:
-    """``metaray train`` with every setting that this run needs, one argument an item."""
-    keys = dict.fromkeys([*_NAMED, *own_settings(config)])
-    return [
-        "metaray train",
-        *set_options(settings_for(config, keys, lambda user: resolve(user, {}))),
-    ]
+def train_command(config: ExperimentConfig) -> list[str]:
+    """The command that trains this run without a file, one argument an item."""
+    settings = settings_for(config, partial(resolve, type(config)))
+    named = {key: value for key, value in settings.items() if key not in config.in_command}
+    return [config.command, *set_options(named)]
 
 
 def evaluate_command(
-    run: str, trained: RunConfig, tested: RunConfig, other_data: Mapping[str, Any] | None = None
+    run: str,
+    trained: ExperimentConfig,
+    tested: ExperimentConfig,
+    other_data: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """``metaray evaluate`` as it was done last, one argument an item.
 

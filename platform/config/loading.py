@@ -1,30 +1,26 @@
 """From a TOML file and ``--set`` to a resolved config, and to JSON and back.
 
-Later layers win: class defaults, the recipe of the paper, the file, ``--set``.
+Later layers win: class defaults, the recipe of the method or job, the file, ``--set``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from metaray.algorithms.configs import NamedSection
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.open_registry import SectionRegistry, not_one_of
-from metaray.algorithms.plugins import is_outside, located
-from metaray.algorithms.recipes.lookup import paper_defaults
-from metaray.algorithms.registry import METHODS
-from metaray.platform.config.schema import RunConfig
+from metaray.algorithms.open_registry import SectionRegistry
+from metaray.algorithms.plugins import located
+from metaray.platform.config.complaints import complaint
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import Tree, flat, get, merged, put, with_values
 from metaray.platform.config.values import parse_toml, parse_value
 
-Tree = dict[str, Any]
 OPEN_KEYS = (
     "method.name",
     "data.name",
@@ -36,48 +32,29 @@ OPEN_KEYS = (
 )
 """settings that may name code of the user's own"""
 Config = TypeVar("Config", bound=BaseModel)
+Resolved = TypeVar("Resolved", bound=ExperimentConfig)
 Named = TypeVar("Named", bound=NamedSection)
 
 
-def resolve(user: Tree, start: Tree) -> RunConfig:
-    """The config in which everything that ``user`` leaves open has the paper's value.
+def resolve(model: type[Resolved], user: Tree, start: Tree | None = None) -> Resolved:
+    """The config in which everything that ``user`` leaves open has its default.
 
     Args:
+        model: the config of a kind of experiment; it knows the defaults.
         user: what the user has set, in nested tables.
-        start: settings of the network that training starts from; they win over the paper's.
+        start: settings of the network that training starts from; they win over the defaults.
 
     Raises:
         InputError: unknown key (the nearest is named), value of the wrong type or out of range, or
             settings that exclude each other.
     """
-    default = RunConfig()
-    method = get(user, "method.name", default.method.name)
-    data = get(user, "data.name", default.data.name)
-    shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
-    tree: Tree = {"method": {"name": method}}
-    if all(isinstance(n, int) for n in shape):
-        own_network = is_outside(str(get(user, "model.name", "")))
-        for path, value in _method_defaults(method, data, *shape).items():
-            if not (own_network and path.startswith("model.")):  # those are of our networks
-                put(tree, path, value)
-    return validate(merged(merged(tree, start), user))
-
-
-def _method_defaults(method: Any, data: str, ways: int, shots: int) -> Mapping[str, Any]:
-    """The settings of the paper, or those that a plug-in likes to have."""
-    if not isinstance(method, str) or method in METHODS.builtin:
-        return paper_defaults(method, data, ways, shots) if method in METHODS.builtin else {}
-    return METHODS[located(method)].defaults
+    tree = with_values({}, model.defaults(user))
+    return validate_as(model, merged(merged(tree, start or {}), user))
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:
     """``config`` with ``key=value`` overrides, and nothing else changed."""
     return validate_as(type(config), with_overrides(config.model_dump(), overrides))
-
-
-def validate(tree: Tree) -> RunConfig:
-    """The config of a run from nested dicts."""
-    return validate_as(RunConfig, tree)
 
 
 def validate_as(model: type[Config], tree: Tree) -> Config:
@@ -94,11 +71,6 @@ def validate_section(registry: SectionRegistry[Named], tree: Tree) -> Named:
         return registry.validate(tree)
     except ValidationError as error:
         raise InputError(complaint(error, registry.base)) from None
-
-
-def read_run_config(path: Path) -> RunConfig:
-    """The settings in the ``config.json`` of a meta-training run; see ``read_config``."""
-    return read_config(RunConfig, path)
 
 
 def read_config(model: type[Config], path: Path) -> Config:
@@ -133,40 +105,6 @@ def check_changes(before: BaseModel, after: BaseModel, allowed: tuple[str, ...],
             )
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested dicts as ``("a.b", value)``."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def known_keys(model: type[BaseModel] = RunConfig) -> list[str]:
-    """Every path that a config may hold, over all methods."""
-    keys: set[str] = set()
-    for section, field in model.model_fields.items():
-        models = _models_of(field)
-        keys.update(f"{section}.{name}" for one in models for name in one.model_fields)
-        if not models:
-            keys.add(section)
-    return sorted(keys)
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a field may hold, be it several; none for a plain value."""
-    if get_origin(annotation) in (Union, UnionType, tuple):
-        return [model for part in get_args(annotation) for model in _sections(part)]
-    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return [annotation] if is_model else []
-
-
-def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
-    """The models that a field may hold: those that a registry knows, if it has one."""
-    registry = next((item for item in field.metadata if isinstance(item, SectionRegistry)), None)
-    return list(registry.known_classes()) if registry else _sections(field.annotation)
-
-
 def read_toml(file: Path) -> Tree:
     """The tables of a TOML file. Plug-ins beside it are named by the path of their file.
 
@@ -193,14 +131,6 @@ def read_toml(file: Path) -> Tree:
     return tree
 
 
-def with_values(tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """``tree`` with values by path, such as ``{"train.meta_lr": 0.01}``, on top."""
-    result = merged({}, tree)
-    for path, value in values.items():
-        put(result, path, value)
-    return result
-
-
 def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
     """``tree`` with ``key=value`` settings on top.
 
@@ -214,71 +144,3 @@ def with_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
             raise InputError(f"--set takes key=value, got {item!r}: for example --set task.shots=5")
         put(result, key.strip(), parse_value(text.strip()))
     return result
-
-
-def merged(below: Tree, above: Tree) -> Tree:
-    """``below`` with what ``above`` sets on top."""
-    result = dict(below)
-    for key, value in above.items():
-        inner = result.get(key)
-        if isinstance(value, dict):
-            result[key] = merged(inner if isinstance(inner, dict) else {}, value)
-        else:
-            result[key] = value
-    return result
-
-
-def get(tree: Tree, path: str, default: Any) -> Any:
-    """What lies at ``path`` in nested dicts."""
-    node: Any = tree
-    for key in path.split("."):
-        if not isinstance(node, dict) or key not in node:
-            return default
-        node = node[key]
-    return node
-
-
-def put(tree: Tree, path: str, value: Any) -> None:
-    """Set ``path`` in nested dicts."""
-    *sections, leaf = path.split(".")
-    for section in sections:
-        inner = tree.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise InputError(f"{path} cannot be set: {section} is a value, not a section")
-        tree = inner
-    tree[leaf] = value
-
-
-def complaint(error: ValidationError, model: type[BaseModel] = RunConfig) -> str:
-    """The first problem of a validation of ``model``, as a person would say it."""
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    found = problem["input"]
-    if problem["type"] == "extra_forbidden":
-        known = known_keys(model)
-        if key in known:
-            return f"unknown setting {key}: not one of this {location[0]}.name, leave it out"
-        return _unknown(key, known)
-    if problem["type"] == "literal_error":
-        options = [
-            o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
-        ]
-        return not_one_of(key, found, options)
-    if problem["type"] == "value_error":
-        sentence = str(problem["ctx"]["error"])
-        # a section that stands in two places cannot say in which it is
-        return (
-            sentence
-            if key not in ("data", "target") or f"{key}." in sentence
-            else (f"{key}: {sentence}")
-        )
-    return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
-    by_leaf = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    suggestion = (by_leaf or near)[:1]
-    hint = f"did you mean {suggestion[0]}?" if suggestion else f"keys are {', '.join(known)}"
-    return f"unknown setting {key}: {hint}"

@@ -1,12 +1,13 @@
-"""The settings of a run, nested and frozen; ``config_io`` reads and resolves them."""
+"""The settings of a run, nested and frozen; ``loading`` reads and resolves them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from metaray.algorithms.configs import (
     BatchNormMode,
@@ -21,9 +22,12 @@ from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
+from metaray.algorithms.plugins import is_outside, located
+from metaray.algorithms.recipes.lookup import paper_defaults
 from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.monitoring import MonitoringConfig
+from metaray.platform.config.tree import Tree, get
 
 
 class TrainConfig(Section):
@@ -146,6 +150,29 @@ class ExperimentConfig(Section):
         evaluate: Any
         monitoring: MonitoringConfig
 
+    in_command: ClassVar[tuple[str, ...]] = ()
+    """paths of the settings that ``command`` gives"""
+
+    @classmethod
+    def defaults(cls, user: Tree) -> Mapping[str, Any]:
+        """Values by path for what ``user`` leaves open, where a recipe differs from the classes."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> list[str]:
+        """Paths of the settings that decide the defaults of the others."""
+        raise NotImplementedError
+
+    @property
+    def command(self) -> str:
+        """The command that trains such a run."""
+        raise NotImplementedError
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Paths of the settings that another setting makes void."""
+        return ()
+
 
 class RunConfig(ExperimentConfig):
     """Everything that determines a run."""
@@ -161,6 +188,34 @@ class RunConfig(ExperimentConfig):
     workers: WorkersConfig = WorkersConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+
+    @classmethod
+    @override
+    def defaults(cls, user: Tree) -> Mapping[str, Any]:
+        default = cls()
+        method = get(user, "method.name", default.method.name)
+        data = get(user, "data.name", default.data.name)
+        shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
+        chosen = {"method.name": method}
+        if not isinstance(method, str) or not all(isinstance(n, int) for n in shape):
+            return chosen  # validation says what is wrong
+        if method in METHODS.builtin:
+            recipe: Mapping[str, Any] = paper_defaults(method, data, *shape)
+        else:
+            recipe = METHODS[located(method)].defaults
+        if is_outside(str(get(user, "model.name", ""))):  # settings of our networks are not its own
+            recipe = {path: recipe[path] for path in recipe if not path.startswith("model.")}
+        return chosen | dict(recipe)
+
+    @property
+    @override
+    def identity(self) -> list[str]:
+        return ["method.name", "data.name", "task.ways", "task.shots"]
+
+    @property
+    @override
+    def command(self) -> str:
+        return "metaray train"
 
     @property
     def train_shape(self) -> EpisodeShape:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import shlex
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
+from metaray.algorithms.plugins import located
 from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.objective_configs import DANNConfig
+from metaray.algorithms.transfer.recipes import transfer_defaults
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config.monitoring import MonitoringConfig
 from metaray.platform.config.schema import ComputeConfig, ExperimentConfig, InitConfig
+from metaray.platform.config.tree import Tree, get
 
 
 class TransferTrainConfig(Section):
@@ -101,6 +106,43 @@ class TransferConfig(ExperimentConfig):
     workers: TransferWorkersConfig = TransferWorkersConfig()
     evaluate: TransferEvaluateConfig = TransferEvaluateConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+
+    in_command: ClassVar[tuple[str, ...]] = ("job.name",)
+
+    @classmethod
+    @override
+    def defaults(cls, user: Tree) -> Mapping[str, Any]:
+        default = cls()
+        job = get(user, "job.name", default.job.name)
+        chosen = {"job.name": job}
+        if not isinstance(job, str):
+            return chosen  # validation says what is wrong
+        data = get(user, "data.name", default.data.name)
+        is_timed = get(user, "train.epochs", None) is not None
+        few_labels = get(user, "data.labels_per_class", None) is not None and not is_timed
+        trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
+        norm_is_free = not trained and get(user, "model.name", None) != "mlp"
+        recipe = transfer_defaults(job, data, few_labels, norm_is_free)
+        if job not in JOBS.builtin:
+            recipe |= JOBS[located(job)].defaults
+        if get(user, "train.steps", None) is not None:
+            recipe.pop("train.epochs", None)
+        return chosen | recipe
+
+    @property
+    @override
+    def identity(self) -> list[str]:
+        return ["job.name", "data.name", *(["target.name"] if self.target else [])]
+
+    @property
+    @override
+    def command(self) -> str:
+        return f"metaray transfer {shlex.quote(self.job.name)}"
+
+    @property
+    @override
+    def without_effect(self) -> tuple[str, ...]:
+        return () if self.train.steps is None else ("train.epochs",)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

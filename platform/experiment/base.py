@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config import loading
-from metaray.platform.config.loading import Tree, merged
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import Tree, get, merged
 from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.space import Space
 
@@ -40,8 +40,8 @@ class Experiment(ABC, Generic[Config]):
         >>> config = experiment.load(overrides=["method.name=anil", "task.shots=5"])
         >>> experiment.title(config)
         'ANIL on glyphs, 5-way 5-shot'
-        >>> experiment.own_settings(config)
-        []
+        >>> config.command
+        'metaray train'
         >>> experiment_of(config) is experiment
         True
     """
@@ -61,7 +61,6 @@ class Experiment(ABC, Generic[Config]):
 
     # Settings
 
-    @abstractmethod
     def resolve(self, user: Tree) -> Config:
         """The config in which all that ``user`` leaves open has its default.
 
@@ -70,10 +69,11 @@ class Experiment(ABC, Generic[Config]):
         Raises:
             InputError: unknown or wrong settings, or no run at ``init.checkpoint``.
         """
+        return loading.resolve(self.config_class, user, self.start_settings(user))
 
     def start_settings(self, user: Tree) -> Tree:
         """The settings that the network of ``init.checkpoint`` needs; none where it is not set."""
-        checkpoint = loading.get(user, "init.checkpoint", None)
+        checkpoint = get(user, "init.checkpoint", None)
         if not isinstance(checkpoint, str):
             return {}
         from metaray.platform.training.pretrained import PretrainedEncoder  # imports torch
@@ -170,22 +170,6 @@ class Experiment(ABC, Generic[Config]):
     @abstractmethod
     def title(self, config: Config) -> str:
         """What is trained, on what, for people."""
-
-    @abstractmethod
-    def identity(self, config: Config) -> list[str]:
-        """Paths of the settings that decide the defaults of the others."""
-
-    @abstractmethod
-    def own_settings(self, config: Config) -> list[str]:
-        """Paths of the settings in which ``config`` differs from its defaults."""
-
-    @abstractmethod
-    def command(self, config: Config) -> str:
-        """The command that trains such a run from a file of settings."""
-
-    @abstractmethod
-    def full_command(self, config: Config) -> list[str]:
-        """The command that trains this run without a file, one argument an item."""
 
     # Sweeps
 

@@ -10,8 +10,6 @@ from typing_extensions import override
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import label_of
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.config.commands import own_settings, train_command
-from metaray.platform.config.loading import Tree, resolve
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.base import Bar, Experiment
 from metaray.platform.experiment.other_data import other_data
@@ -51,10 +49,6 @@ class MetaTraining(Experiment[RunConfig]):
     steps_key = "train.outer_steps"
     step_name = "outer step"
     test_name = "meta-test"
-
-    @override
-    def resolve(self, user: Tree) -> RunConfig:
-        return resolve(user, self.start_settings(user))
 
     @override
     def resumable(self, config: RunConfig) -> tuple[str, ...]:
@@ -110,22 +104,6 @@ class MetaTraining(Experiment[RunConfig]):
             else f"{task.ways}-way {task.shots}-shot"
         )
         return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
-
-    @override
-    def identity(self, config: RunConfig) -> list[str]:
-        return ["method.name", "data.name", "task.ways", "task.shots"]
-
-    @override
-    def own_settings(self, config: RunConfig) -> list[str]:
-        return own_settings(config)
-
-    @override
-    def command(self, config: RunConfig) -> str:
-        return "metaray train"
-
-    @override
-    def full_command(self, config: RunConfig) -> list[str]:
-        return train_command(config)
 
     @override
     def check_trials(self, config: RunConfig, metrics: Sequence[str]) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from metaray.algorithms.transfer.recipes import FROM_SCRATCH, LINEAR_PROBE, SUPERVISED, Recipe
-from metaray.platform.config.loading import Tree, put, validate_as
+from metaray.platform.config.loading import validate_as
 from metaray.platform.config.transfer import TransferConfig, TransferTrainConfig
+from metaray.platform.config.tree import Tree, put
 
 
 def reference_config(config: TransferConfig, name: str, steps: int, batch: int) -> TransferConfig:

@@ -206,10 +206,10 @@ def _followed(session: Session) -> Iterator[Session]:
 
 def _train(session: Session, executor: Executor) -> None:
     if executor.train():
-        experiment = experiment_of(session.config)
+        step_name = experiment_of(session.config).step_name
         raise Stopped(
-            f"stopped after {experiment.step_name} {session.last.step} of {session.total_steps}, "
-            f"with a checkpoint: continue with {experiment.command(session.config)} --resume "
+            f"stopped after {step_name} {session.last.step} of {session.total_steps}, "
+            f"with a checkpoint: continue with {session.config.command} --resume "
             f"{session.run.path}"
         )
 

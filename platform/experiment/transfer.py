@@ -11,10 +11,8 @@ from typing_extensions import override
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import label_of
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.config.loading import Tree, get, merged
 from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.config.transfer_commands import own_settings, train_command
-from metaray.platform.config.transfer_loading import resolve_transfer
+from metaray.platform.config.tree import Tree, get, merged
 from metaray.platform.experiment.base import Bar, Experiment
 from metaray.platform.report.transfer_words import TITLES
 from metaray.platform.report.words import data_title
@@ -53,10 +51,6 @@ class TransferJob(Experiment[TransferConfig]):
     steps_key = "train.steps"
     step_name = "step"
     test_name = "test"
-
-    @override
-    def resolve(self, user: Tree) -> TransferConfig:
-        return resolve_transfer(user, self.start_settings(user))
 
     @override
     def resumable(self, config: TransferConfig) -> tuple[str, ...]:
@@ -101,22 +95,6 @@ class TransferJob(Experiment[TransferConfig]):
         title = f"{TITLES.get(config.job.name, config.job.label)} on {data_title(config.data.name)}"
         target = config.target
         return title if target is None else f"{title}, tested on {data_title(target.name)}"
-
-    @override
-    def identity(self, config: TransferConfig) -> list[str]:
-        return ["job.name", "data.name", *(["target.name"] if config.target else [])]
-
-    @override
-    def own_settings(self, config: TransferConfig) -> list[str]:
-        return own_settings(config)
-
-    @override
-    def command(self, config: TransferConfig) -> str:
-        return f"metaray transfer {config.job.name}"
-
-    @override
-    def full_command(self, config: TransferConfig) -> list[str]:
-        return train_command(config, own_settings(config))
 
     @override
     def trial_settings(self, settings: Tree) -> Tree:

@@ -11,9 +11,10 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.monitored import check_callbacks
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.request import CompareRequest
-from metaray.platform.config.loading import Tree, get, merged, read_toml, with_overrides
+from metaray.platform.config.loading import read_toml, with_overrides
 from metaray.platform.config.request import Request
 from metaray.platform.config.schema import ComputeConfig
+from metaray.platform.config.tree import Tree, get, merged
 from metaray.platform.distributed.resources import NoRoomError, room_for, trials_at_once
 from metaray.platform.experiment.request import TrainRequest, TransferRequest
 from metaray.platform.sweep.request import SweepRequest

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import read_run_config
+from metaray.platform.config.loading import read_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -66,8 +66,8 @@ class RunRecord:
             )
         try:
             return cls(
-                config=read_run_config(run.config),
-                tested=read_run_config(run.tested_config),
+                config=read_config(RunConfig, run.config),
+                tested=read_config(RunConfig, run.tested_config),
                 versions=json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
                 metrics=MetricsTable(MetricsLog.read(run.metrics) if run.metrics.exists() else []),
                 summary=json.loads(run.summary.read_text(encoding="utf-8")),

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from metaray.platform.common.formatting import margin, percent
+from metaray.platform.config.commands import own_settings, train_command
+from metaray.platform.config.loading import read_config
 from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.config.transfer_commands import own_settings, train_command
-from metaray.platform.config.transfer_loading import read_transfer_config
 from metaray.platform.report.page import setting_rows
 from metaray.platform.report.page_writer import (
     Bar,
@@ -45,7 +45,7 @@ def write_transfer_report(run: RunDirectory) -> None:
         InputError: the folder cannot be written.
     """
     summary = json.loads(run.summary.read_text(encoding="utf-8"))
-    config = read_transfer_config(run.config)
+    config = read_config(TransferConfig, run.config)
     with writing("the report", run.path, "continue with --resume"):
         metrics = MetricsTable(MetricsLog.read(run.metrics))
         sections = {
@@ -119,7 +119,6 @@ def _page(
     summary: dict[str, Any],
     sections: dict[str, list[Image]],
 ) -> dict[str, Any]:
-    own = own_settings(config)
     return {
         "title": title(summary),
         "score_label": "test accuracy",
@@ -132,9 +131,9 @@ def _page(
         "names": [],
         "sections": sections,
         "metrics": metric_rows(summary),
-        "settings": setting_rows(config, set(own)),
+        "settings": setting_rows(config, set(own_settings(config))),
         "versions": json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
-        "train": train_command(config, own),
+        "train": train_command(config),
         "evaluate": [],
     }
 

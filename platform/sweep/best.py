@@ -24,8 +24,7 @@ def write_best(
 
     A comment says where its rates changed while it trained, if they did.
     """
-    keys = dict.fromkeys([*experiment.identity(config), *experiment.own_settings(config)])
-    settings = settings_for(config, keys, experiment.resolve)
+    settings = settings_for(config, experiment.resolve)
     write_text(folder.best, _changes(course) + toml_tables(settings))
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from metaray.platform.common.formatting import value_text
-from metaray.platform.config.loading import flat
+from metaray.platform.config.commands import train_command
+from metaray.platform.config.tree import flat
 from metaray.platform.report.page_writer import (
     Bar,
     Plot,
@@ -125,10 +126,10 @@ def _tables(result: SweepResult) -> dict[str, Any]:
 
 
 def _commands(folder: SweepDirectory, result: SweepResult) -> dict[str, Any]:
-    best, experiment = result.best, result.plan.experiment
+    best = result.best
     return {
         "anew": words.anew(result),
-        "train": experiment.full_command(result.config) if result.config else None,
+        "train": train_command(result.config) if result.config else None,
         "population": result.plan.scheduler == "pbt",
         "changed": words.rates_changed(result),
         "best_folder": str(folder.trial(best.number)) if best else None,

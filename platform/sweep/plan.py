@@ -13,8 +13,9 @@ from typing_extensions import Self
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import Tree, complaint, flat, known_keys, with_values
+from metaray.platform.config.complaints import complaint, known_keys
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import Tree, flat, with_values
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.registry import experiment_of
 from metaray.tune_spaces.space import Space
@@ -152,7 +153,7 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
     try:
         return SweepPlan(settings=settings, **given)
     except ValidationError as error:
-        raise InputError(complaint(error)) from None
+        raise InputError(complaint(error, SweepPlan)) from None
 
 
 def address_of(config: ExperimentConfig) -> str:

@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.loading import flat
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import flat
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.events import TrialEnded, TrialStarted, TrialValidated

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import Tree, read_toml
+from metaray.platform.config.loading import read_toml
+from metaray.platform.config.tree import Tree
 from metaray.platform.config.values import toml_value
 from metaray.tune_spaces.space import Choice, Dimension, Float, Int, Space, check_conditions
 

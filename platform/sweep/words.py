@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from metaray.platform.common.formatting import margin, plural, score
-from metaray.platform.config.loading import flat
+from metaray.platform.config.tree import flat
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.progress import metric_text
 from metaray.platform.sweep.results import SweepResult, TrialRecord
@@ -115,4 +115,4 @@ def _unchanged(result: SweepResult) -> TrialRecord | None:
 
 def anew(result: SweepResult) -> str:
     """The command that trains the best trial from ``best.toml``."""
-    return result.plan.experiment.command(result.config or result.plan.base)
+    return (result.config or result.plan.base).command

@@ -21,7 +21,8 @@ from metaray.algorithms.models.pretrained import fitted
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.batch_statistics import estimate_statistics
-from metaray.platform.config.loading import Tree, validate_section
+from metaray.platform.config.loading import validate_section
+from metaray.platform.config.tree import Tree
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_checkpoint
 from metaray.platform.run.directory import RunDirectory
 

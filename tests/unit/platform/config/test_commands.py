@@ -15,15 +15,9 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.main import app
 from metaray.platform.config.commands import evaluate_command, train_command
-from metaray.platform.config.loading import (
-    flat,
-    override,
-    with_overrides,
-    with_values,
-)
+from metaray.platform.config.loading import override, with_overrides
 from metaray.platform.config.request import Request
-from metaray.platform.config.transfer_commands import own_settings
-from metaray.platform.config.transfer_commands import train_command as transfer_command
+from metaray.platform.config.tree import flat, with_values
 from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.request import EvaluateRequest, TrainRequest, TransferRequest
@@ -81,7 +75,7 @@ def test_of_a_transfer_job(job: str, labels: str) -> None:
         pytest.skip("this job takes no labels")
     for key, nulls in [("", base), *nulled(config, base)]:
         config = TRANSFER.resolve(nulls)
-        command = transfer_command(config, own_settings(config))
+        command = train_command(config)
         assert trained_again(command) == config, key
 
 
@@ -95,7 +89,7 @@ def test_of_a_transfer_job(job: str, labels: str) -> None:
 )
 def test_where_one_setting_changes_the_default_of_another(settings: list[str]) -> None:
     config = TRANSFER.load(None, settings)
-    assert trained_again(transfer_command(config, own_settings(config))) == config
+    assert trained_again(train_command(config)) == config
 
 
 def test_of_a_test_with_changed_and_nulled_settings() -> None:

@@ -11,14 +11,10 @@ from pydantic import BaseModel
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import DATASETS
-from metaray.platform.config.loading import (
-    changed_keys,
-    flat,
-    known_keys,
-    override,
-    read_run_config,
-)
+from metaray.platform.config.complaints import known_keys
+from metaray.platform.config.loading import changed_keys, override, read_config
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.tree import flat
 from metaray.platform.experiment.meta import META
 
 
@@ -47,7 +43,7 @@ def test_every_recipe_resolves_and_round_trips(
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config.model_dump() | {"versions": {}}))
-    assert read_run_config(file) == config
+    assert read_config(RunConfig, file) == config
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -97,14 +93,14 @@ def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"broken.toml is not valid TOML: .*line 1"):
         META.load(broken)
     broken.write_text("{}")
-    assert read_run_config(broken) == RunConfig()
+    assert read_config(RunConfig, broken) == RunConfig()
     broken.write_text("[]")
     with pytest.raises(InputError, match="is not the config of a run"):
-        read_run_config(broken)
+        read_config(RunConfig, broken)
 
 
 def test_known_keys_are_leaves_over_all_methods() -> None:
-    keys = known_keys()
+    keys = known_keys(RunConfig)
     assert {"seed", "task.ways", "method.inner_lr", "method.inner_batch", "data.root"} <= set(keys)
     assert "task" not in keys
 

@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import read_run_config
+from metaray.platform.config.loading import read_config
+from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256, read_checkpoint
 from metaray.platform.run.directory import RunDirectory
@@ -172,7 +173,7 @@ def test_a_trial_goes_on_from_the_checkpoint_it_took_over(population: Callable[[
     rows = MetricsLog.read(RunDirectory(taker).metrics)
     assert rows[: last.step] == MetricsLog.read(RunDirectory(source).metrics)[: last.step]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    config = read_run_config(RunDirectory(taker).config)
+    config = read_config(RunConfig, RunDirectory(taker).config)
     assert config.train.meta_lr == last.rates["train.meta_lr"]
     assert rows[last.step]["meta_lr"] == meta_schedule(config.train).at(last.step)
     assert config.method.inner_lr == last.rates["method.inner_lr"]

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from metaray.platform.config.loading import validate
+from metaray.platform.config.loading import validate_as
+from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies
@@ -53,7 +54,7 @@ def finished(sweep: Any) -> SweepResult:
         order = searcher.suggest(f"t{index}")
         folder = sweep.folder.trial(index)
         folder.mkdir(parents=True)
-        config = validate(json.loads(order["config"]))
+        config = validate_as(RunConfig, json.loads(order["config"]))
         write_config(folder / "config.json", config)
         metrics = {"step": 4, "wall_s": 1.0, "adapt_s": 0.01 * (index + 1)}
         metrics["val_accuracy"] = 0.4 + 0.1 * (index % 4)

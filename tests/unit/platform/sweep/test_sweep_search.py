@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import read_run_config
+from metaray.platform.config.loading import read_config
+from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies
@@ -26,7 +27,7 @@ def test_every_sampled_value_is_in_the_config_that_the_trial_ran_with(bench: Mak
     sweep.run()
     assert [trial.state for trial in sweep.trials] == [TrialState.COMPLETE] * 3
     for trial in sweep.trials:
-        config = read_run_config(RunDirectory(sweep.folder.trial(trial.number)).config)
+        config = read_config(RunConfig, RunDirectory(sweep.folder.trial(trial.number)).config)
         for path, value in trial.params.items():
             section, leaf = path.split(".")
             assert getattr(getattr(config, section), leaf) == value

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from metaray.platform.config.transfer_commands import own_settings, train_command
+from metaray.platform.config.commands import train_command
 from metaray.platform.experiment.transfer import TRANSFER
 
 
@@ -24,7 +24,7 @@ from metaray.platform.experiment.transfer import TRANSFER
 def test_steps_or_passes(sets: list[str], epochs: float, steps: int | None) -> None:
     config = TRANSFER.load(None, sets)
     assert (config.train.epochs, config.train.steps) == (epochs, steps)
-    words = shlex.split(" ".join(train_command(config, own_settings(config))))
+    words = shlex.split(" ".join(train_command(config)))
     assert words[:3] == ["metaray", "transfer", config.job.name]
     again = TRANSFER.load(None, [f"job.name={config.job.name}", *words[4::2]])
     assert again == config
