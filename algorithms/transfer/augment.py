@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from metaray.algorithms.transfer.moco_config import MoCoConfig
 from metaray.algorithms.transfer.objective import Transform
-from metaray.algorithms.transfer.objective_configs import MoCoConfig, SimCLRConfig
+from metaray.algorithms.transfer.simclr_config import SimCLRConfig
 
 _NO_BLUR_UP_TO = 32  # pixels
 _global_generator = Lock()

@@ -44,8 +44,8 @@ from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.augment import standard_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
+from metaray.algorithms.transfer.distill_config import DistillConfig
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, View
-from metaray.algorithms.transfer.objective_configs import DistillConfig
 
 _HEAD, _TEACHER, _REGRESSOR = "head", "teacher", "regressor"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metaray.algorithms.transfer.alignment import Alignment
 from metaray.algorithms.transfer.dann import DANN
+from metaray.algorithms.transfer.domain_adaptation_config import DANNConfig
 from metaray.algorithms.transfer.objective import Networks
-from metaray.algorithms.transfer.objective_configs import DANNConfig
 from metaray.algorithms.transfer.source_only import SourceOnly
 
 _CLASSES: dict[str, type[SourceOnly]] = {

@@ -21,7 +21,7 @@ from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.dataset import ImageDataset
 from metaray.algorithms.tasks.parts import Mapper, Progress
 from metaray.algorithms.tasks.store import ImageStore
-from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

@@ -33,7 +33,7 @@ from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.augment import standard_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective
-from metaray.algorithms.transfer.configs import FinetuneConfig
+from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 from metaray.algorithms.transfer.layer_rates import layer_rates
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, View
 

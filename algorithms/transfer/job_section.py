@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from metaray.algorithms.configs import NamedSection
 
@@ -14,3 +15,14 @@ class JobSection(NamedSection):
     """draws images of a second domain, without their labels"""
     references: ClassVar[tuple[str, ...]] = ()
     """other jobs that it can be compared with, see ``evaluate.references``"""
+    uses_labels: ClassVar[bool] = True
+    """learns from labels; a job that does not is validated and tested by probes of its features"""
+    title: ClassVar[str] = ""
+    """what people call it; its name unless set"""
+    network_defaults: ClassVar[Mapping[str, Any]] = {}
+    """as ``defaults``, for a network that starts anew and may have any norm"""
+
+    @property
+    def shares_classes(self) -> bool:
+        """Whether source and target have the same classes, so that the target has a test."""
+        return True

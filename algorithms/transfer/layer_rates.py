@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaray.algorithms.transfer.configs import FinetuneConfig
+from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 
 
 def layer_rates(config: FinetuneConfig, num_groups: int, progress: float) -> list[float]:

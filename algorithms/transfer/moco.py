@@ -36,8 +36,8 @@ from metaray.algorithms.transfer.augment import moco_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.contrastive import info_nce
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
+from metaray.algorithms.transfer.moco_config import MoCoConfig
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Start, Transform, View
-from metaray.algorithms.transfer.objective_configs import MoCoConfig
 
 _PROJECTION, _KEY, _QUEUE = "projection", "key", "queue"
 

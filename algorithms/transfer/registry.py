@@ -14,11 +14,11 @@ JOBS = SectionRegistry(
     key="job.name",
     group="metaray.jobs",
     builtin={
-        "finetune": "metaray.algorithms.transfer.configs:FinetuneConfig",
-        "dann": "metaray.algorithms.transfer.objective_configs:DANNConfig",
-        "distill": "metaray.algorithms.transfer.objective_configs:DistillConfig",
-        "simclr": "metaray.algorithms.transfer.objective_configs:SimCLRConfig",
-        "moco": "metaray.algorithms.transfer.objective_configs:MoCoConfig",
+        "finetune": "metaray.algorithms.transfer.finetune_config:FinetuneConfig",
+        "dann": "metaray.algorithms.transfer.domain_adaptation_config:DANNConfig",
+        "distill": "metaray.algorithms.transfer.distill_config:DistillConfig",
+        "simclr": "metaray.algorithms.transfer.simclr_config:SimCLRConfig",
+        "moco": "metaray.algorithms.transfer.moco_config:MoCoConfig",
     },
     base=JobSection,
 )

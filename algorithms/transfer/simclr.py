@@ -27,7 +27,7 @@ from metaray.algorithms.transfer.backbone_objective import BackboneObjective, de
 from metaray.algorithms.transfer.contrastive import nt_xent
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, Transform, View
-from metaray.algorithms.transfer.objective_configs import SimCLRConfig
+from metaray.algorithms.transfer.simclr_config import SimCLRConfig
 
 _PROJECTION = "projection"
 

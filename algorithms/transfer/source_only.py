@@ -17,8 +17,8 @@ from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
+from metaray.algorithms.transfer.domain_adaptation_config import DANNConfig
 from metaray.algorithms.transfer.objective import Forward, Networks, Shard, View
-from metaray.algorithms.transfer.objective_configs import DANNConfig
 
 _HEAD = "head"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, Protocol, cast, overload
 
 from metaray.algorithms.configs import DataConfig
-from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.platform.api.parts import Keywords, Part
 
 P = ParamSpec("P")

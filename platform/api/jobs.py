@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, cast
 
-from metaray.algorithms.transfer.configs import FinetuneConfig
+from metaray.algorithms.transfer.distill_config import DistillConfig
+from metaray.algorithms.transfer.domain_adaptation_config import DANNConfig
+from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 from metaray.algorithms.transfer.job_section import JobSection
-from metaray.algorithms.transfer.objective_configs import (
-    DANNConfig,
-    DistillConfig,
-    MoCoConfig,
-    SimCLRConfig,
-)
+from metaray.algorithms.transfer.moco_config import MoCoConfig
+from metaray.algorithms.transfer.simclr_config import SimCLRConfig
 from metaray.platform.api.parts import Keywords, Part
 
 P = ParamSpec("P")

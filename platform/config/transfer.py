@@ -14,9 +14,9 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
 from metaray.algorithms.plugins import located
-from metaray.algorithms.transfer.configs import DomainConfig, FinetuneConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
+from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 from metaray.algorithms.transfer.job_section import JobSection
-from metaray.algorithms.transfer.objective_configs import DANNConfig
 from metaray.algorithms.transfer.recipes import transfer_defaults
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.config.monitoring import MonitoringConfig
@@ -117,14 +117,11 @@ class TransferConfig(ExperimentConfig):
         chosen = {"job.name": job}
         if not isinstance(job, str):
             return chosen  # validation says what is wrong
-        data = get(user, "data.name", default.data.name)
         is_timed = get(user, "train.epochs", None) is not None
         few_labels = get(user, "data.labels_per_class", None) is not None and not is_timed
         trained = get(user, "init.checkpoint", None) or get(user, "model.weights", None)
         norm_is_free = not trained and get(user, "model.name", None) != "mlp"
-        recipe = transfer_defaults(job, data, few_labels, norm_is_free)
-        if job not in JOBS.builtin:
-            recipe |= JOBS[located(job)].defaults
+        recipe = transfer_defaults(JOBS[located(job)], few_labels, norm_is_free)
         if get(user, "train.steps", None) is not None:
             recipe.pop("train.epochs", None)
         return chosen | recipe
@@ -168,8 +165,7 @@ class TransferConfig(ExperimentConfig):
     @property
     def tests_target(self) -> bool:
         """Whether the test is on the target: there is one, and it has the classes of the source."""
-        has_others = isinstance(self.job, DANNConfig) and self.job.target_classes == "other"
-        return self.target is not None and not has_others
+        return self.target is not None and self.job.shares_classes
 
     def _check_train(self) -> None:
         """No setting without effect."""

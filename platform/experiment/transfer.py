@@ -14,7 +14,7 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.tree import Tree, get, merged
 from metaray.platform.experiment.base import Bar, Experiment
-from metaray.platform.report.transfer_words import TITLES
+from metaray.platform.report.transfer_words import job_title
 from metaray.platform.report.words import data_title
 from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.registry import space_of
@@ -38,7 +38,6 @@ _RESUMABLE = (
 _EVALUABLE = (*_PLACES, "workers.", "evaluate.")
 
 _METRICS = ("val_accuracy", "val_loss", "wall_s")
-_PROBED = ("simclr", "moco")  # validated by a probe of the features, which has no loss
 _VALIDATIONS = 10  # unless train.validate_every is set
 
 
@@ -92,7 +91,7 @@ class TransferJob(Experiment[TransferConfig]):
 
     @override
     def title(self, config: TransferConfig) -> str:
-        title = f"{TITLES.get(config.job.name, config.job.label)} on {data_title(config.data.name)}"
+        title = f"{job_title(config.job.name)} on {data_title(config.data.name)}"
         target = config.target
         return title if target is None else f"{title}, tested on {data_title(target.name)}"
 
@@ -127,7 +126,7 @@ class TransferJob(Experiment[TransferConfig]):
                 "evaluate.references are no part of a sweep: leave them out, and set them for "
                 f"metaray transfer {job} best.toml"
             )
-        known = [name for name in _METRICS if name != "val_loss" or job not in _PROBED]
+        known = [name for name in _METRICS if name != "val_loss" or config.job.uses_labels]
         if wrong := [name for name in metrics if name not in known]:
             raise InputError(
                 f"--metric {wrong[0]} is not measured in a {job} job, which has {', '.join(known)}"

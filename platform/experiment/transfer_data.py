@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import Examples, open_examples
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.config.transfer import TransferConfig

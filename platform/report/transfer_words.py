@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metaray.algorithms.plugins import label_of
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.common.formatting import clock, number, percent, plural, score_with_margin
 from metaray.platform.report.words import data_title
 
@@ -17,18 +19,16 @@ REFERENCES = {
     "supervised": "the same network, trained on the labels",
 }
 """what each job to compare with is"""
-TITLES = {
-    "finetune": "Fine-tuning",
-    "dann": "Domain adaptation",
-    "distill": "Distillation",
-    "simclr": "SimCLR",
-    "moco": "MoCo",
-}
+
+
+def job_title(name: str) -> str:
+    """``finetune`` as people call it."""
+    return (JOBS[name].title if name in JOBS.builtin else "") or label_of(name)
 
 
 def title(summary: Mapping[str, Any]) -> str:
     """Job and data."""
-    head = f"{TITLES.get(summary['job'], summary['job'])} on {data_title(summary['dataset'])}"
+    head = f"{job_title(summary['job'])} on {data_title(summary['dataset'])}"
     if summary["target"] is not None:
         role = "tested on" if summary["tests_target"] else "adapted to"
         head += f", {role} {data_title(summary['target'])}"

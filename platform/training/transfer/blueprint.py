@@ -18,7 +18,7 @@ from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.transfer import batches
-from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import (
     Examples,
     check_other_classes,

@@ -14,8 +14,9 @@ from metaray.algorithms.transfer.augment import (
     simclr_transform,
     standard_transform,
 )
+from metaray.algorithms.transfer.moco_config import MoCoConfig
 from metaray.algorithms.transfer.objective import Transform
-from metaray.algorithms.transfer.objective_configs import MoCoConfig, SimCLRConfig
+from metaray.algorithms.transfer.simclr_config import SimCLRConfig
 
 Shape = tuple[int, int, int]
 MAKERS: dict[str, Callable[[Shape], Transform]] = {

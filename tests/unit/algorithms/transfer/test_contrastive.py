@@ -31,10 +31,11 @@ from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective
 from metaray.algorithms.transfer.contrastive import info_nce, nt_xent
 from metaray.algorithms.transfer.moco import MoCo
+from metaray.algorithms.transfer.moco_config import MoCoConfig
 from metaray.algorithms.transfer.objective import Networks, Shard
-from metaray.algorithms.transfer.objective_configs import MoCoConfig, SimCLRConfig
 from metaray.algorithms.transfer.probe import knn_probe
 from metaray.algorithms.transfer.simclr import SimCLR
+from metaray.algorithms.transfer.simclr_config import SimCLRConfig
 
 
 def simclr(norm: str = "group") -> SimCLR:

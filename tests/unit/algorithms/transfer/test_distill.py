@@ -31,8 +31,8 @@ from metaray.algorithms.transfer.distill import (
     similarity_loss,
     soft_loss,
 )
+from metaray.algorithms.transfer.distill_config import DistillConfig
 from metaray.algorithms.transfer.objective import Networks, Start
-from metaray.algorithms.transfer.objective_configs import DistillConfig
 
 ALL_TERMS = {"hint_weight": 0.5, "attention_weight": 2.0, "similarity_weight": 3.0}
 NO_CLASSES = {"soft_weight": 0.0, "label_weight": 0.0}

@@ -27,9 +27,9 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.mlp import MLP
 from metaray.algorithms.transfer.alignment import coral, mmd
 from metaray.algorithms.transfer.domain_adaptation import domain_adaptation
+from metaray.algorithms.transfer.domain_adaptation_config import DANNConfig
 from metaray.algorithms.transfer.gradient_reversal import reversal_at, reverse_gradient
 from metaray.algorithms.transfer.objective import Networks
-from metaray.algorithms.transfer.objective_configs import DANNConfig
 from metaray.algorithms.transfer.source_only import SourceOnly
 
 SMALL = {"label_hidden": (5,)}

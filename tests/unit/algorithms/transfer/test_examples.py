@@ -17,7 +17,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source, splits_of
 from metaray.algorithms.transfer import batches
-from metaray.algorithms.transfer.configs import DomainConfig
+from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import (
     PARTS,
     Examples,

@@ -9,8 +9,8 @@ import torch
 
 from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.models.build import build_backbone
-from metaray.algorithms.transfer.configs import FinetuneConfig
 from metaray.algorithms.transfer.finetune import FineTuning
+from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 from metaray.algorithms.transfer.layer_rates import layer_rates
 from metaray.algorithms.transfer.objective import Networks, Shard
 
