@@ -140,6 +140,16 @@ class DataConfig(NamedSection):
     download: bool = False
     """fetch missing data (omniglot, through torchvision)"""
 
+    @property
+    def is_regression(self) -> bool:
+        """Whether the labels of its tasks are numbers, not classes."""
+        return self.name == "sinusoid"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the inputs of its tasks are images."""
+        return self.name != "sinusoid"
+
     @model_validator(mode="before")
     @classmethod
     def _as_published(cls, values: Any) -> Any:

@@ -36,8 +36,7 @@ from metaray.algorithms.tasks.store import ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
 
 if TYPE_CHECKING:
-    from metaray.algorithms.tasks.image_episodes import ImageEpisodes
-    from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
+    from metaray.algorithms.tasks.source import EpisodeSource
 
 DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
     name: DATA_SETS.target(name)() for name in DATA_SETS.builtin
@@ -65,7 +64,7 @@ def dataset_of(name: str) -> ImageDataset | GeneratedTasks:
 
 def build_source(
     data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
-) -> ImageEpisodes | SinusoidEpisodes:
+) -> EpisodeSource:
     """The episodes of ``data``, prepared first if need be.
 
     Args:
@@ -76,14 +75,13 @@ def build_source(
     Raises:
         InputError: settings cannot take effect, raw data is missing or damaged, or splits leak.
     """
-    # The episodes need torch, which takes seconds to import; listing and preparing do not.
-    from metaray.algorithms.tasks.image_episodes import ImageEpisodes
-    from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
-
     check_settings(data)
     dataset = dataset_of(data.name)
     if isinstance(dataset, GeneratedTasks):
-        return SinusoidEpisodes()
+        return dataset.build(data)
+    # The episodes need torch, which takes seconds to import; listing and preparing do not.
+    from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+
     store = open_store(dataset, data, progress, mapper)
     return ImageEpisodes(
         store, splits_of(store, data), data.rotations, augment=data.augment, channels=data.channels
@@ -124,8 +122,9 @@ def check_settings(data: DataConfig) -> None:
     dataset = dataset_of(data.name)
     used = _OF_ALL | set(dataset.settings)
     used |= _OF_IMAGES if isinstance(dataset, ImageDataset) else set()
+    unset = type(data).model_validate({"name": data.name})
     for key in DataConfig.model_fields:
-        if key not in used and getattr(data, key) != type(data).model_fields[key].default:
+        if key not in used and getattr(data, key) != getattr(unset, key):
             raise InputError(f"data.{key} has no effect on {data.name}: leave it out")
     if dataset.splits and data.split not in dataset.splits:
         known = ", ".join(dataset.splits)

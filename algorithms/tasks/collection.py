@@ -21,7 +21,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import files, label_of
 from metaray.algorithms.tasks.content import ImageClass, Images
-from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
+from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
 from metaray.algorithms.tasks.image_files import resized
 from metaray.algorithms.tasks.splits import Splits, random_split
 
@@ -101,9 +101,8 @@ class CollectionDataset(ImageDataset):
     )
 
     def __init__(self, name: str, build: Callable[[DataConfig], ImageCollection]) -> None:
-        lines = (build.__doc__ or "").strip().splitlines() or [""]
         self.name = self.prepared_as = label_of(name)  # type: ignore[misc]
-        self.description = lines[0]  # type: ignore[misc]
+        self.description = _first_line(build)  # type: ignore[misc]
         self._build = build
 
     @override
@@ -137,19 +136,25 @@ class CollectionDataset(ImageDataset):
         return random_split(classes.names, data.split_seed, data.split_ratio)
 
 
-def as_dataset(name: str, target: Any) -> ImageDataset:
+def as_dataset(name: str, target: Any) -> ImageDataset | GeneratedTasks:
     """What a plug-in offers, as an entry of the catalog.
 
     Raises:
-        InputError: it is nothing that makes images.
+        InputError: it makes neither images nor episodes.
     """
     if isinstance(target, ImageDataset):
         return target
     if isinstance(target, type) and issubclass(target, ImageDataset):
         return target()
+    if hasattr(target, "sample") and callable(target):
+        return GeneratedTasks(_first_line(target), target)
     if callable(target):
         return CollectionDataset(name, target)
     raise InputError(
         f"data.name = {name} is a {type(target).__name__}: name an ImageDataset, or a class that "
-        "is made from the settings and has class_names, count and image"
+        "is made from the settings and has class_names, count and image, or sample"
     )
+
+
+def _first_line(target: object) -> str:
+    return ((target.__doc__ or "").strip().splitlines() or [""])[0]

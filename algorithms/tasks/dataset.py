@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.splits import Splits
+
+if TYPE_CHECKING:
+    from metaray.algorithms.tasks.source import EpisodeSource
 
 
 class LazyClass(Protocol):
@@ -80,6 +83,7 @@ class GeneratedTasks(NamedTuple):
     """An entry without images: its tasks are computed as they are used."""
 
     description: str
+    build: Callable[[DataConfig], EpisodeSource]
     splits: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     needs: str = ""
@@ -87,7 +91,15 @@ class GeneratedTasks(NamedTuple):
 
 def sinusoids() -> GeneratedTasks:
     """The entry of regression tasks."""
-    return GeneratedTasks("regression of y = A sin(x - phase) from a few points (Finn et al. 2017)")
+    return GeneratedTasks(
+        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)", _sinusoids
+    )
+
+
+def _sinusoids(data: DataConfig) -> EpisodeSource:
+    from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes  # imports torch
+
+    return SinusoidEpisodes()
 
 
 def missing(what: str, root: Path, needs: str) -> InputError:

@@ -1,12 +1,16 @@
-"""Callbacks that a config names: ``my_callbacks.py:Counter`` or ``package.module:Counter``."""
+"""Callbacks that a config names: ``my_file.py:Counter``, or a name that a package offers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.open_registry import Registry, not_one_of
+from metaray.algorithms.plugins import is_outside
 from metaray.platform.callbacks.base import Callback
+
+CALLBACKS = Registry("monitoring.callbacks", "metaray.callbacks", {})
+"""metaray offers none itself: what it records has other settings"""
 
 
 def load_callbacks(names: Sequence[str]) -> list[Callback]:
@@ -24,11 +28,11 @@ def callback_class(name: str) -> type[Callback]:
     Raises:
         InputError: there is no such module or class, or it is not a callback.
     """
-    if not plugins.is_outside(name):
+    if not is_outside(name) and name not in CALLBACKS.names():
         raise InputError(
-            f'monitoring.callbacks takes names like "my_callbacks.py:MyCallback", got {name!r}'
+            not_one_of(CALLBACKS.key, name, [*CALLBACKS.names(), '"my_callbacks.py:MyCallback"'])
         )
-    found = plugins.load(name)
+    found = CALLBACKS.target(name)
     if isinstance(found, type) and issubclass(found, Callback):
         return found
     raise InputError(

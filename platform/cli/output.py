@@ -6,14 +6,16 @@ from typing import Any
 
 from rich.console import Console
 
+from metaray.algorithms.plugins import label_of
+
 console = Console(highlight=False, soft_wrap=True)
 
 
 def print_result(summary: dict[str, Any], place: str) -> None:
     """The result of a meta-test in three lines; ``place`` is where its user knows the run."""
-    what = f"{summary['method']} on {summary['dataset']}"
+    what = f"{label_of(summary['method'])} on {label_of(summary['dataset'])}"
     if summary["trained_on"] != summary["dataset"]:
-        what += f", trained on {summary['trained_on']}"
+        what += f", trained on {label_of(summary['trained_on'])}"
     tested = f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm"
     if summary["accuracy"] is None:
         console.print(

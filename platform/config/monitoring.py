@@ -21,8 +21,8 @@ class MonitoringConfig(Section):
     """experiment trackers: mlflow, wandb; both write files into the run directory
     unless MLFLOW_TRACKING_URI or WANDB_MODE say otherwise"""
     callbacks: tuple[str, ...] = Field(())
-    """your own callbacks, as "file.py:Class" or "package.module:Class" (docs/monitoring.md); each
-    is created without arguments"""
+    """your own callbacks, as "file.py:Class", "package.module:Class" or a name that an installed
+    package offers (docs/monitoring.md); each is created without arguments"""
 
     @field_validator("callbacks")
     @classmethod

@@ -137,6 +137,20 @@ class EvaluateConfig(Section):
     """episodes computed together by one worker"""
 
 
+def _recipe(method: str, data: str, ways: int, shots: int) -> Mapping[str, Any]:
+    """The published settings; for tasks of a plug-in without images, those that carry over."""
+    if data in DATA_SETS.builtin:
+        return paper_defaults(method, data, ways, shots)
+    tasks = DATA_SETS.validate({"name": data})
+    if tasks.has_images:
+        return paper_defaults(method, data, ways, shots)
+    if tasks.is_regression:
+        return paper_defaults(method, "sinusoid", ways, shots)
+    recipe = paper_defaults(method, "omniglot", ways, shots)
+    kept = {path: recipe[path] for path in recipe if not path.startswith(("data.", "model."))}
+    return kept | {"model.name": "mlp"}
+
+
 class ExperimentConfig(Section):
     """What the settings of every kind of experiment have; each lists them in its own order."""
 
@@ -200,7 +214,7 @@ class RunConfig(ExperimentConfig):
         if not isinstance(method, str) or not all(isinstance(n, int) for n in shape):
             return chosen  # validation says what is wrong
         if method in METHODS.builtin:
-            recipe: Mapping[str, Any] = paper_defaults(method, data, *shape)
+            recipe = _recipe(method, data, *shape)
         else:
             recipe = METHODS[located(method)].defaults
         if is_outside(str(get(user, "model.name", ""))):  # settings of our networks are not its own
@@ -239,8 +253,11 @@ class RunConfig(ExperimentConfig):
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
             )
-        if self.data.name == "sinusoid" and self.model.name != "mlp":
-            raise InputError(f"sinusoid has no images for {self.model.name}: set model.name to mlp")
+        takes_images = self.model.name in MODELS.builtin and self.model.name != "mlp"
+        if takes_images and not self.data.has_images:
+            raise InputError(
+                f"{self.data.label} has no images for {self.model.name}: set model.name to mlp"
+            )
         if self.model.drop_block and not self.method.drops_features:
             raise InputError(
                 f"{self.method.name} has no use for DropBlock: set model.drop_block = 0, or "

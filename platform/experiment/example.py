@@ -17,10 +17,15 @@ _CURVE_POINTS = 200  # enough queries to draw a regression's prediction as a cur
 
 def example_episode(
     source: EpisodeSource, blueprint: Blueprint, state: FlatState
-) -> ExampleEpisode:
-    """The first test episode as the network at ``state`` predicts it, computed in this process."""
+) -> ExampleEpisode | None:
+    """The first test episode as the network at ``state`` predicts it, computed in this process.
+
+    None where it cannot be drawn: its inputs are neither images nor numbers.
+    """
     config = blueprint.config
     shape = config.test_shape
+    if source.input_shape != (1,) and len(source.input_shape) != 3:
+        return None
     if source.kind == "regression":
         shape = replace(shape, queries=_CURVE_POINTS)
     spec = TaskSpec(split="test", index=0, seed=config.seed, shape=shape)

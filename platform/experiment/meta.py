@@ -100,7 +100,7 @@ class MetaTraining(Experiment[RunConfig]):
         task = config.task
         shape = (
             f"{task.shots} examples per task"
-            if config.data.name == "sinusoid"
+            if config.data.is_regression
             else f"{task.ways}-way {task.shots}-shot"
         )
         return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
@@ -119,7 +119,7 @@ class MetaTraining(Experiment[RunConfig]):
 
     @override
     def default_metric(self, config: RunConfig) -> str:
-        return "val_mse" if config.data.name == "sinusoid" else "val_accuracy"
+        return "val_mse" if config.data.is_regression else "val_accuracy"
 
     @override
     def space(self, config: RunConfig) -> Space:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
+from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.loading import override, validate_as, with_overrides
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
@@ -38,10 +39,10 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
     other = other_data(trained, overrides)
     if other is None:
         return override(trained, overrides)
-    if "sinusoid" in (other, trained.data.name):
+    if not (trained.data.has_images and DATA_SETS.validate({"name": other}).has_images):
         raise InputError(
-            f"a network trained on {trained.data.name} cannot be tested on {other}: one is "
-            "regression, the other images"
+            f"a network trained on {trained.data.name} cannot be tested on {other}: only a network "
+            "for images can be tested on other data"
         )
     record = DataRecord.read(run).source
     channels, size, _ = record.input_shape

@@ -70,17 +70,21 @@ def short(cache: Path, *more: str) -> list[str]:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_of_the_page_run(line: str, here: Command, files: Path) -> None:
     words = shlex.split(line)[1:]
-    quick = short(files / "cache") if words[0] == "train" else []
+    ways = 1 if "data.name=my_tasks:Lines" in words else 3
+    quick = short(files / "cache", f"task.ways={ways}") if words[0] == "train" else []
     done = here(*words, *quick)
     assert done.returncode == 0, done.stderr
     if words[0] == "settings":
         assert "divides the distances" in done.stdout
     else:
         config = json.loads((files / words[-1] / "config.json").read_text())
-        assert config["method"] == {
-            "name": f"{files}/my_method.py:Soft",
-            "temperature": 2.0 if "method.temperature=2" in words else 1.0,
-        }
+        for word in words:
+            key, equals, value = word.partition("=")
+            if equals:
+                section, setting = key.split(".")
+                file, colon, name = value.partition(":")
+                expected = f"{files}/{file}.py:{name}" if colon else value
+                assert str(config[section][setting]) == expected
 
 
 def test_the_check_of_the_page_passes(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +101,11 @@ PARTS = ("method.name=nearest", "data.name=bars", "model.name=tiny", "model.chan
 def test_a_package_offers_one_of_each(here: Command, tmp_path: Path) -> None:
     assert "nearest class mean with a temperature" in here("methods").stdout
     assert "Bars at an angle" in here("data", "list").stdout
-    sets = short(tmp_path / "cache", *PARTS)
+    sets = short(tmp_path / "cache", *PARTS, "monitoring.callbacks=['steps']")
     done = here("train", "--out", "run", *sets, "--set", "method.temperature=2")
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "run")["method"] == "nearest"
+    assert (tmp_path / "run/steps.txt").read_text() == "1\n2\n3\n"
     wrong = here("train", *sets, "--set", "method.temperatur=2")
     assert "did you mean method.temperature?" in wrong.stderr
     job = arguments([
@@ -111,6 +116,23 @@ def test_a_package_offers_one_of_each(here: Command, tmp_path: Path) -> None:
     done = here("transfer", "smooth", "--out", "job", *job)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "job/config.json").read_text())["job"]["smoothing"] == 0.2
+
+
+@pytest.mark.usefixtures("package")
+def test_a_package_offers_tasks_without_images(here: Command, tmp_path: Path) -> None:
+    sets = arguments([
+        "data.name=lines", "data.noise=0", "task.shots=3", "train.outer_steps=2",
+        "train.meta_batch_size=2", "train.validate_every=2", "train.validate_episodes=2",
+        "evaluate.num_episodes=2", "workers.count=0",
+    ])  # fmt: skip
+    done = here("train", "--out", "run", *sets)
+    assert done.returncode == 0, done.stderr
+    summary = summary_of(tmp_path / "run")
+    assert summary["accuracy"] is None
+    assert summary["mse"] > 0
+    assert "on lines: mean squared error" in done.stdout
+    wrong = here("train", *sets, "--set", "model.name=conv4")
+    assert "lines has no images for conv4: set model.name to mlp" in wrong.stderr
 
 
 @pytest.mark.ray

@@ -96,7 +96,7 @@ def test_a_callback_can_stop_a_run(tiny: list[str], here: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("Counter", 'takes names like "my_callbacks.py:MyCallback"'),
+        ("Counter", 'is not one of "my_callbacks.py:MyCallback"'),
         ("no_such_file.py:Counter", "no_such_file"),
         ("my_callbacks:Conter", "did you mean Counter"),
         ("my_callbacks:number", "not a subclass of metaray's Callback"),
