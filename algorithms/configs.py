@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import is_outside, label_of, load
@@ -54,6 +54,7 @@ class NamedSection(Section):
             return {"name": f"{cls.__module__}:{cls.__qualname__}"} | values
         return values
 
+    @override
     def __reduce_ex__(self, protocol: Any) -> Any:
         # another process must find the file of a plug-in before it can find its class
         if not is_outside(self.name):

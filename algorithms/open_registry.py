@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import core_schema
+from typing_extensions import override
 
 from metaray.algorithms.configs import NamedSection
 from metaray.algorithms.errors import InputError
@@ -86,15 +87,19 @@ class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
         self._own_class = own_class
         self._used: dict[str, type[S]] = {}
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
+    @override
     def __len__(self) -> int:
         return len(self.names())
 
+    @override
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
+    @override
     def __getitem__(self, name: str) -> type[S]:
         if name in self.builtin and not self._own_class:
             return self.base

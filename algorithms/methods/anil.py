@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.func import vjp
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
@@ -42,6 +43,7 @@ class ANIL(FrozenBackbone, GradientBased):
         self.form = second_order_form(config.second_order, config.inner_steps)
         self._rates = dict.fromkeys(HEAD, config.inner_lr)
 
+    @override
     def adapt(
         self,
         state: State,
@@ -61,10 +63,11 @@ class ANIL(FrozenBackbone, GradientBased):
         stats = None if batch_norm == "transductive" else batch_stats
         return [FastWeights(state.params | trajectory[k], stats) for k in self.reported_steps]
 
+    @override
     def head_outputs(self, adapted: FastWeights, features: Tensor) -> Tensor:
-        """Outputs of the adapted head."""
         return apply_head(adapted.params, features)
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:

@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
@@ -88,16 +89,18 @@ class _PreTrained(FrozenBackbone):
         """Logits ``[B, ways]`` of the head of a task."""
 
     @property
+    @override
     def reported_steps(self) -> tuple[int, ...]:
-        """Up to ``eval_inner_steps``."""
         return curve_steps(self._fit_config.eval_inner_steps)
 
+    @override
     def init(self, seed: int) -> State:
         """Backbone and head, and the running statistics as buffers."""
         generator = torch.Generator().manual_seed(seed)
         params, stats = self.backbone.init(generator)
         return State(params | self.first_head(generator), stats)
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:
@@ -111,6 +114,7 @@ class _PreTrained(FrozenBackbone):
         gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
+    @override
     def adapt(
         self,
         state: State,
@@ -119,14 +123,13 @@ class _PreTrained(FrozenBackbone):
         ways: int,
         batch_norm: BatchNormMode,
     ) -> list[Any]:
-        """A fitted head after each of ``reported_steps``."""
         stats = state.buffers if batch_norm == "inductive" else None
         features, _ = self.backbone.apply(state.params, support_x, stats)
         heads = self.fit(features, support_y, ways)
         return [FittedHead(state.params, heads[step], stats) for step in self.reported_steps]
 
+    @override
     def head_outputs(self, adapted: FittedHead, features: Tensor) -> Tensor:
-        """Logits ``[B, ways]``."""
         return self.task_logits(adapted.head, features)
 
     def fit(self, features: Tensor, y: Tensor, ways: int) -> list[Tensors]:
@@ -157,21 +160,23 @@ class _PreTrained(FrozenBackbone):
 class Baseline(_PreTrained):
     """A linear head, in training and on a task."""
 
+    @override
     def first_head(self, generator: torch.Generator) -> Tensors:
         """Glorot-uniform weights and zero biases."""
         return init_head(generator, self.backbone.feature_dim, self.num_outputs)
 
+    @override
     def new_head(self, features: Tensor, ways: int) -> Tensors:
         """Zeros."""
         shapes = ((ways, features.shape[-1]), (ways,))
         return {n: features.new_zeros(shape) for n, shape in zip(HEAD, shapes, strict=True)}
 
+    @override
     def train_logits(self, params: Tensors, features: Tensor) -> Tensor:
-        """``[B, num_outputs]``."""
         return apply_head(params, features)
 
+    @override
     def task_logits(self, head: Tensors, features: Tensor) -> Tensor:
-        """``[B, ways]``."""
         return apply_head(head, features)
 
 
@@ -184,18 +189,20 @@ class BaselinePP(_PreTrained):
         super().__init__(backbone, kind, num_outputs, config)
         self.config = config
 
+    @override
     def first_head(self, generator: torch.Generator) -> Tensors:
         """Random directions."""
         return init_cosine_head(generator, self.backbone.feature_dim, self.num_outputs)
 
+    @override
     def new_head(self, features: Tensor, ways: int) -> Tensors:
         """One direction for all."""
         return even_cosine_head(features, ways)
 
+    @override
     def train_logits(self, params: Tensors, features: Tensor) -> Tensor:
-        """``[B, num_outputs]``."""
         return apply_cosine_head(params, features, self.config.scale)
 
+    @override
     def task_logits(self, head: Tensors, features: Tensor) -> Tensor:
-        """``[B, ways]``."""
         return apply_cosine_head(head, features, self.config.eval_scale)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.func import grad
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
@@ -43,6 +44,7 @@ class Support(NamedTuple):
 class EmbeddingBased(Algorithm):
     """A backbone without a head; what is adapted is the support set itself."""
 
+    @override
     def init(self, seed: int) -> State:
         """The backbone and what the method has beside it; running statistics are the buffers."""
         generator = torch.Generator().manual_seed(seed)
@@ -54,6 +56,7 @@ class EmbeddingBased(Algorithm):
         """Parameters and normalisation statistics beside the backbone's; none by default."""
         return {}, {}
 
+    @override
     def adapt(
         self,
         state: State,
@@ -66,10 +69,11 @@ class EmbeddingBased(Algorithm):
         stats = state.buffers if batch_norm == "inductive" else None
         return [self.support_of(state.params, support_x, support_y, ways, stats)]
 
+    @override
     def predict(self, adapted: Support, x: Tensor) -> Tensor:
-        """Logits of each query, ``[B, ways]``."""
         return self.logits(adapted, x)[0]
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.configs import BatchNormMode
@@ -20,14 +21,14 @@ class FrozenBackbone(Algorithm):
     def head_outputs(self, adapted: Any, features: Tensor) -> Tensor:
         """Outputs ``[B, num_outputs]`` of the adapted head for features ``[B, F]``."""
 
+    @override
     def predict(self, adapted: Any, x: Tensor) -> Tensor:
-        """Outputs of the adapted head on the features of ``x``."""
         return self.head_outputs(adapted, self._features(adapted, x))
 
+    @override
     def predict_by_step(
         self, state: State, episode: Episode, ways: int, batch_norm: BatchNormMode
     ) -> Tensor:
-        """As any method's; the features of the query set serve all steps."""
         adapted = self.adapt(state, episode.support_x, episode.support_y, ways, batch_norm)
         features = self._features(adapted[0], episode.query_x)
         return torch.stack([self.head_outputs(one, features) for one in adapted])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 from torch.func import vjp
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
@@ -65,12 +66,12 @@ class GradientBased(Algorithm):
         self._eval_inner_steps = config.eval_inner_steps
 
     @property
+    @override
     def reported_steps(self) -> tuple[int, ...]:
-        """Up to ``eval_inner_steps``."""
         return curve_steps(self._eval_inner_steps)
 
+    @override
     def predict(self, adapted: FastWeights, x: Tensor) -> Tensor:
-        """Outputs of the adapted network."""
         features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
         return apply_head(adapted.params, features)
 
@@ -114,6 +115,7 @@ class GradientAdaptation(GradientBased):
     def rates(self, params: Tensors) -> Rates:
         """The step size of each parameter that the inner loop changes."""
 
+    @override
     def adapt(
         self,
         state: State,
@@ -122,7 +124,6 @@ class GradientAdaptation(GradientBased):
         ways: int,
         batch_norm: BatchNormMode,
     ) -> list[Any]:
-        """Fast weights after each of ``reported_steps``."""
         start = self.start(state.params, support_x, support_y, ways)
         trajectory = descend(
             lambda params: self.support_loss(params, support_x, support_y),
@@ -133,6 +134,7 @@ class GradientAdaptation(GradientBased):
         reported = [trajectory[step] for step in self.reported_steps]
         return [self.fast_weights(params, support_x, batch_norm) for params in reported]
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:

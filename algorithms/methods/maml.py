@@ -16,6 +16,8 @@ meta-learned.
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.gradient_based import GradientAdaptation, second_order_form
@@ -39,6 +41,7 @@ class MAML(GradientAdaptation):
         super().__init__(backbone, kind, num_outputs, config, form)
         self.config = config
 
+    @override
     def rates(self, params: Tensors) -> Rates:
         """``inner_lr`` for all but scale and shift of batch norm."""
         return {name: self.config.inner_lr for name in params if not is_norm(name)}

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
@@ -62,6 +63,7 @@ class MAMLPlusPlus(GradientBased):
         super().__init__(backbone, kind, num_outputs, config)
         self.config = config
 
+    @override
     def init_params(self, network: Tensors, generator: torch.Generator) -> Tensors:
         """The network with scale and shift of each step, and the step sizes."""
         params = {
@@ -77,12 +79,14 @@ class MAMLPlusPlus(GradientBased):
             if not is_norm(name)
         }
 
+    @override
     def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
         """The running statistics of each step, if they are asked for."""
         if not self.config.running_statistics:
             return {}
         return {name: self._per_step(value) for name, value in stats.items()}
 
+    @override
     def adapt(
         self,
         state: State,
@@ -91,7 +95,6 @@ class MAMLPlusPlus(GradientBased):
         ways: int,
         batch_norm: BatchNormMode,
     ) -> list[Any]:
-        """Fast weights after each of ``reported_steps``."""
         trajectory = unroll(self._steps(state.params, support_x, support_y), state.params)
         adapted = []
         for k in self.reported_steps:
@@ -103,6 +106,7 @@ class MAMLPlusPlus(GradientBased):
                 adapted.append(self.fast_weights(after, support_x, batch_norm))
         return adapted
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:

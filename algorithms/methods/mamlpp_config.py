@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from metaray.algorithms.methods.method_section import MethodSection, SecondOrder
 
@@ -42,6 +43,7 @@ class MAMLPlusPlusConfig(MethodSection):
         return self.inner_steps
 
     @property
+    @override
     def anneals(self) -> bool:
         """With the paper's settings twice: the losses that count, and the order of derivatives."""
         return self.multi_step_share > 0 or self.first_order_share > 0

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import vmap
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.mann_config import MANNConfig
@@ -60,6 +61,7 @@ class MANN(SequenceBased):
         self.config = config
         self.read_size = config.read_heads * config.memory_width
 
+    @override
     def init_reader(self, generator: torch.Generator) -> Tensors:
         """The controller, the layer that addresses the memory, and the output layer."""
         width = self.config.controller_width
@@ -74,6 +76,7 @@ class MANN(SequenceBased):
             **init_head(generator, width + self.read_size, self.num_outputs),
         }
 
+    @override
     def read(self, params: Tensors, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
         """Step through the support set, then one step for each query from where that led."""
         late = torch.cat([torch.zeros_like(labels[:1]), labels])

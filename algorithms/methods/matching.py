@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
@@ -56,6 +57,7 @@ class MatchingNetwork(EmbeddingBased):
         super().__init__(backbone, kind, num_outputs)
         self.config = config
 
+    @override
     def init_own(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """The LSTMs of the full-context embeddings."""
         if not self.config.full_context:
@@ -66,6 +68,7 @@ class MatchingNetwork(EmbeddingBased):
         params |= init_lstm(generator, _READ, 2 * size, size)
         return {name: _START * value for name, value in params.items()}, {}
 
+    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Log-probability of each class, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)

@@ -18,6 +18,7 @@ possible; all of them share ``alpha``.
 from __future__ import annotations
 
 import torch
+from typing_extensions import override
 
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
@@ -42,6 +43,7 @@ class MetaSGD(GradientAdaptation):
         super().__init__(backbone, kind, num_outputs, config, form)
         self.config = config
 
+    @override
     def init_params(self, network: Tensors, generator: torch.Generator) -> Tensors:
         """The network, and the step size of each parameter that is adapted."""
         low, high = self.config.inner_lr_low, self.config.inner_lr_high
@@ -52,6 +54,7 @@ class MetaSGD(GradientAdaptation):
         }
         return network | rates
 
+    @override
     def rates(self, params: Tensors) -> Rates:
         """The name under which each step size is kept."""
         return {name: rate_name(name) for name in params if rate_name(name) in params}

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
@@ -48,16 +49,19 @@ class ProtoMAML(GradientAdaptation):
         super().__init__(backbone, kind, num_outputs, config, form)
         self.config = config
 
+    @override
     def init_params(self, network: Tensors, generator: torch.Generator) -> Tensors:
         """The backbone alone."""
         return {name: p for name, p in network.items() if name not in HEAD}
 
+    @override
     def start(self, params: Tensors, x: Tensor, y: Tensor, ways: int) -> Tensors:
         """The backbone, and the head ``[ways, feature_dim]`` of the support set's prototypes."""
         features, _ = self.backbone.apply(params, x, None)
         means = class_means(features, one_hot(y, ways, features.dtype))
         return params | {HEAD[0]: 2 * means, HEAD[1]: -means.square().sum(-1)}
 
+    @override
     def rates(self, params: Tensors) -> Rates:
         """``inner_lr`` for all but scale and shift of batch norm."""
         return {name: self.config.inner_lr for name in params if not is_norm(name)}

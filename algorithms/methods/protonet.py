@@ -8,6 +8,7 @@ a query's logits are minus its squared Euclidean distances to the prototypes (eq
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support
@@ -25,6 +26,7 @@ class ProtoNet(EmbeddingBased):
         super().__init__(backbone, kind, num_outputs)
         self.config = config
 
+    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Minus the squared distance of each query to each prototype, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)

@@ -27,6 +27,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, one_hot
@@ -48,6 +49,7 @@ class RelationNetwork(EmbeddingBased):
         super().__init__(backbone, kind, num_outputs)
         self.config = config
 
+    @override
     def init_own(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """The relation module."""
         channels, height, width = self.backbone.map_shape
@@ -65,6 +67,7 @@ class RelationNetwork(EmbeddingBased):
             params[f"{layer}.bias"] = torch.zeros(fan_out)
         return params, stats
 
+    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Scores before the sigmoid, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)
@@ -77,6 +80,7 @@ class RelationNetwork(EmbeddingBased):
         )
         return scores, batch_stats | module_stats
 
+    @override
     def metrics(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The mean squared error of the relation scores."""
         logits, batch_stats = self.logits(support, x)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import grad
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
@@ -48,6 +49,7 @@ class Reptile(GradientBased):
         super().__init__(backbone, kind, num_outputs, config)
         self.config = config
 
+    @override
     def init_buffers(self, params: Tensors, stats: Tensors) -> Tensors:
         """Adam's second moment and step count, or nothing with plain SGD."""
         if self.config.inner_optimizer == "sgd":
@@ -55,6 +57,7 @@ class Reptile(GradientBased):
         moments = {_MOMENT + name: torch.zeros_like(p) for name, p in params.items()}
         return moments | {_COUNT: torch.zeros(1)}
 
+    @override
     def adapt(
         self,
         state: State,
@@ -63,7 +66,6 @@ class Reptile(GradientBased):
         ways: int,
         batch_norm: BatchNormMode,
     ) -> list[Any]:
-        """Fast weights after each of ``reported_steps``."""
         config = self.config
         path = self._train(
             state, support_x, support_y, config.eval_inner_steps, config.eval_inner_batch
@@ -71,6 +73,7 @@ class Reptile(GradientBased):
         reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
         return [self.fast_weights(params, support_x, batch_norm) for params in reported]
 
+    @override
     def task_gradient(
         self, state: State, episode: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support
@@ -20,12 +21,14 @@ from metaray.algorithms.parameters import Tensors
 class SequenceBased(EmbeddingBased):
     """A backbone, and a network that reads its features in the order of the support set."""
 
+    @override
     def init(self, seed: int) -> State:
         """Backbone and reader, and the backbone's running statistics as buffers."""
         generator = torch.Generator().manual_seed(seed)
         params, stats = self.backbone.init(generator)
         return State(params | self.init_reader(generator), stats)
 
+    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Outputs ``[B, num_outputs]`` of each query after the support set."""
         features, queries, batch_stats = self.embed(support, x)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
@@ -45,16 +46,19 @@ class SiameseNetwork(EmbeddingBased):
         super().__init__(backbone, kind, num_outputs)
         self.config = config
 
+    @override
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of unit length."""
         embedded, queries, batch_stats = super().embed(support, x)
         return unit_length(embedded), unit_length(queries), batch_stats
 
+    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Minus the distance to the nearest support example of each class, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)
         return _nearest(distances(queries, embedded), support.one_hot), batch_stats
 
+    @override
     def metrics(self, support: Support, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
         """The loss is over pairs or triplets of support and queries alike."""
         embedded, queries, batch_stats = self.embed(support, x)

@@ -23,6 +23,7 @@ from math import ceil, log2
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.sequence_based import SequenceBased
@@ -56,6 +57,7 @@ class SNAIL(SequenceBased):
             (4 * width, 2 * width),
         ]
 
+    @override
     def init_reader(self, generator: torch.Generator) -> Tensors:
         """All blocks and the output layer."""
         params: Tensors = {}
@@ -69,6 +71,7 @@ class SNAIL(SequenceBased):
             channels += values
         return params | init_head(generator, channels, self.num_outputs)
 
+    @override
     def read(self, params: Tensors, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
         """Outputs at the last step of each query's sequence."""
         unlabelled = labels.new_zeros(queries.shape[0], labels.shape[1])

@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.configs import NormKind
 from metaray.algorithms.errors import InputError
@@ -67,10 +68,12 @@ class Conv4(Backbone):
         self.feature_dim = width * prod(self._size)
 
     @property
+    @override
     def map_shape(self) -> tuple[int, int, int]:
         """What pooling leaves of the image."""
         return self.width, *self._size
 
+    @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """Glorot-uniform convolutions, as in the reference code of Finn et al."""
         params: Tensors = {}
@@ -84,6 +87,7 @@ class Conv4(Backbone):
             channels = self.width
         return params, stats
 
+    @override
     def apply(
         self,
         params: Mapping[str, Tensor],

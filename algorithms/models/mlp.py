@@ -8,6 +8,7 @@ from math import prod
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.parameters import Tensors
@@ -21,6 +22,7 @@ class MLP(Backbone):
         self.feature_dim = width
         self.depth = depth
 
+    @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """Glorot-uniform weights and zero biases."""
         params: Tensors = {}
@@ -31,6 +33,7 @@ class MLP(Backbone):
             fan_in = self.feature_dim
         return params, {}
 
+    @override
     def apply(
         self,
         params: Mapping[str, Tensor],

@@ -174,6 +174,7 @@ class _Norm(nn.Module):
         self._kind: NormKind = kind
         self._frame = frame
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         params = {f"{self._prefix}.scale": self.scale, f"{self._prefix}.shift": self.shift}
         frame = self._frame
@@ -187,6 +188,7 @@ class _Norm(nn.Module):
 class _Hardsigmoid(nn.Module):
     """torch's own has no second derivative in forward mode, which the recursion takes."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return F.relu6(x + 3) / 6
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.configs import NormKind
 from metaray.algorithms.models.backbone import Backbone, he_normal, image_channels
@@ -49,6 +50,7 @@ class ResNet12(Backbone):
         self.drop_block = drop_block
         self.feature_dim = self.widths[-1]
 
+    @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """He-normal convolutions."""
         params: Tensors = {}
@@ -69,6 +71,7 @@ class ResNet12(Backbone):
             channels = width
         return params, stats
 
+    @override
     def apply(
         self,
         params: Mapping[str, Tensor],

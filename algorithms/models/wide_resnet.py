@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.configs import NormKind
 from metaray.algorithms.models.backbone import Backbone, he_normal, image_channels
@@ -48,6 +49,7 @@ class WideResNet(Backbone):
         self.norm = norm
         self.feature_dim = self.widths[-1]
 
+    @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         """He-normal convolutions."""
         params = {"stem.conv": he_normal(generator, _STEM, self.in_channels, 3, 3)}
@@ -68,6 +70,7 @@ class WideResNet(Backbone):
         add_norm("last.norm", self.feature_dim)
         return params, stats
 
+    @override
     def apply(
         self,
         params: Mapping[str, Tensor],

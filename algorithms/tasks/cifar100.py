@@ -79,11 +79,13 @@ class _Cifar100(ImageDataset):
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The size of the archive, or of the three files."""
         return identity_of(find_published(root, _FOLDER, _ARCHIVE, _PARTS), _PARTS)
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
@@ -100,6 +102,7 @@ class CifarFS(_Cifar100):
     name = "cifar_fs"
     description = "CIFAR-100 in 64/16/20 classes drawn at random (Bertinetto et al. 2019)"
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """By the authors' lists."""
         of: dict[str, Split] = {c: s for s, names in _CIFAR_FS.items() for c in names.split()}
@@ -112,6 +115,7 @@ class FC100(_Cifar100):
     name = "fc100"
     description = "CIFAR-100 in 12/4/4 superclasses (Oreshkin et al. 2018)"
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """By superclass."""
         of: dict[str, Split] = {g: s for s, groups in _FC100.items() for g in groups.split()}

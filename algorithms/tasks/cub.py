@@ -70,11 +70,13 @@ class Cub(ImageDataset):
             "bbox_crop": int(data.bbox_crop),
         }
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The size of the archive, or of the four tables."""
         return identity_of(find_published(root, _FOLDER, _ARCHIVE, _TABLES), _TABLES)
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
@@ -87,8 +89,8 @@ class Cub(ImageDataset):
             files = TarTree(_unzipped(place, scratch), _FOLDER)
         yield _classes(files, place, data)
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
-        """See the module."""
         return by_label(_CHEN[i % 4] for i in range(len(classes.names)))
 
 

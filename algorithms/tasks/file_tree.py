@@ -55,8 +55,9 @@ class FolderTree(FileTree):
         except OSError as error:
             raise InputError(f"cannot read {self.path / name}: {error.strerror}") from error
 
+    @override
     def close(self) -> None:
-        """Nothing is held open."""
+        pass
 
 
 class ZipTree(FileTree):
@@ -86,8 +87,9 @@ class ZipTree(FileTree):
         below = ((i.filename, i.file_size) for i in members if i.filename.startswith(self._prefix))
         return {name.removeprefix(self._prefix): size for name, size in sorted(below)}
 
+    @override
     def read(self, name: str) -> bytes:
-        """See FileTree; the checksum that the zip records is compared."""
+        """The checksum that the zip records is compared."""
         try:
             return self._zip.read(self._prefix + name)
         except KeyError:
@@ -97,10 +99,11 @@ class ZipTree(FileTree):
             # RuntimeError: a password, or a compression that Python does not know
             raise _damaged(self.path, error) from error
 
+    @override
     def close(self) -> None:
-        """Close the zip."""
         self._zip.close()
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return ZipTree, (self.path, self._folder)
 
@@ -122,8 +125,9 @@ class TarTree(FileTree):
             raise _damaged(path, error, "tar") from error
         self._places = {m.name.removeprefix(prefix): (m.offset_data, m.size) for m in members}
 
+    @override
     def names(self) -> list[str]:
-        """See FileTree; a tar has no need of entries for folders, so there are none."""
+        """A tar needs no entries for folders, so there may be none."""
         return sorted(self._places)
 
     @override
@@ -145,9 +149,11 @@ class TarTree(FileTree):
             raise _damaged(self.path, EOFError(f"{name} ends early"), "tar")
         return data
 
+    @override
     def close(self) -> None:
-        """Nothing is held open."""
+        pass
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return TarTree, (self.path, self._folder)
 

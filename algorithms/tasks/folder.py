@@ -57,6 +57,7 @@ class Folder(ImageDataset):
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The names and sizes of all images."""
         if not root.exists():
@@ -69,6 +70,7 @@ class Folder(ImageDataset):
         return hashlib.sha256(repr(sizes).encode()).hexdigest()
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
@@ -93,8 +95,8 @@ class Folder(ImageDataset):
         finally:
             files.close()
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
-        """By ratio and seed, or by lists."""
         if data.split == "random":
             return random_split(classes.names, data.split_seed, data.split_ratio)
         if data.split_lists is None:

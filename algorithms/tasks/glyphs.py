@@ -69,17 +69,19 @@ class Glyphs(ImageDataset):
             "num_classes": data.num_classes,
         }
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """There is no raw data."""
         return None
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
         """Glyphs 0..num_classes-1."""
         yield [_Glyph(class_id, data.image_size) for class_id in range(data.num_classes)]
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """By script, or at random."""
         if data.split == "random":

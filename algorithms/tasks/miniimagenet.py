@@ -64,6 +64,7 @@ class MiniImageNet(ImageDataset):
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The content of the lists and the size of the first image, or the sizes of the files."""
         if _has(root, _list_file):
@@ -77,6 +78,7 @@ class MiniImageNet(ImageDataset):
         return None
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
@@ -88,6 +90,7 @@ class MiniImageNet(ImageDataset):
         else:
             raise missing("miniImageNet", root, _NEEDS)
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """The group of a class is its split."""
         of: dict[str, Split] = {split: split for split in _SPLITS}
@@ -162,6 +165,7 @@ class _PickledFiles:
             self._last = (split, *_load(self.root / _pickle_file(split)))
         return self._last[1:]
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return _PickledFiles, (self.root,)
 

@@ -65,12 +65,14 @@ class Arrays(ImageDataset):
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
         """The names and sizes of the files."""
         files = _files(root)
         return names_and_sizes(files) if files else None
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
@@ -91,8 +93,8 @@ class Arrays(ImageDataset):
         labels = np.concatenate([part.labels for part in parts])
         return _by_label(_Part(None, images, labels), size)
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
-        """By ratio and seed."""
         return random_split(classes.names, data.split_seed, data.split_ratio)
 
 
@@ -101,6 +103,7 @@ class ArraysByPart(Arrays):
 
     prepared_as = "arrays-parts"
 
+    @override
     def _classes(self, parts: list[_Part], root: Path, size: int) -> list[LazyClass]:
         names = [part.name for part in parts]
         if len(parts) > 1 and (None in names or len(set(names)) < len(names)):

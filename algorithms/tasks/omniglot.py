@@ -61,22 +61,22 @@ class Omniglot(ImageDataset):
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
+    @override
     def identity(self, root: Path, data: DataConfig) -> str | None:
-        """See ``identity`` below."""
         return identity(root) if is_whole(root) else None
 
     @contextmanager
+    @override
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path
     ) -> Iterator[Sequence[LazyClass]]:
-        """See ``open_characters``; fetched first if they are not there and this was asked for."""
         if data.download and not is_whole(root):
             download(root)
         with open_characters(root) as characters:
             yield [_SizedCharacter(character, data.image_size) for character in characters]
 
+    @override
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
-        """See ``splits``."""
         if data.split == "random":
             return random_split(classes.names, data.split_seed, MAML_SHARES)
         if data.split == "vinyals":

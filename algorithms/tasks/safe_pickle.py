@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 
@@ -70,6 +71,7 @@ class _Type:
 class _Array(np.ndarray[Any, Any]):
     """What an array is while it is read."""
 
+    @override
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, kind, fortran_order, data = state
         super().__setstate__((version, shape, _dtype(kind), fortran_order, data))
@@ -117,11 +119,13 @@ for _core in _NUMPY_CORES:
 
 
 class _DataUnpickler(pickle.Unpickler):
+    @override
     def find_class(self, module: str, name: str) -> Any:
         admitted = _ADMITTED.get((module, name))
         if admitted is None:
             raise _RefusedError(f"{module}.{name}")
         return admitted
 
+    @override
     def persistent_load(self, pid: Any) -> Any:
         raise _RefusedError(f"a persistent object ({pid!r})")

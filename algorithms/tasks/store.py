@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
@@ -69,6 +70,7 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self._views)
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.header.sha256)
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
@@ -41,12 +42,14 @@ class Alignment(TwoStreams):
 
     couples_batch = True
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source, and the features of both domains."""
         source, target, batch_stats = self.both_features(state, shard)
         logits = self.label_logits(state, source)
         return Forward({"logits": logits, "source": source, "target": target}, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
@@ -21,6 +22,7 @@ class BackboneObjective(Objective):
     def __init__(self, networks: Networks) -> None:
         self.backbone = networks.backbone
 
+    @override
     def init(self, seed: int, start: Start = NOTHING) -> State:
         """The backbone and what stands beside it; running statistics are among the buffers."""
         generator = torch.Generator().manual_seed(seed)
@@ -52,10 +54,11 @@ class BackboneObjective(Objective):
             )
         return features, batch_stats
 
+    @override
     def features(self, state: State, x: Tensor) -> Tensor:
-        """The backbone's features."""
         return self.backbone.apply(state.params, x, state.buffers)[0]
 
+    @override
     def encoder(self, state: State) -> State:
         """All but ``own_parts``."""
         params, buffers = (self._of_backbone(tensors) for tensors in state)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.parameters import Tensors
@@ -39,11 +40,13 @@ class DANN(TwoStreams):
 
     own_parts = (*TwoStreams.own_parts, _DOMAIN)
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """Label predictor and domain classifier."""
         sizes = (self.backbone.feature_dim, *self.config.domain_hidden, 1)
         return super().init_own(generator) | init_dense(generator, _DOMAIN, sizes)
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source, and logits of being target: ``source_domain``, and so on."""
         source, target, batch_stats = self.both_features(state, shard)
@@ -55,6 +58,7 @@ class DANN(TwoStreams):
             outputs[f"{name}_domain"] = logit[:, 0]
         return Forward(outputs, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:

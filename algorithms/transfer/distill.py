@@ -32,6 +32,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
@@ -75,6 +76,7 @@ class Distillation(BackboneObjective):
         transform = standard_transform(networks.input_shape) if config.augment else None
         self.views = (View(labelled=config.label_weight > 0, transform=transform),)
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The student's head, and the regressor of hints."""
         own: Tensors = {}
@@ -88,6 +90,7 @@ class Distillation(BackboneObjective):
             own |= init_dense(generator, _REGRESSOR, sizes)
         return own
 
+    @override
     def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
         """The teacher.
 
@@ -102,6 +105,7 @@ class Distillation(BackboneObjective):
         everything = {**start.teacher.params, **start.teacher.buffers}
         return {f"{_TEACHER}.{name}": t.detach().clone() for name, t in everything.items()}
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """Features and logits of the student, and ``teacher_...`` for those of the teacher."""
         x = shard.images[0]
@@ -122,6 +126,7 @@ class Distillation(BackboneObjective):
                 outputs["teacher_logits"] = apply_dense(frozen, _HEAD, taught, _depth(frozen))
         return Forward(outputs, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
@@ -156,6 +161,7 @@ class Distillation(BackboneObjective):
         loss = torch.stack(terms).sum()
         return loss, detached({"loss": loss, **metrics})
 
+    @override
     def predict(self, state: State, x: Tensor) -> Tensor | None:
         """Logits ``[B, num_classes]`` of the student; None where it has no head."""
         if self.num_classes is None:

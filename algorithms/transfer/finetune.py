@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import metrics_of
@@ -56,10 +57,12 @@ class FineTuning(BackboneObjective):
         names = self.backbone.init(torch.Generator().manual_seed(0))[0]
         self._groups = [*self.backbone.layer_groups(names), list(HEAD)]
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The head."""
         return init_head(generator, self.backbone.feature_dim, self.num_classes)
 
+    @override
     def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
         """The start, where L2-SP needs it."""
         if not self.config.l2_sp:
@@ -67,8 +70,8 @@ class FineTuning(BackboneObjective):
         pulled = {n: p for n, p in params.items() if n not in HEAD and not is_norm(n)}
         return {ANCHOR + name: p.clone() for name, p in pulled.items()}
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
-        """Logits of the images."""
         fixed = self._fixed_statistics(state, progress)
         key = shard.key if self.backbone_learns(progress) else None
         features, used = self.backbone.apply(state.params, shard.images[0], fixed, key)
@@ -78,6 +81,7 @@ class FineTuning(BackboneObjective):
         batch_stats = {name: value for name, value in used.items() if name not in fixed}
         return Forward({"logits": apply_head(state.params, features)}, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
@@ -98,12 +102,12 @@ class FineTuning(BackboneObjective):
             loss = loss + self.config.l2_sp / 2 * distance
         return loss, metrics
 
+    @override
     def predict(self, state: State, x: Tensor) -> Tensor:
-        """Logits ``[B, num_classes]``."""
         return apply_head(state.params, self.features(state, x))
 
+    @override
     def groups(self, progress: float) -> dict[str, float]:
-        """By the strategy."""
         rates = layer_rates(self.config, len(self._groups), progress)
         return {
             name: rate
@@ -112,10 +116,12 @@ class FineTuning(BackboneObjective):
             if rate != 1
         }
 
+    @override
     def decays(self, name: str) -> bool:
         """The weights of a backbone that is pulled to its start do not decay as well."""
         return not self.config.l2_sp or name in HEAD
 
+    @override
     def describe(self) -> dict[str, Any]:
         """The groups of layers that are told apart."""
         return {"layer_groups": len(self._groups)}

@@ -15,20 +15,24 @@ from typing import Any
 
 from torch import Tensor
 from torch.autograd import Function
+from typing_extensions import override
 
 
 class _Reversal(Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @override
     def forward(x: Tensor, factor: float) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
+    @override
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
         ctx.factor = inputs[1]
 
     @staticmethod
+    @override
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return -ctx.factor * grads[0], None
 

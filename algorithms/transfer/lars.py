@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
 
 class LARS(Optimizer):
@@ -45,8 +46,8 @@ class LARS(Optimizer):
         super().__init__(params, settings)
 
     @torch.no_grad()
+    @override
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step; parameters without a gradient stay."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.methods.embedding_based import unit_length
@@ -66,16 +67,19 @@ class MoCo(BackboneObjective):
         hidden = (dim,) if config.version == "v2" else ()
         self._sizes = (dim, *hidden, config.projection_dim)
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The projection head."""
         return init_dense(generator, _PROJECTION, self._sizes)
 
+    @override
     def init_buffers(self, params: Tensors, start: Start, generator: torch.Generator) -> Tensors:
         """The key encoder, which starts as the encoder, and the queue."""
         shape = (self.config.queue_size, self.config.projection_dim)
         queue = unit_length(torch.randn(shape, generator=generator))
         return {f"{_KEY}.{name}": p.clone() for name, p in params.items()} | {_QUEUE: queue}
 
+    @override
     def begin_step(self, state: State) -> State:
         """The key encoder follows the encoder."""
         keep = self.config.momentum
@@ -86,6 +90,7 @@ class MoCo(BackboneObjective):
             }
         return state._replace(buffers=state.buffers | moved)
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``queries``; ``keys`` in shuffled order, and ``order``, their places unshuffled."""
         queries, batch_stats = self._project(state.params, shard.images[0], shard.key)
@@ -94,6 +99,7 @@ class MoCo(BackboneObjective):
             keys, _ = self._project(slow, shard.images[1], shard.key)
         return Forward({"queries": queries, "keys": keys, "order": shard.order}, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
@@ -102,6 +108,7 @@ class MoCo(BackboneObjective):
         loss, matched = info_nce(outputs["queries"], keys, queue, self.config.temperature)
         return loss, detached({"loss": loss, "matched": matched})
 
+    @override
     def end_step(self, state: State, outputs: Tensors) -> Tensors:
         """The queue takes the keys in."""
         queue = torch.cat([_ordered_keys(outputs), state.buffers[_QUEUE]])

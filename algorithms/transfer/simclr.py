@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.parameters import Tensors
@@ -52,11 +53,13 @@ class SimCLR(BackboneObjective):
         draw = transform or simclr_transform(networks.input_shape, config)
         self.views = (View(labelled=False, transform=draw),) * 2
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The projection head."""
         dim = self.backbone.feature_dim
         return init_dense(generator, _PROJECTION, (dim, dim, self.config.projection_dim))
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """The projections ``first`` and ``second`` of the two views."""
         together = torch.cat(shard.images)
@@ -64,6 +67,7 @@ class SimCLR(BackboneObjective):
         first, second = apply_dense(state.params, _PROJECTION, features, 2).chunk(2)
         return Forward({"first": first, "second": second}, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:

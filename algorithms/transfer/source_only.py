@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.losses import metrics_of
@@ -39,23 +40,26 @@ class SourceOnly(BackboneObjective):
         self.num_classes = networks.num_classes
         self.config = config
 
+    @override
     def init_own(self, generator: torch.Generator) -> Tensors:
         """The label predictor."""
         sizes = (self.backbone.feature_dim, *self.config.label_hidden, self.num_classes)
         return init_dense(generator, _HEAD, sizes)
 
+    @override
     def forward(self, state: State, shard: Shard, progress: float) -> Forward:
         """``logits`` of the source."""
         features, batch_stats = self.train_features(state.params, shard.images[0], shard.key)
         return Forward({"logits": self.label_logits(state, features)}, batch_stats)
 
+    @override
     def loss(
         self, state: State, outputs: Tensors, labels: tuple[Tensor | None, ...], progress: float
     ) -> tuple[Tensor, Tensors]:
-        """Cross-entropy on the source."""
         metrics = self.source_metrics(outputs["logits"], labels[0])
         return metrics["loss"], detached(metrics)
 
+    @override
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes]`` by running statistics."""
         return self.label_logits(state, self.features(state, x))
@@ -88,6 +92,7 @@ class TwoStreams(SourceOnly):
         features, batch_stats = self.train_features(state.params, together, shard.key)
         return features[: len(source)], features[len(source) :], batch_stats
 
+    @override
     def describe(self) -> dict[str, Any]:
         """How batch norm sees the two domains, where there is any."""
         if not self.backbone.init(torch.Generator().manual_seed(0))[1]:

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from metaray.platform.common.formatting import clock
 
@@ -114,6 +114,7 @@ class _Panel(Progress):
     title = ""
     details: Iterable[str] = ()
 
+    @override
     def get_renderables(self) -> Iterable[RenderableType]:
         grid = Table.grid(expand=True)
         grid.add_row(self.make_tasks_table(self.tasks))
@@ -142,6 +143,7 @@ def _live_panel(console: Console, title: str) -> _Panel:
 class _TimeLeft(TimeRemainingColumn):
     """The time left by the rate so far, or by the time budget where that ends first."""
 
+    @override
     def render(self, task: Task) -> Text:
         """As ``0:01:30``."""
         at_most_s, elapsed_s = task.fields.get("at_most_s"), task.elapsed or 0.0

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from ray.exceptions import GetTimeoutError
 from ray.train.backend import Backend, BackendConfig
 from ray.train.torch import TorchConfig
+from typing_extensions import override
 
 _SHUTDOWN_S = 30
 
@@ -37,14 +38,15 @@ class BoundTorchConfig(TorchConfig):
     """As Ray's, with a store that is bound to the node's own address."""
 
     @property
+    @override
     def backend_cls(self) -> type[Backend]:
-        """What sets the group up."""
         return _BoundBackend
 
 
 class _BoundBackend(Backend):
     share_cuda_visible_devices = True  # NCCL reaches the GPUs of its neighbours
 
+    @override
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
         assert isinstance(backend_config, BoundTorchConfig)
         door = worker_group.execute_single(0, _open_door)
@@ -57,6 +59,7 @@ class _BoundBackend(Backend):
         ]
         ray.get(joining)
 
+    @override
     def on_shutdown(self, worker_group: Any, backend_config: BackendConfig) -> None:
         try:
             ray.get(worker_group.execute_async(_leave), timeout=_SHUTDOWN_S)

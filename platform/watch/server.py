@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
+from typing_extensions import override
+
 from metaray.algorithms.errors import InputError
 from metaray.platform.report.page_writer import render
 from metaray.platform.watch.reader import RunReader, SweepReader
@@ -109,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    @override
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the address holds the token."""
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from typing_extensions import override
 
 
 class PeerLostError(RuntimeError):
@@ -55,8 +56,9 @@ class SingleProcess(Communicator):
     rank = 0
     size = 1
 
+    @override
     def add(self, vector: Tensor) -> None:
-        """Nothing is to be added."""
+        pass
 
 
 class ProcessGroup(Communicator):
@@ -66,8 +68,8 @@ class ProcessGroup(Communicator):
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
+    @override
     def add(self, vector: Tensor) -> None:
-        """All-reduce."""
         if self.size == 1:
             return
         try:
