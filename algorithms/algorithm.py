@@ -39,7 +39,37 @@ class TaskGradient(NamedTuple):
 class Algorithm(ABC):
     """A meta-learning method. Nothing here mutates its arguments or keeps anything between calls.
 
-    Functions take one task; the caller batches them with ``torch.func.vmap``.
+    Functions take one task; the caller batches them with ``torch.func.vmap``. Methods that compare
+    embeddings derive from ``EmbeddingBased``, those with an inner loop from ``GradientBased``.
+
+    Args:
+        backbone: the network, a pure function of parameters and inputs.
+        kind: ``classification`` or ``regression``.
+        num_outputs: outputs of the head.
+
+    Example: the class of the nearest support example, by the features of an untrained network.
+
+        >>> class Nearest(Algorithm):
+        ...     def adapt(self, state, support_x, support_y, ways, batch_norm):
+        ...         features, _ = self.backbone.apply(state.params, support_x, None)
+        ...         labels = torch.nn.functional.one_hot(support_y, ways).float()
+        ...         return [(state, features, labels)]
+        ...
+        ...     def predict(self, adapted, x):
+        ...         state, support, labels = adapted
+        ...         queries, _ = self.backbone.apply(state.params, x, None)
+        ...         return torch.softmax(-torch.cdist(queries, support), dim=-1) @ labels
+        ...
+        ...     def task_gradient(self, state, episode, ways, progress=0.0):
+        ...         none = {name: torch.zeros_like(p) for name, p in state.params.items()}
+        ...         return TaskGradient(none, state.buffers, {"loss": torch.tensor(0.0)})
+        >>> from metaray.algorithms.models.mlp import MLP
+        >>> method = Nearest(MLP((2,), width=8, depth=1), "classification", num_outputs=2)
+        >>> state = method.init(seed=0)
+        >>> points = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+        >>> adapted = method.adapt(state, points, torch.tensor([0, 1]), 2, "transductive")[-1]
+        >>> method.predict(adapted, 1.1 * points).argmax(-1)
+        tensor([0, 1])
     """
 
     def __init__(self, backbone: Backbone, kind: Kind, num_outputs: int) -> None:

@@ -14,7 +14,27 @@ from metaray.algorithms.parameters import Tensors
 
 
 class Backbone(ABC):
-    """Maps inputs ``[B, *input_shape]`` to features ``[B, feature_dim]``."""
+    """Maps inputs ``[B, *input_shape]`` to features ``[B, feature_dim]``.
+
+    A plain ``torch.nn.Module`` works too (``module_backbone.py``). Derive from this class where a
+    network is easier to write as a function of its parameters.
+
+    Example: a linear layer.
+
+        >>> class Linear(Backbone):
+        ...     def __init__(self, inputs, features):
+        ...         self.inputs, self.feature_dim = inputs, features
+        ...
+        ...     def init(self, generator):
+        ...         return {"weight": glorot_uniform(generator, self.feature_dim, self.inputs)}, {}
+        ...
+        ...     def apply(self, params, x, stats, key=None):
+        ...         return x @ params["weight"].T, {}
+        >>> network = Linear(3, 5)
+        >>> params, statistics = network.init(torch.Generator().manual_seed(0))
+        >>> network.apply(params, torch.ones(2, 3), None)[0].shape
+        torch.Size([2, 5])
+    """
 
     feature_dim: int
 

@@ -36,7 +36,51 @@ class ClassLists(NamedTuple):
 
 
 class ImageDataset(ABC):
-    """One entry of the catalog."""
+    """One entry of the catalog: raw data on disk, read once and kept prepared in the cache.
+
+    Data that a program can give image by image needs less: see ``collection.ImageCollection``.
+
+    Example: a folder with one PNG file for each class, in which the images stand side by side.
+
+        >>> from contextlib import contextmanager
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from metaray.algorithms.tasks.splits import random_split
+        >>> class Strip:
+        ...     def __init__(self, path):
+        ...         self.path = path
+        ...         with Image.open(path) as image:
+        ...             self.num_images = image.width // image.height
+        ...
+        ...     def load(self):
+        ...         with Image.open(self.path) as image:
+        ...             images = np.split(np.array(image), self.num_images, axis=1)
+        ...         return ImageClass(self.path.stem, "", np.stack(images)[:, None])
+        >>> class Strips(ImageDataset):
+        ...     name = prepared_as = "strips"
+        ...     description = "a strip of images for each class"
+        ...     needs = "a folder with one PNG file for each class"
+        ...     splits, settings = ("random",), ("root", "split_seed", "split_ratio")
+        ...
+        ...     def parameters(self, data):
+        ...         return {"version": 1}
+        ...
+        ...     def identity(self, root, data):
+        ...         return names_and_sizes(sorted(root.glob("*.png"))) or None
+        ...
+        ...     @contextmanager
+        ...     def open_classes(self, root, data, scratch):
+        ...         yield [Strip(path) for path in sorted(root.glob("*.png"))]
+        ...
+        ...     def split(self, classes, data):
+        ...         return random_split(classes.names, data.split_seed, data.split_ratio)
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (60, 20)).save(Path(folder) / "plain.png")
+        ...     with Strips().open_classes(Path(folder), DataConfig(), Path(folder)) as classes:
+        ...         [(one.num_images, one.load().images.shape) for one in classes]
+        [(3, (3, 1, 20, 20))]
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]

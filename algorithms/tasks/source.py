@@ -14,7 +14,34 @@ _SPLIT_CODE: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
 
 class EpisodeSource(Protocol):
-    """A family of tasks. ``sample`` is a pure function of the spec: no state, no global seed."""
+    """A family of tasks. ``sample`` is a pure function of the spec: no state, no global seed.
+
+    A class of your own with these methods is a data set: ``data.name=my_tasks:Lines`` (see
+    docs/extending.md).
+
+    Example: regression of straight lines.
+
+        >>> class Lines:
+        ...     kind, input_shape, content_sha256 = "regression", (1,), None
+        ...
+        ...     def check(self, split, shape):
+        ...         pass
+        ...
+        ...     def sample(self, spec):
+        ...         rng = episode_rng(spec)
+        ...         slope = rng.uniform(-1, 1)
+        ...         x = torch.from_numpy(rng.uniform(-5, 5, (spec.shape.shots, 1)))
+        ...         q = torch.from_numpy(rng.uniform(-5, 5, (spec.shape.queries, 1)))
+        ...         return Episode(x, slope * x, q, slope * q, episode_key(rng))
+        ...
+        ...     def describe(self, spec):
+        ...         return ["a line"]
+        >>> shape = EpisodeShape(ways=1, shots=3, queries=2)
+        >>> spec = TaskSpec(split="test", index=0, seed=0, shape=shape)
+        >>> first, again = Lines().sample(spec), Lines().sample(spec)
+        >>> torch.equal(first.support_y, again.support_y), first.query_x.shape
+        (True, torch.Size([2, 1]))
+    """
 
     @property
     def kind(self) -> Literal["classification", "regression"]:
