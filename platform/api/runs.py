@@ -52,6 +52,11 @@ def config_of(run: RunDirectory) -> ExperimentConfig:
     return config
 
 
+def name_of(config: ExperimentConfig) -> str:
+    """What is trained on what, for the name of a folder."""
+    return experiment_of(config).run_name(config)
+
+
 def title_of(config: ExperimentConfig) -> str:
     """What is trained, on what."""
     return experiment_of(config).title(config)

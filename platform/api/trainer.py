@@ -131,7 +131,7 @@ class Trainer:
             "validate_every": validate_every,
         }
         config = META.resolve(merged(self._tree, nested(None, {"train": given | train})))
-        place = str(out or fresh_place(f"{config.method.name}-{config.data.name}"))
+        place = str(out or fresh_place(runs.name_of(config)))
         with running(self._progress, self._address, self._callbacks) as (address, callbacks):
             runs.new(config, place, address, callbacks)
         return Run(place)

@@ -84,7 +84,7 @@ def transfer(
         "workers": workers_section(workers),
     }
     config = TRANSFER.resolve(nested(settings, given))
-    place = str(out or fresh_place(f"{config.job.name}-{config.data.name}"))
+    place = str(out or fresh_place(runs.name_of(config)))
     with running(progress, address, callbacks, config.job.name) as (where, listeners):
         runs.new(config, place, where, listeners)
     return Run(place)

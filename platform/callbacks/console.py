@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import Self, override
 
-from metaray.platform.common.formatting import clock
+from metaray.platform.common.formatting import clock, percent, score_with_margin
 
 _REFRESHES_PER_S = 4  # the panel shares the CPU with the workers
 _LINE_EVERY_S = 10.0
@@ -207,7 +207,7 @@ class _Figures:
         self._workers = row.get("workers", self._workers)
         ci95 = row.get("val_ci95")
         if ci95 is not None and row.get("val_accuracy") is not None:
-            self._validation = f"{row['val_accuracy']:.1%} ± {100 * ci95:.1f}"
+            self._validation = score_with_margin(row["val_accuracy"], ci95, digits=1)
         elif ci95 is not None and row.get("val_mse") is not None:
             self._validation = f"mse {row['val_mse']:.4g} ± {ci95:.2g}"
 
@@ -216,7 +216,7 @@ class _Figures:
         shown = {key: total / weight for key, (total, weight) in self._smooth.items()}
         parts = [f"loss {shown['loss']:.4g}"] if "loss" in shown else []
         if "accuracy" in shown:
-            parts.append(f"accuracy {shown['accuracy']:.1%}")
+            parts.append(f"accuracy {percent(shown['accuracy'], 1)}")
         if self._validation:
             parts.append(f"validation {self._validation}")
         parts += [f"{shown[key]:.4g} {unit}" for key, unit in _RATES.items() if key in shown]

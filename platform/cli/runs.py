@@ -27,10 +27,11 @@ def train(request: TrainRequest) -> None:
     The run directory holds config.json, metrics.jsonl, checkpoints, plots, summary.json,
     episodes.parquet and report.html. Ctrl-C stops after the current step, with a checkpoint.
     """
-    from metaray.algorithms.plugins import label_of
-    from metaray.platform.cli.output import console, print_result
-    from metaray.platform.run.directory import fresh_place
+    train_or_resume(request)
 
+
+def train_or_resume(request: TrainRequest) -> None:
+    """A new run or one that goes on, of any kind of experiment; prints its result."""
     if request.resume is None:
         settings = request.settings()
     else:
@@ -38,15 +39,15 @@ def train(request: TrainRequest) -> None:
     from metaray.platform.api import runs
     from metaray.platform.callbacks.callback_list import CallbackList
     from metaray.platform.callbacks.terminal import Terminal
+    from metaray.platform.cli.output import console, print_result
+    from metaray.platform.run.directory import fresh_place
 
-    callbacks = CallbackList([Terminal(console)])
+    callbacks = CallbackList([Terminal(console, request.title)])
     if request.resume is not None:
         place = request.resume
         summary = runs.resume(place, request.overrides or [], request.where, callbacks)
     else:
-        place = request.out or fresh_place(
-            f"{settings.method.label}-{label_of(settings.data.name)}"
-        )
+        place = request.out or fresh_place(runs.name_of(settings))
         summary = runs.new(settings, place, request.where, callbacks)
     print_result(summary, place)
 

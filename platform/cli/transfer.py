@@ -97,29 +97,9 @@ def _command_of(name: str) -> Any:
 
 def transfer(request: TransferRequest) -> None:
     """Run a job, or go on with it."""
-    from metaray.algorithms.plugins import label_of
-    from metaray.platform.run.directory import fresh_place
+    from metaray.platform.cli.runs import train_or_resume
 
-    if request.resume is None:
-        settings = request.transfer_settings()
-    else:
-        request.check_resuming("a run")
-    from metaray.platform.api import runs
-    from metaray.platform.callbacks.callback_list import CallbackList
-    from metaray.platform.callbacks.terminal import Terminal
-    from metaray.platform.cli.output import console
-    from metaray.platform.report.transfer_words import result_lines
-
-    callbacks = CallbackList([Terminal(console, request.job)])
-    if request.resume is not None:
-        place = request.resume
-        summary = runs.resume(place, request.overrides or [], request.where, callbacks)
-    else:
-        place = request.out or fresh_place(f"{settings.job.label}-{label_of(settings.data.name)}")
-        summary = runs.new(settings, place, request.where, callbacks)
-    for line in result_lines(summary):
-        console.print(line)
-    console.print(f"report: {place}/report.html")
+    train_or_resume(request)
 
 
 def _help(name: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.request import Request, argument, option
+from metaray.platform.config.request import Nodes, Request, argument, option
 
 if TYPE_CHECKING:
     from metaray.platform.compare.plan import Plan
@@ -52,6 +55,17 @@ class CompareRequest(Request):
     parallel: int | None = option(
         "Runs at once [as many as there is room for].", "--parallel", least=1, when_resuming=True
     )
+
+    @override
+    def check(self, nodes: Nodes) -> Iterator[str]:
+        from metaray.platform.callbacks.monitored import check_callbacks
+        from metaray.platform.compare.placement import check_fits
+
+        plan = self.planned()
+        for entry in plan.entries:
+            check_callbacks(entry.config_of(0).monitoring)
+        check_fits(plan, nodes)
+        yield from plan.notes
 
     def planned(self) -> Plan:
         """The new comparison.

@@ -6,7 +6,7 @@ travel to the cluster, read the same fields. No pydantic: ``metaray --help`` imp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 from metaray.algorithms.errors import InputError
 
 Role = Literal["setting", "config", "file", "new run", "earlier run"]
+Nodes = Sequence[Mapping[str, float]]
+"""resources of the nodes of a cluster"""
 _KEY = "option"
 
 
@@ -102,6 +104,15 @@ class Request:
             else:
                 before += [word for item in several for word in (flag, item)]
         return [*before, "--", *after] if after else before
+
+    def check(self, nodes: Nodes) -> Iterator[str]:
+        """Whether the settings are valid and ``nodes`` have room; what should be known of it.
+
+        Raises:
+            InputError: a setting is wrong.
+            NoRoomError: there is no room.
+        """
+        return iter(())
 
     def check_resuming(self, what: str) -> None:
         """Raise InputError where an option would change what --resume continues."""

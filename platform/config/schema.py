@@ -95,6 +95,11 @@ class ComputeConfig(Section):
     start_timeout_s: float = Field(120.0, gt=0)
     """how long to wait for a first worker"""
 
+    @property
+    def least(self) -> int:
+        """With how many workers a run can start."""
+        return 1
+
     @model_validator(mode="after")
     def _in_use(self) -> Self:
         if self.gpus > 0 and self.device == "cpu":

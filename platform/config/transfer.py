@@ -78,6 +78,11 @@ class TransferWorkersConfig(ComputeConfig):
     """start with as few workers where there is no room for all, and let more join later; all
     that are asked for must have room unless set"""
 
+    @property
+    @override
+    def least(self) -> int:
+        return self.count if self.min_count is None else self.min_count
+
 
 class TransferEvaluateConfig(Section):
     """The test."""

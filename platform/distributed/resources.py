@@ -5,7 +5,7 @@ Nodes are given by their resources, as ``{"CPU": 8, "GPU": 1}``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
@@ -87,6 +87,25 @@ def room_for(workers: ComputeConfig, nodes: Iterable[Resources], wanted: int | N
         needs=needs,
         nodes=there,
     )
+
+
+def workers_notes(workers: ComputeConfig, nodes: Iterable[Resources]) -> Iterator[str]:
+    """What should be known of a run on ``nodes``, in sentences.
+
+    Raises:
+        NoRoomError: there is no room for the workers with which it can start.
+    """
+    if workers.count == 0:
+        yield (
+            "workers.count = 0: the job computes in its own process on the head node, where "
+            "nothing is reserved for it"
+        )
+        return
+    nodes = list(nodes)
+    room_for(workers, nodes, workers.least).check()
+    room = room_for(workers, nodes)
+    if not room.fits:
+        yield f"{room.sentence}: the others join when there is more"
 
 
 def trial_bundles(workers: ComputeConfig) -> list[Bundle]:

@@ -171,6 +171,10 @@ class Experiment(ABC, Generic[Config]):
     def title(self, config: Config) -> str:
         """What is trained, on what, for people."""
 
+    @abstractmethod
+    def result_lines(self, summary: dict[str, Any]) -> list[str]:
+        """The result of a test for the terminal, a line each, with rich's markup."""
+
     # Sweeps
 
     def trial_settings(self, settings: Tree) -> Tree:

@@ -13,7 +13,7 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.experiment.base import Bar, Experiment
 from metaray.platform.experiment.other_data import other_data
-from metaray.platform.report.words import method_title
+from metaray.platform.report.words import method_title, result_lines
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.schedule import meta_schedule
 from metaray.tune_spaces.registry import space_of
@@ -104,6 +104,10 @@ class MetaTraining(Experiment[RunConfig]):
             else f"{task.ways}-way {task.shots}-shot"
         )
         return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
+
+    @override
+    def result_lines(self, summary: dict[str, Any]) -> list[str]:
+        return result_lines(summary)
 
     @override
     def check_trials(self, config: RunConfig, metrics: Sequence[str]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.request import Request, argument, option
+from metaray.platform.config.request import Nodes, Request, argument, option
 
 if TYPE_CHECKING:
-    from metaray.platform.config.schema import RunConfig
-    from metaray.platform.config.transfer import TransferConfig
+    from metaray.platform.config.schema import ExperimentConfig
 
 _SET = "Set one setting, as often as you like: --set seed=1. Wins over the file."
 
@@ -41,15 +41,33 @@ class TrainRequest(Request):
         role="earlier run",
     )
 
-    def settings(self) -> RunConfig:
+    @property
+    def title(self) -> str:
+        """What the training is called while it runs."""
+        return "meta-training"
+
+    def settings(self) -> ExperimentConfig:
         """The config of the new run.
 
         Raises:
             InputError: a setting is unknown or wrong.
         """
-        from metaray.platform.experiment.meta import META
+        from metaray.platform.experiment.registry import EXPERIMENTS
 
-        return META.load(self.config, self.overrides or [])
+        config: ExperimentConfig = EXPERIMENTS[self.command].load(self.config, self._overrides())
+        return config
+
+    @override
+    def check(self, nodes: Nodes) -> Iterator[str]:
+        from metaray.platform.callbacks.monitored import check_callbacks
+        from metaray.platform.distributed.resources import workers_notes
+
+        settings = self.settings()
+        check_callbacks(settings.monitoring)
+        yield from workers_notes(settings.workers, nodes)
+
+    def _overrides(self) -> list[str]:
+        return self.overrides or []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +83,21 @@ class TransferRequest(TrainRequest):
     def names(self) -> list[str]:
         return [self.command, self.job]
 
-    def transfer_settings(self) -> TransferConfig:
-        """The config of the new job; InputError as ``settings``."""
-        from metaray.platform.experiment.transfer import TRANSFER
+    @property
+    @override
+    def title(self) -> str:
+        return self.job
 
-        overrides = [f"job.name={self.job}", *(self.overrides or [])]
-        config = TRANSFER.load(self.config, overrides)
+    @override
+    def settings(self) -> ExperimentConfig:
+        config: Any = super().settings()
         if config.job.name != self.job:
             raise InputError(f"job.name = {config.job.name!r} is not {self.job}: leave it out")
-        return config
+        return config  # type: ignore[no-any-return]
+
+    @override
+    def _overrides(self) -> list[str]:
+        return [f"job.name={self.job}", *(self.overrides or [])]
 
 
 @dataclass(frozen=True, kw_only=True)

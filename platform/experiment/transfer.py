@@ -14,7 +14,7 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.config.tree import Tree, get, merged
 from metaray.platform.experiment.base import Bar, Experiment
-from metaray.platform.report.transfer_words import job_title
+from metaray.platform.report.transfer_words import job_title, result_lines
 from metaray.platform.report.words import data_title
 from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.registry import space_of
@@ -94,6 +94,10 @@ class TransferJob(Experiment[TransferConfig]):
         title = f"{job_title(config.job.name)} on {data_title(config.data.name)}"
         target = config.target
         return title if target is None else f"{title}, tested on {data_title(target.name)}"
+
+    @override
+    def result_lines(self, summary: dict[str, Any]) -> list[str]:
+        return result_lines(summary)
 
     @override
     def trial_settings(self, settings: Tree) -> Tree:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from glob import has_magic, iglob
 from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.monitored import check_callbacks
-from metaray.platform.compare.placement import check_fits
-from metaray.platform.compare.request import CompareRequest
 from metaray.platform.config.loading import read_toml, with_overrides
-from metaray.platform.config.request import Request
-from metaray.platform.config.schema import ComputeConfig
+from metaray.platform.config.request import Nodes, Request
 from metaray.platform.config.tree import Tree, get, merged
-from metaray.platform.distributed.resources import NoRoomError, room_for, trials_at_once
-from metaray.platform.experiment.request import TrainRequest, TransferRequest
-from metaray.platform.sweep.request import SweepRequest
+from metaray.platform.distributed.resources import NoRoomError
 
 _DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
 _PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
-Nodes = Sequence[Mapping[str, float]]
 
 
 def check_paths(request: Request, is_here: bool) -> list[str]:
@@ -64,49 +57,11 @@ def check_settings(request: Request, is_here: bool, nodes: Nodes, grows: bool) -
     if not is_here and any(key == "init.checkpoint" for key, _ in _paths(request)):
         return ["settings are checked on the cluster, where the run of init.checkpoint is"]
     try:
-        return list(_checked(request, nodes))
+        return list(request.check(nodes))
     except NoRoomError as error:
         if not grows:
             raise InputError(str(error)) from None
         return [f"{error}; unless nodes are added, which this cluster can do"]
-
-
-def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
-    """What should be known of a new run; InputError if it cannot be."""
-    match request:
-        case TransferRequest():
-            config = request.transfer_settings()
-            check_callbacks(config.monitoring)
-            workers = config.workers
-            least = workers.count if workers.min_count is None else workers.min_count
-            yield from _check_workers(workers, nodes, least)
-        case TrainRequest():
-            settings = request.settings()
-            check_callbacks(settings.monitoring)
-            yield from _check_workers(settings.workers, nodes, least=1)
-        case SweepRequest():
-            base = request.planned()[0].base
-            check_callbacks(base.monitoring)
-            trials_at_once(base.workers, nodes)
-        case CompareRequest():
-            plan = request.planned()
-            for entry in plan.entries:
-                check_callbacks(entry.config_of(0).monitoring)
-            check_fits(plan, nodes)
-            yield from plan.notes
-
-
-def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator[str]:
-    if workers.count == 0:
-        yield (
-            "workers.count = 0: the job computes in its own process on the head node, where "
-            "nothing is reserved for it"
-        )
-        return
-    room_for(workers, nodes, least).check()
-    room = room_for(workers, nodes)
-    if not room.fits:
-        yield f"{room.sentence}: the others join when there is more"
 
 
 def _paths(request: Request) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from metaray.platform.common.formatting import percent
 from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.style import Theme, new_canvas
 
@@ -78,7 +79,7 @@ def _query(
     color = theme.right if is_right else theme.wrong
     _image(axes, example.query_x[index], left, top, color)
     confidence = example.confidence(index)
-    share = "" if confidence is None else f" {confidence:.0%}"
+    share = "" if confidence is None else f" {percent(confidence, 0)}"
     text = f"{'✓' if is_right else '✗'} {class_letter(predicted)}{share}"
     weight = "normal" if is_right else "bold"
     axes.text(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
+
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.common.formatting import clock, number, percent, plural, score_with_margin
@@ -73,7 +75,7 @@ _PROBES = {  # the linear one is the result itself
 def result_lines(summary: Mapping[str, Any]) -> list[str]:
     """The result in a few lines, with markup."""
     lines = [
-        f"[bold]{title(summary)}[/]: accuracy [bold]{_accuracy(summary)}[/] "
+        f"[bold]{escape(title(summary))}[/]: accuracy [bold]{_accuracy(summary)}[/] "
         f"({summary['num_examples']:,} test images)"
     ]
     return lines + [

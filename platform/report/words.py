@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
@@ -34,6 +37,23 @@ def method_title(name: str) -> str:
     if name not in METHODS.builtin:
         return label_of(name)
     return (METHODS[name].__doc__ or name).split(" (")[0]
+
+
+def result_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The result of a meta-test in a line, with markup."""
+    what = f"{label_of(summary['method'])} on {label_of(summary['dataset'])}"
+    if summary["trained_on"] != summary["dataset"]:
+        what += f", trained on {label_of(summary['trained_on'])}"
+    is_error = summary["accuracy"] is None
+    name, key = ("mean squared error", "mse") if is_error else ("accuracy", "accuracy")
+    if not is_error:
+        what += f", {summary['ways']}-way {summary['shots']}-shot"
+    found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
+    untrained = score(summary[f"baseline_{key}"], is_error=is_error)
+    return [
+        f"[bold]{escape(what)}[/]: {name} [bold]{found}[/] (untrained {untrained}; "
+        f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm)"
+    ]
 
 
 def title(run: RunRecord) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from metaray.platform.config.request import Request, argument, option
+from typing_extensions import override
+
+from metaray.platform.config.request import Nodes, Request, argument, option
 
 if TYPE_CHECKING:
     from metaray.platform.sweep.plan import SweepPlan
@@ -64,6 +67,16 @@ class SweepRequest(Request):
         variable="METARAY_STORAGE",
         when_resuming=True,
     )
+
+    @override
+    def check(self, nodes: Nodes) -> Iterator[str]:
+        from metaray.platform.callbacks.monitored import check_callbacks
+        from metaray.platform.distributed.resources import trials_at_once
+
+        base = self.planned()[0].base
+        check_callbacks(base.monitoring)
+        trials_at_once(base.workers, nodes)
+        yield from ()
 
     def planned(self) -> tuple[SweepPlan, Path]:
         """The new sweep, and its folder.

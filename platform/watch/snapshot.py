@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metaray.platform.common.formatting import percent
 from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.run.status import Best, Event, TrialState, WorkerState
 
@@ -74,10 +75,10 @@ def run_metrics(rows: Sequence[MetricsRow]) -> tuple[str, ...]:
     """The latest, over the last steps."""
     recent = rows[-_RECENT:]
     texts = [f"loss {mean:.4g}" for mean in _means(recent, "loss")]
-    texts += [f"accuracy {mean:.1%}" for mean in _means(recent, "accuracy")]
+    texts += [f"accuracy {percent(mean, 1)}" for mean in _means(recent, "accuracy")]
     validated = next((row for row in reversed(rows) if "val_ci95" in row), None)
     if validated is not None and validated.get("val_accuracy") is not None:
-        texts.append(f"validation {validated['val_accuracy']:.1%}")
+        texts.append(f"validation {percent(validated['val_accuracy'], 1)}")
     for key, unit in _RATES.items():
         texts += [f"{mean:.4g} {unit}" for mean in _means(recent, key)]
     texts += [f"{mean:.3g} s a step" for mean in _means(recent, "step_s")]

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from rich.text import Text
 
+from metaray.platform.common.formatting import percent
 from metaray.platform.watch.snapshot import Curve, Plot, Points
 
 STYLES = ("cyan", "yellow", "green", "magenta", "blue", "red")
@@ -65,4 +66,4 @@ def _last(curve: Curve, is_share: bool) -> str:
 
 
 def _number(value: float, is_share: bool) -> str:
-    return f"{value:.1%}" if is_share else f"{value:.4g}"
+    return percent(value, 1) if is_share else f"{value:.4g}"

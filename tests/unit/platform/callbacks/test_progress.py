@@ -66,7 +66,7 @@ def test_terminal_shows_the_figures_under_a_bar(terminal: Screen) -> None:
     last = terminal.text[terminal.text.rindex("meta-training") :]
     assert "2/10" in last
     assert "━" in last
-    for figure in ("loss 0.5", "accuracy 75.0%", "validation 91.3% ± 1.2", "40 tasks/s"):
+    for figure in ("loss 0.5", "accuracy 75.0 %", "validation 91.3 % ± 1.2", "40 tasks/s"):
         assert figure in last
     assert "1 worker " in last
     assert "0:00:30" in last
@@ -111,7 +111,7 @@ def test_a_line_says_where_the_run_stands(log: Screen) -> None:
         log.now_s = 10.0
         progress.step(row(40, val_accuracy=0.9, val_ci95=0.01))
     assert log.lines == [
-        "step 40/100  loss 0.5  accuracy 75.0%  validation 90.0% ± 1.0  40 tasks/s  2 workers  "
+        "step 40/100  loss 0.5  accuracy 75.0 %  validation 90.0 % ± 1.0  40 tasks/s  2 workers  "
         "0:00:10 elapsed, 0:00:30 left"
     ]
 

@@ -74,7 +74,7 @@ def test_the_terminal_shows_progress_curves_workers_and_events(folder: Path) -> 
     text = shown(folder)
     for part in (
         "MAML on glyphs, 5-way 1-shot", "training", "step 40/100", "0:00:20 elapsed",
-        "0:00:30 left", "validation 50.0%", "50 tasks/s", "1 lost", "starting", "10.0.0.1",
+        "0:00:30 left", "validation 50.0 %", "50 tasks/s", "1 lost", "starting", "10.0.0.1",
         "worker 0 was lost",
     ):  # fmt: skip
         assert part in text, part
