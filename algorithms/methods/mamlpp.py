@@ -112,7 +112,7 @@ class MAMLPlusPlus(GradientBased):
     ) -> TaskGradient:
         """The derivative of the weighted sum of query losses.
 
-        The figure ``loss`` is that sum; ``accuracy`` is that of the last step.
+        The metric ``loss`` is that sum; ``accuracy`` is that of the last step.
         """
         weights = step_weights(self.config.inner_steps, progress, self.config.multi_step_share)
 

@@ -69,5 +69,5 @@ class BackboneObjective(Objective):
 
 
 def detached(metrics: Tensors) -> Tensors:
-    """Figures to log, without the graph that they come from."""
+    """Metrics to log, without the graph that they come from."""
     return {name: figure.detach() for name, figure in metrics.items()}

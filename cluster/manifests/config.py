@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
+
+from metaray.algorithms.configs import Section
 
 STORAGE = re.compile(r"(s3|gs)://\S+|~?/.+")
 
 # Kubernetes names; all other systems take them too
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-
-
-class Section(BaseModel):
-    """A frozen group of settings in which an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class HeadConfig(Section):

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from metaray.platform.callbacks.events import Event
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.stopping import StopToken
+from metaray.platform.run.metrics_log import MetricsRow
 
-Row = Mapping[str, Any]
 EndState = Literal["done", "stopped", "failed"]
 
 
@@ -80,14 +80,14 @@ class Callback:
             info: the run directory, the settings, and how many steps there will be.
         """
 
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         """A training step is done.
 
         Args:
             row: its metrics, with the keys of ``metrics.jsonl``: ``step`` (from 1), ``loss``, ...
         """
 
-    def on_validation(self, row: Row) -> None:
+    def on_validation(self, row: MetricsRow) -> None:
         """A training step with a validation is done. ``on_step`` has been called before.
 
         Args:

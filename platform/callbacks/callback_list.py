@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, EndState, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, EndState, RunInfo
 from metaray.platform.callbacks.events import (
     Attached,
     Detached,
@@ -23,6 +23,7 @@ from metaray.platform.callbacks.events import (
 from metaray.platform.callbacks.members import Member, member_of
 from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.common.errors import Stopped
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class CallbackList(Callback):
@@ -72,7 +73,7 @@ class CallbackList(Callback):
         self._call("on_start", info)
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         """Calls ``on_validation`` too where the row has a validation."""
         for member in self._members:
             member.call("on_step", dict(row))

@@ -45,7 +45,7 @@ class TrainingProgress:
         ``at_most_s`` is what a time budget leaves for the rest.
         """
         self._console = console
-        self._figures = _Figures()
+        self._metrics = _Metrics()
         self._plain = _PlainLines(console, "step", total_steps, start_step, at_most_s)
         self._live = _live_panel(console, title) if _is_live(console) else None
         if self._live:
@@ -64,13 +64,13 @@ class TrainingProgress:
 
     def step(self, row: Mapping[str, Any]) -> None:
         """Show the metrics of an outer step (the keys are those of ``metrics.jsonl``)."""
-        self._figures.add(row)
+        self._metrics.add(row)
         if self._live:
-            self._live.details = self._figures.parts()
+            self._live.details = self._metrics.parts()
             self._live.update(self._live.task_ids[0], completed=row["step"])
         else:
             was_validated = "val_ci95" in row
-            self._plain.show(row["step"], self._figures.parts(), at_once=was_validated)
+            self._plain.show(row["step"], self._metrics.parts(), at_once=was_validated)
 
     def message(self, text: str) -> None:
         """Tell an event of the run, above the panel or as a line."""
@@ -109,7 +109,7 @@ class EvaluationProgress:
 
 
 class _Panel(Progress):
-    """One bar, and under it the figures of the run."""
+    """One bar, and under it the metrics of the run."""
 
     title = ""
     details: Iterable[str] = ()
@@ -191,8 +191,8 @@ class _PlainLines:
         )
 
 
-class _Figures:
-    """The latest figures of training; loss, accuracy and rate are smoothed over about 20 steps."""
+class _Metrics:
+    """The latest metrics of training; loss, accuracy and rate are smoothed over about 20 steps."""
 
     def __init__(self) -> None:
         self._smooth: dict[str, tuple[float, float]] = {}
@@ -212,7 +212,7 @@ class _Figures:
             self._validation = f"mse {row['val_mse']:.4g} ± {ci95:.2g}"
 
     def parts(self) -> list[str]:
-        """The figures that there are, ready to print."""
+        """The metrics that there are, ready to print."""
         shown = {key: total / weight for key, (total, weight) in self._smooth.items()}
         parts = [f"loss {shown['loss']:.4g}"] if "loss" in shown else []
         if "accuracy" in shown:

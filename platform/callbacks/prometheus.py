@@ -12,11 +12,12 @@ from typing_extensions import override
 
 from metaray.cluster.monitoring import catalog
 from metaray.cluster.monitoring.catalog import METRICS, Metric
-from metaray.platform.callbacks.base import BackgroundCallback, Row
+from metaray.platform.callbacks.base import BackgroundCallback
 from metaray.platform.callbacks.events import Attached, Detached, Event
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.live_status import LiveStatus
 from metaray.platform.common.errors import NonFiniteError, Stopped, WorkersLostError
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.run.status import TRIAL_STATES, Status
 
 
@@ -37,7 +38,7 @@ class Prometheus(BackgroundCallback):
         self._exporter: RayExporter | None = None
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         if self._exporter is not None:
             self._exporter.count(row)
 
@@ -67,7 +68,7 @@ class RayExporter:
         self._seen: dict[str, float] = defaultdict(float)
         self._steps = 0
 
-    def count(self, row: Row) -> None:
+    def count(self, row: MetricsRow) -> None:
         """Take in a step."""
         self._steps += 1
         self._take(row)
@@ -98,7 +99,7 @@ class RayExporter:
         if status.best is not None:
             self._set(catalog.BEST, status.best.value, status.best.metric)
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: MetricsRow) -> None:
         for metric in METRICS:
             for label, keys in metric.rows.items():
                 key = next((key for key in keys if row.get(key) is not None), None)

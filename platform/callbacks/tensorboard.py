@@ -8,8 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import BackgroundCallback, EndState, Row, RunInfo
+from metaray.platform.callbacks.base import BackgroundCallback, EndState, RunInfo
 from metaray.platform.callbacks.scalars import scalars
+from metaray.platform.run.metrics_log import MetricsRow
 
 FOLDER = "tensorboard"
 _FLUSH_S = 5.0
@@ -42,7 +43,7 @@ class TensorBoard(BackgroundCallback):
         self._writer.write_event(Event(step=next_step, session_log=start))
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         from time import time
 
         from tensorboardX.proto.event_pb2 import Event

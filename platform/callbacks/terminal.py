@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from rich.console import Console
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.console import EvaluationProgress, TrainingProgress, print_line
 from metaray.platform.callbacks.events import (
     EvaluationAdvanced,
@@ -17,6 +17,7 @@ from metaray.platform.callbacks.events import (
     TrainingEnded,
     TrainingStarted,
 )
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class Terminal(Callback):
@@ -38,7 +39,7 @@ class Terminal(Callback):
         self._info = info
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         if self._training is not None:
             self._training.step(row)
 

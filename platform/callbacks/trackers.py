@@ -15,11 +15,12 @@ from typing import Any
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.callbacks.base import BackgroundCallback, EndState, Row, RunInfo
+from metaray.platform.callbacks.base import BackgroundCallback, EndState, RunInfo
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.scalars import scalars
 from metaray.platform.config.monitoring import TrackerName
 from metaray.platform.config.tree import flat
+from metaray.platform.run.metrics_log import MetricsRow
 
 PROJECT = "metaray"
 _BATCH = 900  # MLflow takes up to 1000 at once
@@ -46,7 +47,7 @@ class MLflow(BackgroundCallback):
     def __init__(self) -> None:
         self._client: Any = None
         self._id = ""
-        self._rows: list[Row] = []
+        self._rows: list[MetricsRow] = []
 
     @override
     def on_start(self, info: RunInfo) -> None:
@@ -66,7 +67,7 @@ class MLflow(BackgroundCallback):
         self._client.log_batch(self._id, params=params)
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self._rows.append(row)
 
     @override
@@ -109,7 +110,7 @@ class WandB(BackgroundCallback):
         )
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self._run.log(dict(scalars(row)), step=row["step"])
 
     @override

@@ -10,17 +10,17 @@ import sys
 from pathlib import Path
 
 from metaray.algorithms.plugins import PLUGIN_PATH
-from metaray.platform.jobs.order import JobSpec
+from metaray.platform.jobs.job_spec import JobSpec
 
 
 def main() -> None:
-    """Run the command of the order in the working folder."""
+    """Run the command of the job in the working folder."""
     files = Path.cwd()
-    order = JobSpec.read(files)
-    os.environ[PLUGIN_PATH] = str(files)  # which come before those in order.directory
-    sys.argv = ["metaray", *order.arguments(files)]
-    if order.directory is not None:
-        os.chdir(order.directory)
+    spec = JobSpec.read(files)
+    os.environ[PLUGIN_PATH] = str(files)  # which come before those in spec.directory
+    sys.argv = ["metaray", *spec.arguments(files)]
+    if spec.directory is not None:
+        os.chdir(spec.directory)
     from metaray.platform.cli.main import run
 
     run()

@@ -8,8 +8,9 @@ from typing import Literal
 
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.events import EvaluationStarted, Event, TrainingStarted
+from metaray.platform.run.metrics_log import MetricsRow
 
 State = Literal["waiting", "starting", "training", "testing", "done", "failed", "stopped"]
 
@@ -54,7 +55,7 @@ class ProgressCallback(Callback):
                 self.progress = replace(self.progress, state="testing", left_s=None)
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self.progress = replace(
             self.progress,
             step=row["step"],

@@ -13,8 +13,8 @@ from typing_extensions import override
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.run.status import WorkerState
-from metaray.platform.training.executor import Row
 from metaray.platform.training.writer import Columns, LocalRunWriter, RunWriter
 
 _REMEMBERED = 40  # workers
@@ -23,7 +23,7 @@ _REMEMBERED = 40  # workers
 class RunUpdate(NamedTuple):
     """What happened since the driver asked last."""
 
-    rows: list[Row]
+    rows: list[MetricsRow]
     messages: list[str]
     failure: Exception | None
     """why the job cannot go on"""
@@ -37,7 +37,7 @@ class RunWriterActor(LocalRunWriter):
     """A LocalRunWriter in its own process, which outlives workers."""
 
     def __init__(self, path: Path, shapes: str, keep: int) -> None:
-        self._rows: list[Row] = []
+        self._rows: list[MetricsRow] = []
         self._messages: list[str] = []
         self._failure: Exception | None = None
         self._stop = False
@@ -56,13 +56,13 @@ class RunWriterActor(LocalRunWriter):
         ]
         self._workers.append(worker)
 
-    def record_step(self, row: Row) -> bool:
+    def record_step(self, row: MetricsRow) -> bool:
         """Log a step; whether training should stop. How often workers were lost is known here."""
         self.record(row | {"workers_lost": max(0, self._starts - 1)})
         return self.stop_requested()
 
     @override
-    def record(self, row: Row) -> None:
+    def record(self, row: MetricsRow) -> None:
         super().record(row)
         self._rows.append(dict(row))
 
@@ -130,7 +130,7 @@ class RemoteRunWriter(RunWriter):
         ray.get(self._handle.begin.remote(step))
 
     @override
-    def record(self, row: Row) -> None:
+    def record(self, row: MetricsRow) -> None:
         if self._recorded is not None:
             self._stop = ray.get(self._recorded)
         self._recorded = self._handle.record_step.remote(row)

@@ -61,7 +61,7 @@ def write_summary(
 
 
 def _read(run: RunDirectory, name: str) -> dict[str, Any]:
-    figures: dict[str, Any] = json.loads(
+    metrics: dict[str, Any] = json.loads(
         (run.evaluations / f"{name}.json").read_text(encoding="utf-8")
     )
-    return figures
+    return metrics

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import read_toml, with_overrides
+from metaray.platform.config.loading import with_overrides
 from metaray.platform.config.request import Nodes, Request
-from metaray.platform.config.tree import Tree, get, merged
+from metaray.platform.config.tree import get
 from metaray.platform.distributed.resources import NoRoomError
+from metaray.platform.jobs.plugin_files import settings_trees
 
 _DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
 _PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
@@ -66,14 +67,11 @@ def check_settings(request: Request, is_here: bool, nodes: Nodes, grows: bool) -
 
 def _paths(request: Request) -> Iterator[tuple[str, str]]:
     """Paths among the settings, as they were written."""
-    trees: list[Tree] = [read_toml(config) for config in request.files("config")] or [{}]
-    overrides = with_overrides({}, request.given.get("overrides") or [])
     found: dict[tuple[str, str], None] = {}
-    for tree in trees:
-        merged_tree = merged(tree, overrides)
+    for tree in settings_trees(request):
         for key in _PATHS:
-            value: Any = get(merged_tree, key, None)
-            fetched = key == "data.root" and get(merged_tree, "data.download", False)
+            value: Any = get(tree, key, None)
+            fetched = key == "data.root" and get(tree, "data.download", False)
             if isinstance(value, str) and value != "download" and not fetched:
                 found[key, value] = None
     yield from found

@@ -21,7 +21,7 @@ from metaray.algorithms.errors import InputError
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.jobs import JobClient
-from metaray.platform.jobs.order import JobSpec
+from metaray.platform.jobs.job_spec import JobSpec
 from metaray.platform.jobs.send import DATA, ERROR, SUM, plain_files
 from metaray.platform.jobs.submission import own, package_folder
 from metaray.platform.run.storage.remote_directory import is_uri

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from metaray.platform.jobs.order import JobSpec
+from metaray.platform.jobs.job_spec import JobSpec
 
 DATA, SUM, ERROR = "metaray-data:", "metaray-sha256:", "metaray-error:"
 _PIECE_BYTES = 12_000

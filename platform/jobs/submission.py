@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import metaray
-from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
@@ -23,7 +22,8 @@ from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient, JobRecord
 from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
-from metaray.platform.jobs.order import FILES, FOLDER, JobSpec
+from metaray.platform.jobs.job_spec import FILES, FOLDER, JobSpec
+from metaray.platform.jobs.plugin_files import plugin_files
 from metaray.platform.run.storage.remote_directory import is_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -68,19 +68,20 @@ def submit(
     notes += _check_versions(*dashboard.versions())
     nodes = [node.resources for node in dashboard.nodes()]
     notes += check_settings(request, access.is_here, nodes, dashboard.adds_nodes())
+    own_code = plugin_files(request, access.is_here)
     for note in notes:
         notify(note)
     job_id = name or _fresh_id(request)
     jobs = open_client()
     folder, words = _placed(request, job_id, access.is_here, jobs)
-    order = JobSpec(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
+    spec = JobSpec(tuple(words), folder, str(Path.cwd()) if access.is_here else None)
     with TemporaryDirectory(prefix="metaray-job-") as packed:
-        order.write(Path(packed))
+        spec.write(Path(packed))
         for index, file in enumerate(_files(request)):
             target = Path(packed) / _shipped(index, file)
             target.parent.mkdir(parents=True)
             shutil.copyfile(file, target)
-        for file in plugins.files():  # those of the settings, which were checked above
+        for file in own_code:
             shutil.copyfile(file, Path(packed) / file.name)
         jobs.submit(
             job_id,

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import DiskError, InputError
-from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.common.malloc_tuning import return_freed_memory
 from metaray.platform.config.loading import validate_as
@@ -26,7 +26,7 @@ from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.registry import experiment_of
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.metrics_log import MetricsLog, MetricsRow
 from metaray.platform.sweep.outcome import Metrics, TrialResult
 from metaray.platform.sweep.plan import address_of
 from metaray.platform.training.loop import validation_score
@@ -100,7 +100,7 @@ class TrialReporter(Callback):
         info.stop.add_condition(self._between_steps)
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self._rows.append(dict(row))
 
     def _between_steps(self) -> bool:

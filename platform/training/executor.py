@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metaray.platform.run.checkpoint import Checkpoint
-
-Row = dict[str, Any]
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class Signal(IntEnum):
@@ -24,7 +23,7 @@ class Signal(IntEnum):
 class StepOutcome(NamedTuple):
     """What a step reports."""
 
-    row: Row
+    row: MetricsRow
     """metrics of the step"""
     signal: Signal = Signal.GO_ON
     """what all processes agreed on, where several run the loop"""
@@ -51,7 +50,7 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def validate(self) -> Row:
+    def validate(self) -> MetricsRow:
         """``val_loss``, ``val_accuracy`` or ``val_mse``, and ``val_ci95`` of the current state."""
 
     @abstractmethod

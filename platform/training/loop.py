@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError
 from metaray.platform.run.checkpoint import Checkpoint
-from metaray.platform.training.executor import Executor, Row, Signal
+from metaray.platform.run.metrics_log import MetricsRow
+from metaray.platform.training.executor import Executor, Signal
 from metaray.platform.training.writer import RunWriter
 
 
@@ -108,14 +109,14 @@ class OuterLoop:
         outcome = self._executor.step(self._step, signal)
         self._agreed = outcome.signal
         self._step += 1
-        row: Row = {"step": self._step, **outcome.row, "wall_s": self._wall_s()}
+        row: MetricsRow = {"step": self._step, **outcome.row, "wall_s": self._wall_s()}
         if due(self._step, settings.validate_every, settings.total_steps):
             row |= self._validate()
         self._writer.record(row)
         if due(self._step, settings.checkpoint_every, settings.total_steps):
             self._save()
 
-    def _validate(self) -> Row:
+    def _validate(self) -> MetricsRow:
         metrics = self._executor.validate()
         self._validated_at = self._step
         score = validation_score(metrics)

@@ -16,8 +16,7 @@ from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.training.executor import Row
+from metaray.platform.run.metrics_log import MetricsLog, MetricsRow
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -38,7 +37,7 @@ class RunWriter(ABC):
         """Training goes on from ``step``: drop the rows of steps that come again."""
 
     @abstractmethod
-    def record(self, row: Row) -> None:
+    def record(self, row: MetricsRow) -> None:
         """Log a step."""
 
     @abstractmethod
@@ -80,7 +79,7 @@ class LocalRunWriter(RunWriter):
         self._log.truncate_after(step)
 
     @override
-    def record(self, row: Row) -> None:
+    def record(self, row: MetricsRow) -> None:
         self._log.append(row)
         self._callbacks.on_step(row)
 
@@ -130,7 +129,7 @@ class ReadOnlyRunWriter(RunWriter):
         pass
 
     @override
-    def record(self, row: Row) -> None:
+    def record(self, row: MetricsRow) -> None:
         pass
 
     @override

@@ -21,7 +21,11 @@ MAY_IMPORT = {
     "platform": ("metaray.algorithms", "metaray.tune_spaces", "metaray.cluster"),
     "tune_spaces": ("metaray.algorithms.configs", "metaray.algorithms.errors"),
     "algorithms": (),
-    "cluster": ("metaray.algorithms.atomic", "metaray.algorithms.errors"),
+    "cluster": (
+        "metaray.algorithms.atomic",
+        "metaray.algorithms.configs",
+        "metaray.algorithms.errors",
+    ),
 }
 ROOMS = (
     "common", "config", "run", "callbacks", "training", "distributed", "report", "experiment",

@@ -8,8 +8,9 @@ from typing_extensions import override
 
 from metaray.platform.config.schema import RunConfig, TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.device import gpu_metrics
-from metaray.platform.training.executor import Executor, Row, Signal, StepOutcome
+from metaray.platform.training.executor import Executor, Signal, StepOutcome
 from metaray.platform.training.loop import LoopSettings
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
@@ -32,7 +33,7 @@ class ShardSumExecutor(Executor):
         return StepOutcome(self._row(result, perf_counter() - started))
 
     @override
-    def validate(self) -> Row:
+    def validate(self) -> MetricsRow:
         test = evaluate(self._pool, self._blueprint, "val", self._train.validate_episodes)
         metrics, name = test.headline(), test.score_name
         return {
@@ -53,7 +54,7 @@ class ShardSumExecutor(Executor):
     def resize(self, count: int) -> None:
         self._pool.resize(count)
 
-    def _row(self, result: StepResult, step_s: float) -> Row:
+    def _row(self, result: StepResult, step_s: float) -> MetricsRow:
         tasks = sum(shard.num_tasks for shard in result.shards)
         sums: dict[str, float] = {}
         for shard in result.shards:

@@ -126,7 +126,7 @@ class MetaTest:
     def from_outputs(
         cls, kind: Kind, outputs: Anything, labels: Anything, reported_steps: Sequence[int]
     ) -> MetaTest:
-        """Figures of outputs ``[E, S, Q, N]`` for labels ``[E, Q]``, or both with a last axis of 1.
+        """Metrics of outputs ``[E, S, Q, N]`` for labels ``[E, Q]``, or both with a last axis of 1.
 
         Raises:
             InputError: an output is infinite or NaN; its episode is named.

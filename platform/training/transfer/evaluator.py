@@ -45,7 +45,7 @@ class Evaluator:
         return self._probed(state, "linear_probe", self._blueprint.domains.tested, "test")
 
     def test(self, state: State) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Figures of the test part, and columns with a row for each of its images."""
+        """Metrics of the test part, and columns with a row for each of its images."""
         tested = self._blueprint.domains.tested
         labels = tested.labels("test")
         probes = {"nearest_centroid": self._nearest_centroid(state)}

@@ -11,8 +11,9 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import State
 from metaray.platform.common.errors import NonFiniteError
 from metaray.platform.run.checkpoint import Checkpoint, part_of
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.device import gpu_memory, gpu_metrics
-from metaray.platform.training.executor import Executor, Row, Signal, StepOutcome
+from metaray.platform.training.executor import Executor, Signal, StepOutcome
 from metaray.platform.training.schedule import transfer_schedule
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
 from metaray.platform.training.transfer.communicator import Communicator
@@ -71,7 +72,7 @@ class AllReduceExecutor(Executor):
         return StepOutcome(self._row(update, step_s), signal)
 
     @override
-    def validate(self) -> Row:
+    def validate(self) -> MetricsRow:
         return dict(self._evaluator.validate(self.state))
 
     @override
@@ -96,7 +97,7 @@ class AllReduceExecutor(Executor):
         )
         self._optimizer.load(part_of(checkpoint.tensors, "optimizer."))
 
-    def _row(self, update: _Update, step_s: float) -> Row:
+    def _row(self, update: _Update, step_s: float) -> MetricsRow:
         gradient, examples = update.gradient, self._blueprint.batch_size
         return {
             **gradient.metrics,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, RunInfo
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class Steps(Callback):
@@ -15,6 +16,6 @@ class Steps(Callback):
         self._file = info.folder / "steps.txt"
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{row['step']}\n")

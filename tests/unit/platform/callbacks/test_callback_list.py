@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from metaray.platform.callbacks import members
-from metaray.platform.callbacks.base import BackgroundCallback, Callback, EndState, Row, RunInfo
+from metaray.platform.callbacks.base import BackgroundCallback, Callback, EndState, RunInfo
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.events import Event
 from metaray.platform.callbacks.identity import Identity
 from metaray.platform.callbacks.stopping import StopToken
 from metaray.platform.common.errors import Stopped
+from metaray.platform.run.metrics_log import MetricsRow
 
 
 class Recording(Callback):
@@ -26,10 +27,10 @@ class Recording(Callback):
     def on_start(self, info: RunInfo) -> None:
         self.calls.append(f"start {info.start_step}/{info.total_steps}")
 
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self.calls.append(f"step {row['step']}")
 
-    def on_validation(self, row: Row) -> None:
+    def on_validation(self, row: MetricsRow) -> None:
         self.calls.append(f"validation {row['step']}")
 
     def on_event(self, event: Event) -> None:
@@ -45,7 +46,7 @@ class Slow(Recording, BackgroundCallback):
 
 
 class Broken(Callback):
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         raise ValueError("no connection")
 
 
@@ -53,7 +54,7 @@ class Stuck(BackgroundCallback):
     def __init__(self) -> None:
         self.release = threading.Event()
 
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self.release.wait()
 
 
@@ -90,7 +91,7 @@ def test_a_failure_is_reported_once_and_concerns_nobody_else() -> None:
 
 def test_a_callback_cannot_change_what_others_see() -> None:
     class Changing(Callback):
-        def on_step(self, row: Row) -> None:
+        def on_step(self, row: MetricsRow) -> None:
             assert isinstance(row, dict)
             row.clear()
 

@@ -16,7 +16,7 @@ from metaray.platform.cli.main import app
 from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.command import parse_command
-from metaray.platform.jobs.order import FOLDER, JobSpec
+from metaray.platform.jobs.job_spec import FOLDER, JobSpec
 from metaray.platform.jobs.submission import _check_versions, _check_words, _placed
 
 NODES = [{"CPU": 0.0}, {"CPU": 2.0, "memory": 1e9}]

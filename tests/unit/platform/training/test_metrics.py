@@ -116,18 +116,18 @@ def test_one_episode_has_no_interval() -> None:
 def test_headline_of_a_classification(test_set: tuple[Array, Array]) -> None:
     logits, labels = test_set
     test = MetaTest.from_outputs("classification", logits, labels, [0, 1, 5])
-    figures = test.headline()
+    metrics = test.headline()
     last = (logits[:, -1].argmax(-1) == labels).mean(-1)
-    assert figures["accuracy"] == pytest.approx(last.mean())
-    assert figures["ci95"] == pytest.approx(float(mean_and_ci95(last)[1]))
-    assert figures["accuracy_by_step"][-1] == figures["accuracy"]
-    assert figures["accuracy_by_step"][0] < figures["accuracy"]
-    assert len(figures["ci95_by_step"]) == S
-    assert figures["reported_steps"] == [0, 1, 5]
-    assert figures["num_episodes"] == E
-    assert sum(count for *_, count in figures["calibration"]) == E * Q
-    assert 0 < figures["ece"] < 1
-    assert "mse" not in figures
+    assert metrics["accuracy"] == pytest.approx(last.mean())
+    assert metrics["ci95"] == pytest.approx(float(mean_and_ci95(last)[1]))
+    assert metrics["accuracy_by_step"][-1] == metrics["accuracy"]
+    assert metrics["accuracy_by_step"][0] < metrics["accuracy"]
+    assert len(metrics["ci95_by_step"]) == S
+    assert metrics["reported_steps"] == [0, 1, 5]
+    assert metrics["num_episodes"] == E
+    assert sum(count for *_, count in metrics["calibration"]) == E * Q
+    assert 0 < metrics["ece"] < 1
+    assert "mse" not in metrics
 
 
 def test_headline_of_a_regression() -> None:
@@ -135,13 +135,13 @@ def test_headline_of_a_regression() -> None:
     targets = rng.normal(0, 1, (E, Q, 1))
     outputs = targets[:, None] + np.array([2.0, 0.5]).reshape(1, 2, 1, 1)
     outputs[0, -1] += 1.0
-    figures = MetaTest.from_outputs("regression", outputs, targets, [0, 1]).headline()
-    assert figures["accuracy"] is None
-    assert figures["macro_f1"] is None
-    assert figures["mse_by_step"] == pytest.approx([4.0, (6 * 0.25 + 2.25) / 7])
-    assert figures["mse"] == figures["loss"] == figures["mse_by_step"][-1]
-    assert figures["ci95"] > 0
-    assert "calibration" not in figures
+    metrics = MetaTest.from_outputs("regression", outputs, targets, [0, 1]).headline()
+    assert metrics["accuracy"] is None
+    assert metrics["macro_f1"] is None
+    assert metrics["mse_by_step"] == pytest.approx([4.0, (6 * 0.25 + 2.25) / 7])
+    assert metrics["mse"] == metrics["loss"] == metrics["mse_by_step"][-1]
+    assert metrics["ci95"] > 0
+    assert "calibration" not in metrics
 
 
 def test_table_has_a_row_per_episode(test_set: tuple[Array, Array]) -> None:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, Row
+from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
 from metaray.platform.training.transfer.communicator import (
     Communicator,
@@ -90,7 +91,7 @@ class RowList(Callback):
         self._rows = rows
 
     @override
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         self._rows.append(dict(row))
 
 

@@ -19,7 +19,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.intervals import wilson_interval
 from metaray.algorithms.transfer.examples import Part
-from metaray.platform.callbacks.base import Callback, Row, RunInfo
+from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
 from metaray.platform.experiment import runner, transfer_session
@@ -27,6 +27,7 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.experiment.transfer_session import TransferSession
 from metaray.platform.run.checkpoint import Checkpoint
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.transfer.initialization import buffers_of
 from metaray.platform.training.transfer.metrics import accuracy_metrics
 
@@ -41,7 +42,7 @@ class StopAtThree(Callback):
     def on_start(self, info: RunInfo) -> None:
         self.stop = info.stop
 
-    def on_step(self, row: Row) -> None:
+    def on_step(self, row: MetricsRow) -> None:
         if row["step"] == 3:
             self.stop.request()
 
@@ -106,7 +107,7 @@ def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path
 def test_validations_and_the_start_are_probes_of_the_encoder(
     squares: list[str], tmp_path: Path
 ) -> None:
-    """Both figures again, by scikit-learn, on features that the checkpoints hold."""
+    """Both metrics again, by scikit-learn, on features that the checkpoints hold."""
     sets = ["job.name=moco", "job.queue_size=16", "train.validate_every=2", "train.steps=2"]
     config = TRANSFER.load(None, [*squares, *sets])
     summary = runner.new(config, tmp_path / "run", "local", QUIET)
@@ -192,8 +193,8 @@ def test_wilson_interval() -> None:
     assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     low, high = wilson_interval(30, 100)
     assert wilson_interval(70, 100) == pytest.approx((1 - high, 1 - low))
-    figures = accuracy_metrics(np.array([0, 1, 1]), np.array([0, 1, 0]))
-    assert figures["accuracy"] == pytest.approx(2 / 3)
+    found = accuracy_metrics(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    assert found["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_the_command_shows_the_result(
