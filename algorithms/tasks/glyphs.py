@@ -106,12 +106,6 @@ class _Glyph(NamedTuple):
         return ImageClass(f"{group}/glyph{number:02d}", group, drawings)
 
 
-def glyph_classes(num_classes: int, image_size: int) -> Iterator[ImageClass]:
-    """Glyphs 0..num_classes-1: 20 drawings each, uint8 ``[20, 1, image_size, image_size]``."""
-    for class_id in range(num_classes):
-        yield _Glyph(class_id, image_size).load()
-
-
 def draw_glyph(class_id: int, image_size: int) -> Images:
     """The 20 drawings of one glyph, uint8 ``[20, 1, image_size, image_size]``, ink high."""
     style = _style(class_id // GLYPHS_PER_SCRIPT)

@@ -8,7 +8,6 @@ needs a pass over the images is computed when the file is written, so that openi
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -77,10 +76,6 @@ class ImageStore:
     def images(self, class_id: int) -> Images:
         """All images of a class, uint8 ``[n, C, H, W]``: a read-only view of the mapped file."""
         return self._views[class_id]
-
-    def image_hashes(self, class_id: int) -> list[str]:
-        """SHA-256 of every image of a class, in hexadecimal."""
-        return [hashlib.sha256(image.tobytes()).hexdigest() for image in self.images(class_id)]
 
     def verify(self) -> None:
         """Hash the whole content again; InputError when it differs from the recorded hash."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from metaray.algorithms.tasks.glyphs import draw_glyph, glyph_classes
+from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.tasks.content import ImageClass
+from metaray.algorithms.tasks.glyphs import Glyphs, draw_glyph
 
 NUM_CLASSES = 120
+
+
+def glyph_classes(num_classes: int, image_size: int) -> list[ImageClass]:
+    data = DataConfig(num_classes=num_classes, image_size=image_size)
+    with Glyphs().open_classes(Path(), data, Path()) as classes:
+        return [one.load() for one in classes]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +34,7 @@ def test_pixels_are_pinned() -> None:
 
 
 def test_a_glyph_does_not_depend_on_how_many_there_are(drawings: NDArray[np.uint8]) -> None:
-    few = list(glyph_classes(3, 28))
+    few = glyph_classes(3, 28)
     assert [item.name for item in few] == [f"script0000/glyph0{c}" for c in range(3)]
     for c, item in enumerate(few):
         np.testing.assert_array_equal(item.images[:, 0], drawings[c])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import weakref
@@ -85,11 +84,6 @@ def test_content_hash_sees_names_and_pixels(tmp_path: Path, path: Path) -> None:
     renamed[2] = renamed[2]._replace(name="else")
     changed[3].images[2, 1, 3, 2] ^= 1
     assert len({original, sha(renamed), sha(changed)}) == 3
-
-
-def test_image_hashes(path: Path) -> None:
-    expected = [hashlib.sha256(i.tobytes()).hexdigest() for i in some_classes()[1].images]
-    assert ImageStore.open(path).image_hashes(1) == expected
 
 
 def test_shared_images_name_classes_and_ignore_repeats_within_one(tmp_path: Path) -> None:

@@ -1,183 +1,167 @@
-"""Recipes: a run that names method, data, ways and shots has the values that were published."""
+"""Recipes: what docs/methods.md tells of the published settings is what a run has."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import pytest
+from documented import REPOSITORY  # type: ignore[import-not-found]
 
+from metaray.platform.config.tree import flat
 from metaray.platform.experiment.meta import META
 
-Case = tuple[str, str, int, int, dict[str, Any]]
-"""method, data, ways, shots, and what must come of them"""
+PAGE = (REPOSITORY / "docs" / "methods.md").read_text(encoding="utf-8")
 
-# The sources are named in docs/methods.md.
-ADAM_1E3 = {"train.optimizer": "adam", "train.meta_lr": 1e-3}
-CHEN = {**ADAM_1E3, "task.train_queries": 16, "train.schedule": "constant", "data.augment": True}
-CHARACTERS: list[Case] = [
-    # Finn et al.: 0.4 and 0.1 of a loss summed over the ways, here of a mean
-    ("maml", "omniglot", 5, 1, {"method.inner_lr": 2.0, "method.inner_steps": 1}),
-    ("maml", "omniglot", 20, 1, {"method.inner_lr": 2.0, "train.meta_batch_size": 16}),
-    ("reptile", "omniglot", 5, 1, {"method.inner_batch": 10, "task.train_shots": 10}),
-    ("reptile", "omniglot", 20, 1, {"method.inner_lr": 5e-4, "train.outer_steps": 200_000}),
-    ("protonet", "omniglot", 5, 1, {"task.train_ways": 60, "task.train_queries": 5}),
-    (
-        "mamlpp",
-        "omniglot",
-        5,
-        5,
-        {
-            "method.inner_lr": 0.1,
-            "method.inner_steps": 5,
-            "method.multi_step_share": 0.1,
-            "task.train_queries": 1,
-            "train.meta_batch_size": 8,
-            "train.outer_steps": 50_000,
-            "train.min_meta_lr": 1e-5,
-            "model.width": 64,
-        },
-    ),
-    ("metasgd", "omniglot", 5, 1, {**ADAM_1E3, "method.inner_steps": 1}),
-    (
-        "protomaml",
-        "omniglot",
-        5,
-        1,
-        {
-            "method.inner_lr": 0.311,
-            "method.inner_steps": 6,
-            "method.eval_inner_steps": 11,
-            "method.second_order": "none",
-            "task.train_queries": 10,
-            "train.meta_lr": 7.2e-4,
-            "train.lr_step_every": 5000,
-            "train.lr_step_factor": 0.643,
-            "train.outer_steps": 75_000,
-        },
-    ),
-    ("matching", "omniglot", 20, 1, {"task.train_ways": 20, "model.name": "conv4"}),
-    ("relation", "omniglot", 5, 1, {"task.train_queries": 19, "train.clip_norm": 0.5}),
-    ("relation", "omniglot", 5, 5, {"task.train_queries": 15, "train.outer_steps": 1_000_000}),
-    ("relation", "omniglot", 20, 1, {"task.train_queries": 10, "train.lr_step_every": 100_000}),
-    (
-        "mann",
-        "omniglot",
-        5,
-        1,
-        {
-            **ADAM_1E3,
-            "method.controller_width": 200,
-            "method.memory_slots": 128,
-            "method.memory_width": 40,
-            "method.read_heads": 4,
-            "method.usage_decay": 0.95,
-            "model.norm": "group",
-            "train.meta_batch_size": 16,
-            "train.outer_steps": 100_000,
-        },
-    ),
-    (
-        "snail",
-        "omniglot",
-        5,
-        1,
-        {"method.sequence_length": 6, "method.width": 128, "model.norm": "group"},
-    ),
-    ("snail", "omniglot", 20, 1, {"train.meta_lr": 1e-4, "train.meta_batch_size": 32}),
-    ("baseline", "omniglot", 5, 1, {**ADAM_1E3, "train.outer_steps": 5 * 4112 * 20 // 16}),
-    ("baselinepp", "omniglot", 5, 1, {"method.scale": 10.0, "method.eval_scale": 2.0}),
-]
-PHOTOGRAPHS: list[Case] = [
-    (
-        "maml",
-        "miniimagenet",
-        5,
-        1,
-        {
-            "method.inner_lr": 0.05,  # Finn et al.: 0.01, summed
-            "train.meta_batch_size": 4,
-            "train.clip_value": 10.0,
-            "model.name": "conv4",
-            "model.width": 32,
-            "data.image_size": 84,
-            "data.split": "published",
-            "data.rotations": "none",
-        },
-    ),
-    ("maml", "miniimagenet", 5, 5, {"train.meta_batch_size": 2}),
-    ("protonet", "miniimagenet", 5, 1, {"task.train_ways": 30}),
-    ("protonet", "miniimagenet", 5, 5, {"task.train_ways": 20}),
-    ("reptile", "miniimagenet", 5, 1, {"method.inner_steps": 8, "task.train_shots": 15}),
-    (
-        "mamlpp",
-        "miniimagenet",
-        5,
-        5,
-        {
-            **ADAM_1E3,
-            "method.inner_lr": 0.01,
-            "method.inner_steps": 5,
-            "method.multi_step_share": 0.15,
-            "task.train_queries": 15,
-            "train.meta_batch_size": 2,
-            "train.schedule": "constant",
-            "train.outer_steps": 50_000,
-            "train.clip_value": 10.0,
-            "model.width": 48,
-        },
-    ),
-    (
-        "metasgd",
-        "miniimagenet",
-        5,
-        1,
-        {"task.train_queries": 15, "train.meta_batch_size": 4, "train.outer_steps": 60_000},
-    ),
-    ("protomaml", "miniimagenet", 5, 5, {"task.train_queries": 15}),
-    ("matching", "miniimagenet", 5, 1, {**CHEN, "method.temperature": 0.01, "task.train_ways": 5}),
-    (
-        "relation",
-        "miniimagenet",
-        5,
-        5,
-        {
-            "task.train_queries": 10,
-            "train.outer_steps": 500_000,
-            "train.clip_norm": 0.5,
-            "model.name": "conv4_map",
-            "evaluate.num_episodes": 600,
-        },
-    ),
-    ("relation", "miniimagenet", 5, 1, {"task.train_queries": 15}),
-    ("snail", "fc100", 5, 5, {"method.sequence_length": 26, "model.name": "conv4"}),
-    ("baseline", "miniimagenet", 5, 1, {**ADAM_1E3, "train.outer_steps": 400 * 2400}),
-    ("baseline", "fc100", 5, 1, {"train.outer_steps": 400 * 2250, "data.augment": True}),
-    ("baselinepp", "miniimagenet", 5, 1, {"method.scale": 2.0, "method.batch_size": 16}),
-    ("baselinepp", "cub", 5, 1, {"method.scale": 2.0, "train.outer_steps": 200 * 368}),
-    ("matching", "cub", 5, 5, {**CHEN, "train.outer_steps": 40_000}),
-    ("relation", "cub", 5, 1, {**CHEN, "train.outer_steps": 60_000, "train.clip_norm": None}),
-    ("protonet", "cub", 5, 1, {**CHEN, "task.train_ways": 5, "model.width": 64}),
-    (
-        "maml",
-        "cub",
-        5,
-        5,
-        {
-            **CHEN,
-            "method.inner_lr": 0.01,  # of a mean, as here
-            "method.eval_inner_steps": 5,
-            "train.meta_batch_size": 4,
-            "model.width": 64,
-        },
-    ),
+ADAM_FIXED = "constant Adam 1e-3"
+CHARACTERS = [
+    # row, method, ways, shots, what the row says with the values of the run
+    ("`maml` 5-way", "maml", 5, 1, (
+        "step {method.inner_lr}", "{method.inner_steps} step, {method.eval_inner_steps} at test",
+        "{train.meta_batch_size} tasks", "{train.outer_steps:,} steps",
+    )),
+    ("`maml` 20-way", "maml", 20, 1, (
+        "step {method.inner_lr}", "{method.inner_steps} steps", "{train.meta_batch_size} tasks",
+    )),
+    ("`anil`", "anil", 5, 1, (
+        "step {method.inner_lr}", "{method.inner_steps} steps, {method.eval_inner_steps} at test",
+        "{train.meta_batch_size} tasks",
+    )),
+    ("`reptile` 5-way", "reptile", 5, 1, (
+        "{method.inner_steps} steps of {method.inner_batch} examples",
+        "at test {method.eval_inner_steps} of {method.eval_inner_batch}",
+        "{task.train_shots} shots", "{train.meta_lr} falling", "{train.meta_batch_size} tasks",
+        "{train.outer_steps:,} steps",
+    )),
+    ("`protonet`", "protonet", 5, 1, (
+        "{task.train_ways}-way, {task.train_queries} queries",
+        "halved every {train.lr_step_every:,} steps", "{train.meta_batch_size} task",
+    )),
+    ("`mamlpp`", "mamlpp", 5, 5, (
+        "steps from {method.inner_lr}, {method.inner_steps} steps", "{task.train_queries} query",
+        "{train.meta_batch_size} tasks", "{train.outer_steps:,} steps",
+    )),
+    ("`metasgd`", "metasgd", 5, 1, (
+        "uniform in {method.inner_lr_low} to {method.inner_lr_high}", "{method.inner_steps} step",
+        "{train.meta_batch_size} tasks", "{train.outer_steps:,} steps",
+    )),
+    ("`metasgd`", "metasgd", 20, 1, ("20-way {train.meta_batch_size}",)),
+    ("`protomaml`", "protomaml", 5, 1, (
+        "step {method.inner_lr}, {method.inner_steps} steps, {method.eval_inner_steps} at test",
+        "{task.train_queries} queries",
+        "times {train.lr_step_factor} every {train.lr_step_every:,}",
+        "{train.outer_steps:,} steps",
+    )),
+    ("`matching`", "matching", 20, 1, ("{task.train_queries} queries",)),
+    ("`relation`", "relation", 5, 1, (
+        "{task.train_queries} queries", "every {train.lr_step_every:,} steps",
+        "clipped to norm {train.clip_norm}",
+    )),
+    ("`relation`", "relation", 5, 5, ("({task.train_queries} for more shots",)),
+    ("`relation`", "relation", 20, 1, ("20-way {task.train_queries}",)),
+    ("`mann`", "mann", 5, 1, (
+        "{train.meta_batch_size} tasks", "{train.outer_steps:,} steps", "{model.norm} norm",
+    )),
+    ("`snail`", "snail", 20, 1, (
+        "{task.train_queries} query", "{train.meta_batch_size} tasks",
+        "{train.outer_steps:,} steps", "{model.norm} norm",
+    )),
+    ("`baseline`", "baseline", 5, 1, (
+        "{method.eval_inner_steps} SGD steps", "mini-batches of {method.batch_size}",
+        "{train.outer_steps:,} steps",
+    )),
+]  # fmt: skip
+IMAGES = [
+    ("`maml`", "maml", 5, 1, (
+        "step {method.inner_lr}", "{method.inner_steps} steps, {method.eval_inner_steps} at test",
+        "{task.train_queries} queries", "{train.meta_batch_size} tasks", "{model.width} filters",
+        "clipped at {train.clip_value:g}",
+    )),
+    ("`maml`", "maml", 5, 5, ("5 shots: {train.meta_batch_size}",)),
+    ("`reptile`", "reptile", 5, 1, (
+        "{method.inner_steps} steps of {method.inner_batch}", "{task.train_shots} shots",
+        "{model.width} filters", "{train.outer_steps:,} steps",
+    )),
+    ("`protonet`", "protonet", 5, 1, ("{task.train_ways}-way", "{task.train_queries} queries")),
+    ("`protonet`", "protonet", 5, 5, ("5 shots: {task.train_ways}-way",)),
+    ("`mamlpp`", "mamlpp", 5, 5, (
+        "steps from {method.inner_lr}", "{task.train_queries} queries",
+        "{train.meta_batch_size} tasks", "{model.width} filters",
+        "{train.schedule} Adam", "clipped at {train.clip_value:g}",
+    )),
+    ("`metasgd`", "metasgd", 5, 1, (
+        "{task.train_queries} queries", "{train.meta_batch_size} tasks", "{model.width} filters",
+    )),
+    ("`protomaml`", "protomaml", 5, 5, ("{task.train_queries} queries",)),
+    ("`matching`", "matching", 5, 1, (
+        "{task.train_queries} queries", ADAM_FIXED, "{train.outer_steps:,} steps",
+    )),
+    ("`matching`", "matching", 5, 5, ("5 shots: {train.outer_steps:,}",)),
+    ("`relation`", "relation", 5, 1, ("{task.train_queries} queries",)),
+    ("`relation`", "relation", 5, 5, (
+        "5 shots: {task.train_queries}", "{train.outer_steps:,} steps",
+    )),
+    ("`baseline`", "baseline", 5, 1, ("{train.outer_steps:,} steps",)),
+]  # fmt: skip
+BIRDS = [
+    ("`maml`", "maml", 5, 5, (
+        "step {method.inner_lr} of the mean", "{method.eval_inner_steps} steps",
+        "{task.train_queries} queries", "{train.meta_batch_size} tasks", "{model.width} filters",
+    )),
+    ("`protonet`", "protonet", 5, 1, ("{task.train_queries} queries", ADAM_FIXED)),
+    ("`relation`", "relation", 5, 1, ("{task.train_queries} queries", ADAM_FIXED)),
+    ("`baseline`", "baseline", 5, 1, ("{train.outer_steps:,} steps",)),
+]  # fmt: skip
+CASES = [
+    (heading, column, data, *case)
+    for heading, column, data, cases in (
+        ("training episodes", None, "omniglot", CHARACTERS),
+        ("miniImageNet", 1, "miniimagenet", IMAGES),
+        ("miniImageNet", 2, "cub", BIRDS),
+    )
+    for case in cases
 ]
 
 
-@pytest.mark.parametrize(("method", "data", "ways", "shots", "expected"), CHARACTERS + PHOTOGRAPHS)
-def test_recipes_have_the_published_values(
-    method: str, data: str, ways: int, shots: int, expected: dict[str, Any]
+def row_of(heading: str, name: str, column: int | None) -> str:
+    """A row of the table with ``heading``; with ``column``, that cell of it alone."""
+    (table,) = (
+        block
+        for block in PAGE.split("\n\n")
+        if block.startswith("|") and heading in block.splitlines()[0]
+    )
+    (line,) = (line for line in table.splitlines() if line.startswith(f"| {name}"))
+    return line if column is None else line.split("|")[column + 1]
+
+
+@pytest.mark.parametrize(
+    ("heading", "column", "data", "row", "method", "ways", "shots", "phrases"), CASES
+)
+def test_the_page_tells_what_a_run_has(
+    heading: str,
+    column: int | None,
+    data: str,
+    row: str,
+    method: str,
+    ways: int,
+    shots: int,
+    phrases: tuple[str, ...],
 ) -> None:
-    sets = [f"method.name={method}", f"data.name={data}", f"task.ways={ways}"]
-    tree = META.load(None, [*sets, f"task.shots={shots}"]).model_dump()
-    found = {path: tree[path.split(".")[0]][path.split(".")[1]] for path in expected}
-    assert found == expected
+    settings = [f"method.name={method}", f"data.name={data}", f"task.ways={ways}"]
+    config = META.load(None, [*settings, f"task.shots={shots}"])
+    values = dict(flat(config.model_dump()))
+    said = row_of(heading, row, column)
+    for phrase in phrases:
+        text = re.sub(r"\{([a-z_.]+)(:?[^}]*)\}", lambda m: format(values[m[1]], m[2][1:]), phrase)
+        assert text in said, f"{phrase} -> {text}"
+        if phrase == ADAM_FIXED:
+            train = config.train
+            assert (train.schedule, train.optimizer, train.meta_lr) == ("constant", "adam", 1e-3)
+
+
+def test_epochs_of_the_baselines_are_as_many_steps() -> None:
+    """400 epochs of 64 x 600 images, 200 of the 5,885 of CUB, 5 of Omniglot's, 16 in a batch."""
+    for data, epochs, images in (
+        ("miniimagenet", 400, 64 * 600), ("cub", 200, 5885), ("omniglot", 5, 4112 * 20),
+    ):  # fmt: skip
+        config = META.load(None, ["method.name=baseline", f"data.name={data}"])
+        assert config.train.outer_steps == epochs * -(-images // 16)
