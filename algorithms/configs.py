@@ -165,7 +165,7 @@ class DataConfig(NamedSection):
     @field_validator("root", "cache", "split_lists")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # workers run in folders of their own
+        # each worker runs in another folder
         return None if path is None else str(Path(path).expanduser().absolute())
 
     @field_validator("split_ratio", mode="before")
@@ -208,7 +208,7 @@ class ModelConfig(NamedSection):
     @field_validator("weights")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # workers run in folders of their own
+        # each worker runs in another folder
         return path if path in (None, "download") else str(Path(path).expanduser().absolute())
 
     @model_validator(mode="after")

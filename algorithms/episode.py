@@ -25,7 +25,7 @@ class Episode(NamedTuple):
     query_x: Tensor  # [N*Q, *input_shape]
     query_y: Tensor  # [N*Q] or [N*Q, 1]
     key: Tensor = torch.zeros((), dtype=torch.int64)
-    """seed of whatever a method draws at random on this task, ``[]``"""
+    """seed of what a method draws at random on this task, ``[]``"""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Episode:
         """Move to ``device``; floating tensors become ``dtype``, class labels stay int64."""

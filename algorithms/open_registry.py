@@ -58,7 +58,7 @@ class Registry:
 
 
 class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
-    """Names that come with settings of their own: a mapping from name to config class.
+    """Names that come with settings: a mapping from name to config class.
 
     It also annotates the field of a config: ``method: Annotated[MethodSection, METHODS]`` takes
     any section that the registry knows, and validates its keys by its class.

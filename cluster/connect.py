@@ -1,7 +1,7 @@
 """Starting an embedded Ray, or joining a running one.
 
 Ray reads its authentication mode when it is imported, so this module imports it only once the
-mode is set. Import whatever else needs Ray inside the ``connected`` block.
+mode is set. Import all else that needs Ray inside the ``connected`` block.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _start_local(files: Sequence[Path]) -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
         raise ClusterError(
-            "Ray was imported without a token, so that whatever it starts could be entered by "
+            "Ray was imported without a token, so that what it starts could be entered by "
             "others: set RAY_AUTH_MODE=token before the program imports ray"
         )
     os.environ["RAY_AUTH_MODE"] = "token"

@@ -107,7 +107,7 @@ def _wait_for_nodes(cluster: LocalCluster) -> None:
 
 
 def _start_node(cluster: LocalCluster, index: int, *arguments: str) -> LocalCluster:
-    """``cluster`` with one more node, which is noted: whatever happens now, it can be ended."""
+    """``cluster`` with one more node, which is noted, so that it can be ended later."""
     shape, port = cluster.shape, free_port(_METRICS_PORT + index)
     offers = index > 0 or not shape.workers
     command = [

@@ -12,7 +12,7 @@ with five changes, each of which can be switched off; with none of them it is MA
 * Per-step batch norm: each inner step has its own scale and shift (``per_step_norm``, BNWB in the
   paper) and running statistics (``running_statistics``, BNRS). Step k's set serves the support set
   at ``theta_k`` and the query set at ``theta_{k+1}``, as in the authors' code. Training normalises
-  by the batch at hand.
+  by the current batch.
 * The cosine schedule of the outer step size is ``train.schedule``.
 
 Deviations: the paper anneals in epochs (10 or 15 of 100 for the loss, 50 for the order of

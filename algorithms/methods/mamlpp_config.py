@@ -19,7 +19,7 @@ class MAMLPlusPlusConfig(MethodSection):
 
     name: Literal["mamlpp"] = "mamlpp"
     inner_steps: int = Field(5, ge=1)
-    """inner gradient steps, in training as in test: each has rates and norms of its own"""
+    """inner gradient steps, in training as in test: each has separate rates and norms"""
     inner_lr: float = Field(0.1, gt=0)
     """inner step size; with learned_rates where every one of them starts"""
     learned_rates: bool = True

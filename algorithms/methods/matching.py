@@ -20,7 +20,7 @@ Without full context f = g is the backbone. With it (appendix A), f' = g' is the
 What the paper leaves open, and what is taken here: h_0 = c_0 = 0 in all LSTMs, so that the first
 read-out is the mean of g; K = 5; the concatenation [h, r] of the equation (not their sum); the
 support set in the order in which the episode lists it, which is a fresh random order, so that no
-order tells of the labels. One backbone serves f' and g'. Fresh LSTMs have a tenth of the usual
+order depends on the labels. One backbone serves f' and g'. Fresh LSTMs have a tenth of the usual
 weights: with all of them, f and g add noise to the features that takes long to unlearn.
 
 The temperature is an addition; 1 gives the paper's equation. Cosines lie in [-1, 1], and in [0, 1]

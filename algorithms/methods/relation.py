@@ -17,9 +17,9 @@ transductive.
 
 Deviations: support and queries are normalised as one batch (the authors' code takes two), a
 gradient is clipped as a whole (there, backbone and module apart), and the first convolutions of the
-backbone are padded (see ``models.conv4``). The module has batch norm whatever norm the backbone
-has. Glorot-uniform weights and zero biases, as everywhere in metaray. A backbone that averages over
-space leaves a map of 1 x 1, where a pooling does nothing.
+backbone are padded (see ``models.conv4``). The module has batch norm, even if
+the backbone has another norm. Glorot-uniform weights and zero biases, as everywhere in metaray. A
+backbone that averages over space leaves a map of 1 x 1, where a pooling does nothing.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _protonet(ways: int, shots: int) -> Recipe:
 
 
 def _mamlpp(ways: int, shots: int) -> Recipe:
-    # the authors' configs ask for one query of each class, whatever the shots
+    # the authors' configs ask for one query of each class, for any number of shots
     return {
         "method.inner_lr": 0.1,
         "method.inner_steps": 5,

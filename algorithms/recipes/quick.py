@@ -10,7 +10,7 @@ from typing import Any
 Recipe = dict[str, Any]
 """A flat dict from config path to value."""
 
-# No paper tells of the drawn characters: a narrow network and large outer steps learn them in
+# No paper uses the drawn characters: a narrow network and large outer steps learn them in
 # minutes. Five queries per class cost little and say more of a task than one. MANN and SNAIL leave
 # chance sooner with batch norm, which in so short a training outweighs what it costs them.
 _QUICK: Recipe = {

@@ -1,4 +1,4 @@
-"""Classes whose images are at hand as arrays."""
+"""Classes whose images are arrays in memory."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
 
 
 def check_settings(data: DataConfig) -> None:
-    """Raise InputError for a setting that would have no effect: none is ignored in silence."""
+    """Raise InputError for a setting that would have no effect: none is ignored silently."""
     dataset = dataset_of(data.name)
     used = _OF_ALL | set(dataset.settings)
     used |= _OF_IMAGES if isinstance(dataset, ImageDataset) else set()

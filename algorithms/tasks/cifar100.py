@@ -6,7 +6,7 @@ CIFAR-100 has 100 classes of 600 colour images, 32 x 32, in 20 superclasses. Bot
 ``cifar_fs`` (Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers")
     64 / 16 / 20 classes, drawn at random by the authors; the lists below are theirs.
 ``fc100`` (Oreshkin et al. 2018, "TADAM")
-    12 / 4 / 4 superclasses, hence 60 / 20 / 20 classes, so that test classes are less like
+    12 / 4 / 4 superclasses, so 60 / 20 / 20 classes, so that test classes are less like
     training classes.
 
 The files are pickles, read as data only. The archive is read in memory and never extracted.

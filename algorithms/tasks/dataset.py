@@ -93,7 +93,7 @@ class ImageDataset(ABC):
     prepared_as: ClassVar[str]
     """head of the name of prepared files; sets of the same images share theirs"""
     is_users_own: ClassVar[bool] = False
-    """the images are whatever lies at data.root: no prepared set stands for a missing one"""
+    """the images are those at data.root: no prepared set replaces a missing one"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 

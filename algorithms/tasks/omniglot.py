@@ -165,7 +165,7 @@ def download(root: Path) -> None:
 
 
 def is_whole(root: Path) -> bool:
-    """Whether ``root`` holds both sets, be it as they are or as torchvision lays them."""
+    """Whether ``root`` holds both sets, as they are published or as torchvision stores them."""
     return any(len(_sets_in(base)) == len(SETS) for base in _bases(root))
 
 

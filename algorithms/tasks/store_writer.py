@@ -30,7 +30,7 @@ def write_store(
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Arrow puts the schema first, but the hash is known last: hence a draft and a copy.
+        # Arrow puts the schema first, but the hash is known last so there are a draft and a copy.
         with atomic_path(path) as final, temporary_path(path) as draft:
             header, schema = _write_draft(draft, classes, name, parameters)
             metadata = {METADATA_KEY: header.model_dump_json().encode()}

@@ -12,7 +12,7 @@ kernel, which is the mean of Gaussian kernels of several widths::
     mean k(s, s') + mean k(t, t') - 2 mean k(s, t)
 
 The loss is the cross-entropy on the source plus ``weight`` times either; the distance is that of
-the whole batch, whatever its shards.
+the whole batch, not over shards.
 
 Deviations: both act on the features of the backbone (CORAL: on the logits; MMD: on the last three
 layers). MMD: five kernels weigh the same (the paper learns their weights), with widths of 1/4 to

@@ -1,4 +1,4 @@
-"""What the objectives share that train one backbone with parts of their own beside it."""
+"""What objectives share that train a backbone and further parts."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class DomainConfig(Section):
     @field_validator("root", "cache")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # workers run in folders of their own
+        # each worker runs in another folder
         return None if path is None else str(Path(path).expanduser().absolute())
 
     @model_validator(mode="after")

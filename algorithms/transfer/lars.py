@@ -27,7 +27,7 @@ class LARS(Optimizer):
     """SGD with momentum, in which each layer has its own rate.
 
     Args:
-        params: tensors, or groups of them with settings of their own.
+        params: tensors, or groups of them with separate settings.
         lr: the rate.
         momentum: share of the last step that stays.
         weight_decay: b above.

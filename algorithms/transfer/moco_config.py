@@ -42,7 +42,7 @@ class MoCoConfig(JobSection):
     momentum: float = Field(0.999, ge=0, lt=1)
     """share of the key encoder that stays in a step; short runs need less, such as 0.99"""
     queue_size: int = Field(65_536, ge=1)
-    """keys of earlier batches that a query is told from; small data needs less, such as 4096"""
+    """keys of earlier batches that a query is compared with; small data needs less, such as 4096"""
     projection_dim: int = Field(128, ge=1)
     """outputs of the projection head, in which images are compared"""
     smallest_crop: float = Field(0.2, gt=0, le=1)

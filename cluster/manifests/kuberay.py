@@ -27,7 +27,7 @@ A Ray cluster on Kubernetes.
 The last line prints the token: keep it in a file of mode 600 that RAY_AUTH_TOKEN_PATH names.
 """
 JOB_NOTES = f"""\
-One job on a Ray cluster of its own, which ends with it.
+One job on a Ray cluster that starts and ends with it.
 {_NOTES}
   kubectl apply -f FILE
   kubectl -n {{namespace}} get rayjob {{name}}

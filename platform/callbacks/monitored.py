@@ -79,7 +79,7 @@ def published(
 ) -> Iterator[CallbackList]:
     """Publish ``status`` while the run of ``info`` is followed by all others.
 
-    The status comes first, so that it is told what the others report, and its file last,
+    The status comes first, so that it gets what the others report, and its file last,
     so that it holds everything.
     """
     export = [Prometheus(info.identity, status)] if config.export else []

@@ -35,7 +35,7 @@ def up(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Nodes beside the head, processes of their own; 0: the head computes. [1]"
+            min=0, help="Nodes beside the head, as separate processes; 0: the head computes. [1]"
         ),
     ] = None,
     cpus: Annotated[

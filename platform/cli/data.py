@@ -170,7 +170,7 @@ def _config(overrides: list[str], **values: Any) -> DataConfig:
         if not item.startswith("data."):
             raise InputError(f"--set {item} is no setting of the data: its name begins with data.")
     given = {key: value for key, value in values.items() if value is not None}
-    # An mlp goes with every data set; the other sections are of no matter here.
+    # An mlp goes with every data set; the other sections have no effect here.
     tree = {"data": given, "model": {"name": "mlp"}}
     return validate_as(RunConfig, with_overrides(tree, overrides)).data
 

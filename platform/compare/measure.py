@@ -75,7 +75,7 @@ def _score(
 
 
 def _at_shape(config: RunConfig, shape: EpisodeShape, episodes: int) -> RunConfig:
-    """In this process, whatever the run's own workers."""
+    """In this process, without the run's workers."""
     return override(
         config,
         [

@@ -1,4 +1,4 @@
-"""One run of a comparison, from wherever it stands to its measures; knows nothing of Ray."""
+"""One run of a comparison, from its last checkpoint to its measures; without Ray."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def perform(
 
     Args:
         config: of the run.
-        folder: where it lies or shall lie.
+        folder: its folder, which may not exist yet.
         curves: the shapes at which it is tested again.
         address: as of ``metaray train``; only runs with Ray workers use it.
         callbacks: follow the run.

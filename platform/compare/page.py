@@ -1,4 +1,4 @@
-"""Writes what a comparison ends in: tables, plots, and a ``compare.html`` of its own."""
+"""Writes the results of a comparison: tables, plots and ``compare.html``."""
 
 from __future__ import annotations
 

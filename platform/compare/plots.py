@@ -181,7 +181,7 @@ def _ticks_125(low: float, high: float) -> list[float]:
 
 
 def _looks(results: Results, theme: Theme) -> dict[str, _Look]:
-    """By the order of the plan, so that a method keeps its colour whatever its result."""
+    """By the order of the plan, so that the colour of a method does not depend on its result."""
     names = [entry.name for entry in results.plan.entries]
     colors = islice(cycle(theme.series), len(names))
     return {

@@ -37,7 +37,7 @@ class RunActor:
             return RunProgress(state="stopped")
         except (InputError, TrainingError, DiskError) as error:
             return _failed(folder, str(error), str(error))
-        except Exception as error:  # the edge of a run: whatever it is, the others go on
+        except Exception as error:  # the edge of a run: the others continue
             reason = f"{type(error).__name__}: {error}"
             return _failed(folder, reason, traceback.format_exc())
         return RunProgress(state="done")
@@ -102,7 +102,7 @@ class RunJob:
             self._actor.stop.remote()
 
     def close(self) -> None:
-        """Free the resources, and end whatever still runs in them."""
+        """Free the resources, and end what still runs in them."""
         if self._actor is not None:
             ray.kill(self._actor)
         remove_placement_group(self._group)

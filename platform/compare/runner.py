@@ -24,7 +24,7 @@ def run_all(
 ) -> bool:
     """Every run of ``folders`` to its end; False when it was stopped before.
 
-    At most ``parallel`` at once (None: whatever fits). One waits for its resources at a time and
+    At most ``parallel`` at once (None: as many as fit). One waits for its resources at a time and
     later ones stand behind it, so that a large run is not starved by small ones.
     """
     waiting = list(folders)

@@ -24,7 +24,7 @@ def known_keys(model: type[BaseModel]) -> list[str]:
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a field may hold, be it several; none for a plain value."""
+    """The models that a field may hold; none for a plain value."""
     if get_origin(annotation) in (Union, UnionType, tuple):
         return [model for part in get_args(annotation) for model in _sections(part)]
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -58,7 +58,7 @@ def override(config: Config, overrides: Iterable[str]) -> Config:
 
 
 def validate_as(model: type[Config], tree: Tree) -> Config:
-    """A config from nested dicts, with one sentence for whatever is wrong in them."""
+    """A config from nested dicts, with one sentence for what is wrong in them."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:

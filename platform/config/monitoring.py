@@ -27,5 +27,5 @@ class MonitoringConfig(Section):
     @field_validator("callbacks")
     @classmethod
     def _locate(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        """With absolute paths, so that trials find the files wherever they run."""
+        """With absolute paths, so that trials on any node find the files."""
         return tuple(map(located, names))

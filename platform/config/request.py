@@ -55,7 +55,7 @@ class Request:
     command: ClassVar[str]
     """first word of the command"""
     address: str | None = option(
-        "Where to compute: local (a Ray of its own, ended with the command), auto (the Ray that "
+        "Where to compute: local (a new Ray, which ends with the command), auto (the Ray that "
         "was started on this machine), HOST:PORT or ray://HOST:PORT [local].",
         "--address",
         when_resuming=True,

@@ -43,7 +43,7 @@ def open_pool(blueprint: Blueprint, address: str, notify: Notify) -> Iterator[Po
 
 
 def _starting(config: RunConfig, address: str) -> str:
-    where = {"local": "a Ray of its own", "current": "the cluster of this job"}.get(
+    where = {"local": "a new Ray", "current": "the cluster of this job"}.get(
         address, f"the Ray cluster at {address}"
     )
     return f"starting {config.workers.count} workers on {where}"

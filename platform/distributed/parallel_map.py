@@ -1,4 +1,4 @@
-"""Decoding a large data set by several processes, on a Ray of its own."""
+"""Decoding a large data set by several processes, on a separate Ray."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from metaray.platform.training.transfer.trainer import Trainer
 def work(job: dict[str, Any]) -> None:
     """Train and test from the writer's newest checkpoint, and tell it that this is done.
 
-    An error that another try would meet again is told to the writer, which ends the job; what is
+    An error that another try would meet again goes to the writer, which ends the job; what is
     raised here, Ray Train takes for a lost worker.
     """
     plan, writer = job["plan"], job["writer"]

@@ -221,4 +221,4 @@ class Experiment(ABC, Generic[Config]):
 
     @abstractmethod
     def bars(self, test: dict[str, Any]) -> list[Bar]:
-        """The accuracy of the test, and what it is to be compared with."""
+        """The accuracy of the test, and its references."""

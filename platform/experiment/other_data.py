@@ -31,7 +31,7 @@ def other_data(trained: RunConfig, overrides: Iterable[str]) -> str | None:
 def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirectory) -> RunConfig:
     """``trained`` under the overrides of a test.
 
-    An override of data.name to another set (or to ``folder``, be it another folder) gives the
+    An override of data.name to another set (or from one ``folder`` to another) gives the
     data section anew: that set's defaults, in the size and channels that the network was trained
     for, and the overrides.
     """

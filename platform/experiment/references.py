@@ -1,8 +1,8 @@
 """Jobs to compare with: what the obvious alternative reaches with as many images.
 
 A reference that is the same training less something (adaptation, the teacher) has the job's own
-settings. One that trains otherwise has settings that are known to suit it, whatever those of the
-job are, and sees as many images in all.
+settings. One that trains otherwise has settings that are known to suit it, not those of the job. It
+sees as many images in all.
 """
 
 from __future__ import annotations

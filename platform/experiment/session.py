@@ -1,4 +1,4 @@
-"""One run in this process: what the runner needs of it, whatever the kind of experiment."""
+"""One run in this process: what the runner needs of it, for any kind of experiment."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from metaray.platform.distributed.compute import compute, trainer_here
 from metaray.platform.experiment.session import Executor
-from metaray.platform.training.transfer.initialization import begin
+from metaray.platform.training.transfer.initialization import initial_state
 
 if TYPE_CHECKING:
     from metaray.platform.experiment.transfer_session import TransferSession
@@ -47,4 +47,5 @@ class TransferExecutor(Executor):
             if not self._tested:
                 trainer.test(session.last)
             if not has_start:
-                trainer.test_before(begin(session.config, session.blueprint.domains).checkpoint)
+                start = initial_state(session.config, session.blueprint.domains)
+                trainer.test_before(start.checkpoint)

@@ -25,7 +25,11 @@ from metaray.platform.training.transfer.blueprint import (
     TransferBlueprint,
     check_batch_norm,
 )
-from metaray.platform.training.transfer.initialization import begin, fingerprint, restore_plan
+from metaray.platform.training.transfer.initialization import (
+    fingerprint,
+    initial_state,
+    restore_plan,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,7 @@ def prepare(config: TransferConfig, address: str) -> Prepared:
     """A new job; see ``Experiment.prepare``."""
     check_place(config.workers, address)
     domains = open_domains(config, address)
-    start = begin(config, domains)
+    start = initial_state(config, domains)
     blueprint = TransferBlueprint(start.plan, domains, start.objective)
     check_batch_norm(config, blueprint)
 

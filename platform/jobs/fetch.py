@@ -118,7 +118,7 @@ class Receiver:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """The plain files of a tar archive, in ``folder``, whatever else the archive may hold.
+    """The plain files of a tar archive, in ``folder``, and nothing else that the archive holds.
 
     Raises:
         ClusterError: something in it would lie elsewhere, or is no plain file.

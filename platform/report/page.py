@@ -147,7 +147,7 @@ def _page(
 
 
 def _bars(record: RunRecord) -> list[Bar]:
-    """The result beside what it is to be compared with."""
+    """The result and its references."""
     name, summary = record.score_name, record.summary
     rows = [(record.subject, record.score, summary.get("ci95"), "main")]
     if summary.get(f"baseline_{name}") is not None:

@@ -61,8 +61,7 @@ def _accuracy(found: Mapping[str, Any]) -> str:
 
 
 def is_probed(summary: Mapping[str, Any]) -> bool:
-    """Whether the job has no classifier of its own, so that a linear one on its features is the
-    result."""
+    """Whether the job trains no classifier, so that a linear one on its features is the result."""
     return "linear_probe" in summary["probes"]
 
 

@@ -10,7 +10,7 @@ from metaray.platform.run.base_directory import BaseDirectory
 
 @dataclass(frozen=True)
 class SweepDirectory(BaseDirectory):
-    """Paths of a sweep; absolute ones where trials run, as workers have folders of their own."""
+    """Paths of a sweep; absolute ones where trials run, as each worker has another folder."""
 
     NOUN = "sweep"
     MARKER = "sweep.json"

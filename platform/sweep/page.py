@@ -182,7 +182,7 @@ def _exploits(result: SweepResult) -> list[dict[str, Any]]:
 
 
 def _bars(result: SweepResult) -> list[Bar]:
-    """The result beside what it is to be compared with, where it is an accuracy."""
+    """The result and its references, where it is an accuracy."""
     test = result.test
     if test is None or result.best is None or test["accuracy"] is None:
         return []

@@ -46,7 +46,7 @@ class SweepPlan(Section):
     metrics: tuple[str, ...] = Field(min_length=1)
     """what is optimized: one, or several for a Pareto front"""
     num_trials: int = Field(20, ge=1)
-    """trials, whatever becomes of them"""
+    """trials, with those that fail"""
     sampler: SamplerName = "tpe"
     """who proposes values"""
     scheduler: SchedulerName = "asha"

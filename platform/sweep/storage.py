@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import URL
 
-# One driver each, whatever SQLAlchemy's default is, and the extra of metaray that brings it
+# One driver each, not SQLAlchemy's default, and the extra of metaray that brings it
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 _FORM = "postgresql://user:password@host/database, or mysql://..."
 
@@ -67,7 +67,7 @@ def open_storage(url: str | None, folder: SweepDirectory) -> RDBStorage:
         raise InputError(f"the driver for the storage {place} is not installed{how}") from None
     except NoSuchModuleError:
         raise InputError(f"the storage {place} is of no known kind: use {_FORM}") from None
-    except Exception as error:  # any driver has errors of its own
+    except Exception as error:  # each driver raises other errors
         text = error_text(error)
         if parsed.password:  # no driver should cite it, and none may
             text = text.replace(str(parsed.password), "***")

@@ -68,7 +68,7 @@ def unfinished(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def begun(study: optuna.Study) -> int:
-    """How many trials there are, whatever became of them; one that only waits is not counted."""
+    """How many trials there are in any state but waiting."""
     return sum(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
 
 

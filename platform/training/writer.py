@@ -22,7 +22,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 class RunWriter(ABC):
-    """What training needs of the run directory, wherever that is."""
+    """What training needs of the run directory, here or on another machine."""
 
     @abstractmethod
     def latest(self) -> Checkpoint | None:

@@ -20,8 +20,8 @@ class Mirror:
     """Sends each file of ``folder`` that is new or changed to ``place``, and drops what is gone.
 
     A pass sends logs first, then files in the order in which they were finished, ``config.json``
-    last; only then it deletes. So whatever moment the copy is from, its log covers its checkpoints,
-    its results name checkpoints that are there, and a copy with a config can be resumed.
+    last; only then it deletes. So at any moment its log covers its checkpoints, its results name
+    checkpoints that are there, and a copy with a config can be resumed.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ class ShardSumExecutor(Executor):
 
 
 def train_requests(step: int, train: TrainConfig) -> list[TrainRequest]:
-    """The shards of one outer step: fixed by the config, whatever the number of workers."""
+    """The shards of one outer step: fixed by the config, not by the number of workers."""
     first = step * train.meta_batch_size
     return [
         TrainRequest(

@@ -149,7 +149,7 @@ class LocalPool(Pool):
 
     @override
     def resize(self, count: int) -> None:
-        pass  # there is one process, whatever the count
+        pass  # there is always one process
 
     @property
     @override

@@ -39,7 +39,7 @@ class Evaluator:
 
     def before(self, state: State) -> dict[str, Any]:
         """What the features before training are worth: as they are tested at the end by a linear
-        classifier, or for jobs that train one of their own by nearest class means."""
+        classifier; for jobs that train a classifier, by nearest class means."""
         if self._classifies(state):
             return self._nearest_centroid(state)
         return self._probed(state, "linear_probe", self._blueprint.domains.tested, "test")

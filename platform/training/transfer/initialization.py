@@ -37,7 +37,7 @@ class InitialState:
     """of the encoder; None where it starts at random or from published weights"""
 
 
-def begin(config: TransferConfig, domains: Domains) -> InitialState:
+def initial_state(config: TransferConfig, domains: Domains) -> InitialState:
     """Draw or read the first state.
 
     Raises:

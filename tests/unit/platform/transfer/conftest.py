@@ -26,7 +26,11 @@ from metaray.platform.training.transfer.communicator import (
     PeerLostError,
     SingleProcess,
 )
-from metaray.platform.training.transfer.initialization import InitialState, begin, fingerprint
+from metaray.platform.training.transfer.initialization import (
+    InitialState,
+    fingerprint,
+    initial_state,
+)
 from metaray.platform.training.transfer.trainer import Trainer
 from metaray.platform.training.writer import LocalRunWriter
 
@@ -101,7 +105,7 @@ class TinyJob:
     def __init__(self, folder: Path, sets: list[str]) -> None:
         self.config: TransferConfig = TRANSFER.load(None, sets)
         self.domains = Domains.open(self.config)
-        self.beginning: InitialState = begin(self.config, self.domains)
+        self.beginning: InitialState = initial_state(self.config, self.domains)
         self.run = RunDirectory.create(folder)
         self.rows: list[dict[str, Any]] = []
         keep = self.config.train.keep_checkpoints

@@ -1,4 +1,4 @@
-"""What a job is compared with: fair settings, whatever those of the job, and the same budget."""
+"""What a job is compared with: fair settings and the same budget."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.pretrained import PretrainedEncoder
 from metaray.platform.training.transfer.blueprint import Domains
-from metaray.platform.training.transfer.initialization import begin
+from metaray.platform.training.transfer.initialization import initial_state
 
 Make = Callable[..., Any]
 QUIET = [Terminal(Console(quiet=True))]
@@ -47,7 +47,7 @@ def test_fine_tuning_starts_from_fine_tuning(fine_tuned: Path, squares: list[str
     sets = [s for s in squares if not s.startswith(("model.", "data.image_size"))]
     config = TRANSFER.load(None, [*sets, f"init.checkpoint={fine_tuned}"])
     assert config.model.width == 4
-    beginning = begin(config, Domains.open(config))
+    beginning = initial_state(config, Domains.open(config))
     origin = beginning.origin
     assert origin is not None
     assert set(origin.left) == {"head.weight", "head.bias"}
@@ -81,7 +81,7 @@ def test_a_meta_learner_starts_from_a_job_and_a_job_from_it(
     if method == "mamlpp":  # a norm for each inner step, which no other network has
         return
     config = TRANSFER.load(None, [*squares, f"init.checkpoint={folder}"])
-    beginning = begin(config, Domains.open(config))
+    beginning = initial_state(config, Domains.open(config))
     assert beginning.origin is not None
     kept = "own" if method == "protonet" else "estimated"
     assert beginning.origin.statistics == kept
@@ -118,7 +118,7 @@ def test_another_network_is_refused_by_layer(
 ) -> None:
     config = TRANSFER.load(None, [*squares, f"init.checkpoint={fine_tuned}", *sets])
     with pytest.raises(InputError, match=sentence):
-        begin(config, Domains.open(config))
+        initial_state(config, Domains.open(config))
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_weights_of_torchvision_are_a_start(squares: list[str], tmp_path: Path) 
     sets = [s for s in squares if not s.startswith("model.")]
     network = ["model.name=torchvision", f"model.weights={path}", "data.image_size=32"]
     config = TRANSFER.load(None, [*sets, *network])
-    beginning = begin(config, Domains.open(config))
+    beginning = initial_state(config, Domains.open(config))
     backbone = build_backbone(config.model, (1, 32, 32))
     weights = backbone.init(torch.Generator())[0]["layer1.0.conv1.weight"]
     assert torch.equal(beginning.checkpoint.named[0]["layer1.0.conv1.weight"], weights.double())
