@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -136,6 +136,11 @@ class EvaluateConfig(Section):
 class ExperimentConfig(Section):
     """What the settings of every kind of experiment have; each lists them in its own order."""
 
+    kind: ClassVar[str]
+    """name of the kind: in status.json, for Prometheus, in the registry of experiments"""
+    section: ClassVar[str]
+    """the section that only this kind has; its ``name`` says what trains the network"""
+
     if TYPE_CHECKING:
         seed: int
         data: Any
@@ -149,6 +154,9 @@ class ExperimentConfig(Section):
 
 class RunConfig(ExperimentConfig):
     """Everything that determines a run."""
+
+    kind = "train"
+    section = "method"
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

@@ -89,6 +89,9 @@ class TransferEvaluateConfig(Section):
 class TransferConfig(ExperimentConfig):
     """Everything that determines a transfer job."""
 
+    kind = "transfer"
+    section = "job"
+
     seed: int = Field(0, ge=0)
     """root of every random choice"""
     job: Annotated[JobSection, JOBS] = FinetuneConfig()

@@ -46,18 +46,19 @@ class Experiment(ABC, Generic[Config]):
         True
     """
 
-    name: ClassVar[str]
-    """in the registry, in status.json and for Prometheus: ``train`` or ``transfer``"""
-    section: ClassVar[str]
-    """the section of settings that only this kind has: ``method`` or ``job``"""
     config_class: type[Config]
-    """its settings"""
+    """its settings, which have the name of the kind"""
     steps_key: ClassVar[str]
     """path of the setting that is the length of the training"""
     step_name: ClassVar[str]
     """what a step is called"""
     test_name: ClassVar[str]
     """what the test is called"""
+
+    @property
+    def name(self) -> str:
+        """The name of the kind, which is also its command: ``train`` or ``transfer``."""
+        return self.config_class.kind
 
     # Settings
 

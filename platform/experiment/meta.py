@@ -45,8 +45,6 @@ _EVALUABLE = (
 class MetaTraining(Experiment[RunConfig]):
     """Training on episodes, tested on episodes of classes that training has not seen."""
 
-    name = "train"
-    section = "method"
     config_class = RunConfig
     steps_key = "train.outer_steps"
     step_name = "outer step"

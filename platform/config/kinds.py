@@ -1,0 +1,22 @@
+"""The kinds of config. Which one some settings describe is decided here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metaray.platform.config.schema import ExperimentConfig, RunConfig
+from metaray.platform.config.transfer import TransferConfig
+
+CONFIGS: tuple[type[ExperimentConfig], ...] = (RunConfig, TransferConfig)
+"""settings that have none of their own sections are those of the first"""
+
+
+def config_class_of(settings: Mapping[str, Any]) -> type[ExperimentConfig]:
+    """The class of the config that settings in nested tables describe.
+
+    Example:
+        >>> config_class_of({"job": {"name": "simclr"}}).kind
+        'transfer'
+    """
+    return next((one for one in CONFIGS if one.section in settings), CONFIGS[0])
