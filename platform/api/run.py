@@ -219,15 +219,6 @@ class Run(Scored):
         self.__dict__.pop("_download", None)
 
 
-def load(place: str | Path) -> Run:
-    """The run in a folder or at a URI.
-
-    Raises:
-        InputError: no run is there.
-    """
-    return Run(place)
-
-
 def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:
     """Test a run, or the run at a place; ``options`` are those of ``Run.evaluate``."""
     return (run if isinstance(run, Run) else Run(run)).evaluate(**options)

@@ -101,7 +101,7 @@ def transfer(request: TransferRequest) -> None:
     from metaray.platform.run.directory import fresh_place
 
     if request.resume is None:
-        settings = request.transfer_settings()
+        settings = request.settings()
     else:
         request.check_resuming("a run")
     from metaray.platform.api import runs

@@ -91,6 +91,11 @@ class ComputeConfig(Section):
     start_timeout_s: float = Field(120.0, gt=0)
     """how long to wait for a first worker"""
 
+    @property
+    def fewest(self) -> int:
+        """Workers that must have room before a run starts; the others may join later."""
+        return 1
+
     @model_validator(mode="after")
     def _in_use(self) -> Self:
         if self.gpus > 0 and self.device == "cpu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from metaray.algorithms.configs import ModelConfig, Section
 from metaray.algorithms.errors import InputError
@@ -72,6 +72,11 @@ class TransferWorkersConfig(ComputeConfig):
     min_count: int | None = Field(None, ge=1)
     """start with as few workers where there is no room for all, and let more join later; all
     that are asked for must have room unless set"""
+
+    @property
+    @override
+    def fewest(self) -> int:
+        return self.count if self.min_count is None else self.min_count
 
 
 class TransferEvaluateConfig(Section):

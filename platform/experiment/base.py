@@ -21,6 +21,7 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
+    from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
 
 Config = TypeVar("Config", bound=ExperimentConfig)
@@ -54,6 +55,8 @@ class Experiment(ABC, Generic[Config]):
     """what a step is called"""
     test_name: ClassVar[str]
     """what the test is called"""
+    plural: ClassVar[str]
+    """what several of its runs are called"""
 
     @property
     def name(self) -> str:
@@ -187,6 +190,13 @@ class Experiment(ABC, Generic[Config]):
     @abstractmethod
     def full_command(self, config: Config) -> list[str]:
         """The command that trains this run without a file, one argument an item."""
+
+    # Comparisons
+
+    @property
+    def comparison(self) -> Comparable[Config] | None:
+        """How its runs are compared; None where they cannot be."""
+        return None
 
     # Sweeps
 

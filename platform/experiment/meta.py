@@ -23,6 +23,7 @@ from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
     from metaray.algorithms.tasks.source import EpisodeSource
+    from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
     from metaray.platform.experiment.session import Prepared
 
@@ -49,6 +50,7 @@ class MetaTraining(Experiment[RunConfig]):
     steps_key = "train.outer_steps"
     step_name = "outer step"
     test_name = "meta-test"
+    plural = "meta-training runs"
 
     @override
     def resolve(self, user: Tree) -> RunConfig:
@@ -124,6 +126,13 @@ class MetaTraining(Experiment[RunConfig]):
     @override
     def full_command(self, config: RunConfig) -> list[str]:
         return train_command(config)
+
+    @property
+    @override
+    def comparison(self) -> MetaComparison:
+        from metaray.platform.experiment.meta_comparison import META_COMPARISON
+
+        return META_COMPARISON
 
     @override
     def check_trials(self, config: RunConfig, metrics: Sequence[str]) -> None:

@@ -25,8 +25,9 @@ def experiment_of(settings: ExperimentConfig | Mapping[str, Any]) -> Experiment[
         >>> experiment_of({"job": {"name": "simclr"}}).name
         'transfer'
     """
-    is_config = isinstance(settings, ExperimentConfig)
-    return EXPERIMENTS[(settings if is_config else config_class_of(settings)).kind]
+    if isinstance(settings, ExperimentConfig):
+        return EXPERIMENTS[settings.kind]
+    return EXPERIMENTS[config_class_of(settings).kind]
 
 
 def experiment_in(run: RunDirectory) -> Experiment[Any]:

@@ -12,17 +12,16 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.config.request import Request, argument, option
 
 if TYPE_CHECKING:
-    from metaray.platform.config.schema import RunConfig
+    from metaray.platform.config.schema import ExperimentConfig, RunConfig
     from metaray.platform.config.transfer import TransferConfig
 
 _SET = "Set one setting, as often as you like: --set seed=1. Wins over the file."
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest(Request):
-    """A new meta-training, or one to go on with."""
+class RunRequest(Request):
+    """A new run of some kind, or one to continue."""
 
-    command: ClassVar[str] = "train"
     config: Path | None = argument(
         "Settings in TOML. What it leaves open has its default.", role="config"
     )
@@ -41,32 +40,39 @@ class TrainRequest(Request):
         role="earlier run",
     )
 
-    def settings(self) -> RunConfig:
+    def settings(self) -> ExperimentConfig:
         """The config of the new run.
 
         Raises:
             InputError: a setting is unknown or wrong.
         """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest(RunRequest):
+    """A new meta-training, or one to continue."""
+
+    command: ClassVar[str] = "train"
+
+    @override
+    def settings(self) -> RunConfig:
         from metaray.platform.experiment.meta import META
 
         return META.load(self.config, self.overrides or [])
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferRequest(TrainRequest):
-    """A new transfer job, or one to go on with."""
+class TransferRequest(RunRequest):
+    """A new transfer job, or one to continue."""
 
     command: ClassVar[str] = "transfer"
+    subcommand: ClassVar[str] = "job"
     job: str
     """its name"""
 
-    @property
     @override
-    def names(self) -> list[str]:
-        return [self.command, self.job]
-
-    def transfer_settings(self) -> TransferConfig:
-        """The config of the new job; InputError as ``settings``."""
+    def settings(self) -> TransferConfig:
         from metaray.platform.experiment.transfer import TRANSFER
 
         overrides = [f"job.name={self.job}", *(self.overrides or [])]
@@ -83,3 +89,7 @@ class EvaluateRequest(Request):
     command: ClassVar[str] = "evaluate"
     run_dir: str = argument("Run: a folder or a URI.", role="earlier run", required=True)
     overrides: list[str] | None = option(_SET, "--set", metavar="KEY=VALUE")
+
+
+REQUESTS: tuple[type[Request], ...] = (TrainRequest, TransferRequest, EvaluateRequest)
+"""all that can be asked for about one run"""

@@ -51,6 +51,7 @@ class TransferJob(Experiment[TransferConfig]):
     steps_key = "train.steps"
     step_name = "step"
     test_name = "test"
+    plural = "transfer jobs"
 
     @override
     def resolve(self, user: Tree) -> TransferConfig:

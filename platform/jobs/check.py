@@ -15,7 +15,7 @@ from metaray.platform.config.loading import Tree, get, merged, read_toml, with_o
 from metaray.platform.config.request import Request
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.distributed.resources import NoRoomError, room_for, trials_at_once
-from metaray.platform.experiment.request import TrainRequest, TransferRequest
+from metaray.platform.experiment.request import RunRequest
 from metaray.platform.sweep.request import SweepRequest
 
 _DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
@@ -73,16 +73,10 @@ def check_settings(request: Request, is_here: bool, nodes: Nodes, grows: bool) -
 def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
     """What should be known of a new run; InputError if it cannot be."""
     match request:
-        case TransferRequest():
-            config = request.transfer_settings()
+        case RunRequest():
+            config = request.settings()
             check_callbacks(config.monitoring)
-            workers = config.workers
-            least = workers.count if workers.min_count is None else workers.min_count
-            yield from _check_workers(workers, nodes, least)
-        case TrainRequest():
-            settings = request.settings()
-            check_callbacks(settings.monitoring)
-            yield from _check_workers(settings.workers, nodes, least=1)
+            yield from _check_workers(config.workers, nodes)
         case SweepRequest():
             base = request.planned()[0].base
             check_callbacks(base.monitoring)
@@ -95,14 +89,14 @@ def _checked(request: Request, nodes: Nodes) -> Iterator[str]:
             yield from plan.notes
 
 
-def _check_workers(workers: ComputeConfig, nodes: Nodes, least: int) -> Iterator[str]:
+def _check_workers(workers: ComputeConfig, nodes: Nodes) -> Iterator[str]:
     if workers.count == 0:
         yield (
             "workers.count = 0: the job computes in its own process on the head node, where "
             "nothing is reserved for it"
         )
         return
-    room_for(workers, nodes, least).check()
+    room_for(workers, nodes, workers.fewest).check()
     room = room_for(workers, nodes)
     if not room.fits:
         yield f"{room.sentence}: the others join when there is more"

@@ -26,7 +26,7 @@ from metaray.platform.config.transfer_commands import own_settings
 from metaray.platform.config.transfer_commands import train_command as transfer_command
 from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
 from metaray.platform.experiment.meta import META
-from metaray.platform.experiment.request import EvaluateRequest, TrainRequest, TransferRequest
+from metaray.platform.experiment.request import EvaluateRequest, RunRequest
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.jobs.command import parse_command
 
@@ -43,8 +43,8 @@ def parsed(command: Sequence[str]) -> Request:
 def trained_again(command: Sequence[str]) -> BaseModel:
     """The config of the run that the printed command trains."""
     found = parsed(command)
-    assert isinstance(found, TrainRequest)
-    return found.transfer_settings() if isinstance(found, TransferRequest) else found.settings()
+    assert isinstance(found, RunRequest)
+    return found.settings()
 
 
 def nulled(config: BaseModel, base: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
