@@ -10,6 +10,8 @@ from metaray.platform.config.transfer import TransferConfig
 
 CONFIGS: tuple[type[ExperimentConfig], ...] = (RunConfig, TransferConfig)
 """settings that have none of their own sections are those of the first"""
+INPUTS = tuple(dict.fromkeys(path for one in CONFIGS for path in one.inputs))
+"""paths of the settings of any kind that name a file or a folder to read"""
 
 
 def config_class_of(settings: Mapping[str, Any]) -> type[ExperimentConfig]:

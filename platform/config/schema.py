@@ -145,6 +145,10 @@ class ExperimentConfig(Section):
     """name of the kind: in status.json, for Prometheus, in the registry of experiments"""
     section: ClassVar[str]
     """the section that only this kind has; its ``name`` says what trains the network"""
+    places: ClassVar[tuple[str, ...]]
+    """paths of the settings that say where data lies, and so decide no result"""
+    inputs: ClassVar[tuple[str, ...]]
+    """paths of the settings that name a file or a folder to read"""
 
     if TYPE_CHECKING:
         seed: int
@@ -162,6 +166,8 @@ class RunConfig(ExperimentConfig):
 
     kind = "train"
     section = "method"
+    places = ("data.root", "data.cache", "data.download")
+    inputs = ("data.root", "data.split_lists", "init.checkpoint", "model.weights")
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

@@ -96,6 +96,11 @@ class TransferConfig(ExperimentConfig):
 
     kind = "transfer"
     section = "job"
+    places = ("data.root", "data.cache", "data.download", "target.root", "target.cache")
+    inputs = (
+        *("data.root", "data.split_lists", "target.root", "target.split_lists"),
+        *("init.checkpoint", "job.teacher", "model.weights"),
+    )
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

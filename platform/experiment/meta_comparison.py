@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 # What decides which episodes a test has. Where data lies does not.
 _SAME = ("seed", "task.ways", "task.shots", "task.queries", "evaluate.num_episodes")
-_PLACES = ("data.root", "data.cache", "data.download")
 
 
 class MetaComparison(Comparable[RunConfig]):
@@ -51,7 +50,7 @@ class MetaComparison(Comparable[RunConfig]):
 
     @override
     def decides_test(self, key: str) -> bool:
-        return key in _SAME or (key.startswith("data.") and key not in _PLACES)
+        return key in _SAME or (key.startswith("data.") and key not in RunConfig.places)
 
     @override
     def with_budget(self, config: RunConfig, budget: Budget) -> RunConfig:

@@ -11,6 +11,7 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.monitored import check_callbacks
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.request import CompareRequest
+from metaray.platform.config.kinds import INPUTS
 from metaray.platform.config.loading import Tree, get, merged, read_toml, with_overrides
 from metaray.platform.config.request import Request
 from metaray.platform.config.schema import ComputeConfig
@@ -18,8 +19,6 @@ from metaray.platform.distributed.resources import NoRoomError, room_for, trials
 from metaray.platform.experiment.request import RunRequest
 from metaray.platform.sweep.request import SweepRequest
 
-_DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
-_PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
 Nodes = Sequence[Mapping[str, float]]
 
 
@@ -109,7 +108,7 @@ def _paths(request: Request) -> Iterator[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     for tree in trees:
         merged_tree = merged(tree, overrides)
-        for key in _PATHS:
+        for key in INPUTS:
             value: Any = get(merged_tree, key, None)
             fetched = key == "data.root" and get(merged_tree, "data.download", False)
             if isinstance(value, str) and value != "download" and not fetched:
