@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metaray.algorithms.errors import InputError
 from metaray.platform.config.schema import ExperimentConfig, RunConfig
 from metaray.platform.config.transfer import TransferConfig
 
@@ -17,8 +18,18 @@ INPUTS = tuple(dict.fromkeys(path for one in CONFIGS for path in one.inputs))
 def config_class_of(settings: Mapping[str, Any]) -> type[ExperimentConfig]:
     """The class of the config that settings in nested tables describe.
 
+    Raises:
+        InputError: they have sections of several kinds.
+
     Example:
         >>> config_class_of({"job": {"name": "simclr"}}).kind
         'transfer'
     """
-    return next((one for one in CONFIGS if one.section in settings), CONFIGS[0])
+    found = [one for one in CONFIGS if one.section in settings]
+    if len(found) > 1:
+        sections = " and ".join(one.section for one in found)
+        raise InputError(
+            f"settings have the sections {sections}, of which a run has only one: leave out the "
+            "settings of the other"
+        )
+    return found[0] if found else CONFIGS[0]

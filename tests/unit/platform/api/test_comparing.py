@@ -135,6 +135,8 @@ def test_transfer_jobs_are_refused() -> None:
     jobs: list[Any] = [mr.MAML(), mr.jobs.Finetune(strategy="head")]
     with pytest.raises(mr.InputError, match=r"and got transfer jobs \(finetune\)"):
         mr.compare(jobs, steps=2)
+    with pytest.raises(mr.InputError, match="have the sections method and job"):
+        mr.compare([mr.MAML()], settings={"job.name": "finetune"}, steps=2)
 
 
 def test_a_budget_is_needed() -> None:
