@@ -26,6 +26,7 @@ from metaray.platform.callbacks.base import Callback, Row
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.members import BackgroundMember
 from metaray.platform.callbacks.monitored import monitored
+from metaray.platform.common.intervals import mean_and_ci95
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_state import fingerprint
 from metaray.platform.run.checkpoint import CheckpointStore
@@ -33,7 +34,6 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.loop import OuterLoop
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
-from metaray.platform.training.meta.metrics import mean_and_ci95
 from metaray.platform.training.writer import LocalRunWriter
 
 TURN_S = 5.0

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from metaray.platform.api import datasets as datasets
     from metaray.platform.api import jobs as jobs
     from metaray.platform.api import models as models
+    from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
-    from metaray.platform.api.comparison import compare as compare
+    from metaray.platform.api.loading import load as load
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML
     from metaray.platform.api.methods import MAML as MAML
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import SiameseNetwork as SiameseNetwork
     from metaray.platform.api.run import Run as Run
     from metaray.platform.api.run import evaluate as evaluate
-    from metaray.platform.api.run import load as load
     from metaray.platform.api.scored import Evaluation as Evaluation
     from metaray.platform.api.sweeping import Sweep as Sweep
     from metaray.platform.api.sweeping import sweep as sweep
@@ -56,13 +56,15 @@ __version__ = "0.1.0"
 _NAMES = {
     "metaray.algorithms.errors": ["InputError"],
     "metaray.platform.api": ["datasets", "jobs", "models"],
-    "metaray.platform.api.comparison": ["Comparison", "compare"],
+    "metaray.platform.api.comparing": ["compare"],
+    "metaray.platform.api.comparison": ["Comparison"],
+    "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
         "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
         "Reptile", "SiameseNetwork",
     ],
-    "metaray.platform.api.run": ["Run", "evaluate", "load"],
+    "metaray.platform.api.run": ["Run", "evaluate"],
     "metaray.platform.api.scored": ["Evaluation"],
     "metaray.platform.api.sweeping": ["Sweep", "sweep"],
     "metaray.platform.api.trainer": ["Trainer"],

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 
@@ -32,6 +33,7 @@ class Part:
         """The section as nested settings."""
         return {"name": self.name, **self.settings}
 
+    @override
     def __repr__(self) -> str:
         given = (f"{key}={value!r}" for key, value in self.settings.items())
         return f"{type(self).__name__}({', '.join([repr(self.name), *given])})"
@@ -79,6 +81,7 @@ class Keywords:
 class _Published:
     """Shown in a signature as a default that depends on method and data."""
 
+    @override
     def __repr__(self) -> str:
         return "<published>"
 

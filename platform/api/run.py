@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from typing_extensions import override
+
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.errors import InputError
 from metaray.platform.api import runs
@@ -55,6 +57,7 @@ class Run(Scored):
         return runs.config_of(RunDirectory(self.folder))
 
     @property
+    @override
     def summary(self) -> dict[str, Any]:  # type: ignore[override]
         """The numbers of ``summary.json``: of the latest test, and of the training.
 
@@ -192,6 +195,7 @@ class Run(Scored):
         self._forget_download()
         return self
 
+    @override
     def __repr__(self) -> str:
         return f"Run({self.place!r}, {self._state()})"
 
@@ -217,15 +221,6 @@ class Run(Scored):
 
     def _forget_download(self) -> None:
         self.__dict__.pop("_download", None)
-
-
-def load(place: str | Path) -> Run:
-    """The run in a folder or at a URI.
-
-    Raises:
-        InputError: no run is there.
-    """
-    return Run(place)
 
 
 def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from metaray.algorithms.errors import InputError
 from metaray.platform.api.display import html_table, result_rows, score_text
 
@@ -59,6 +61,7 @@ class Evaluation(Scored):
         self.summary = summary
         self.episodes = episodes
 
+    @override
     def __repr__(self) -> str:
         return f"Evaluation({score_text(self.summary)}, {len(self.episodes)} episodes)"
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from metaray.platform.api import runs
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.methods import Method
@@ -136,5 +138,6 @@ class Trainer:
             runs.new(config, place, address, callbacks)
         return Run(place)
 
+    @override
     def __repr__(self) -> str:
         return f"Trainer({runs.title_of(self.config)})"

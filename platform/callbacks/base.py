@@ -24,9 +24,10 @@ class RunInfo:
     identity: Identity
     """kind, name and, in a sweep, trial number of the run"""
     config: Mapping[str, Any]
-    """all settings, as nested tables; of a sweep, those that its trials share"""
+    """all settings, as nested tables; of a sweep, those that its trials share; of a comparison,
+    those of its first entry"""
     total_steps: int
-    """of a sweep, the steps of one trial"""
+    """of a sweep or a comparison, the steps of one of its runs"""
     start_step: int = 0
     """steps that earlier starts of this run have done"""
     time_left_s: float | None = None
@@ -99,7 +100,8 @@ class Callback:
 
         Args:
             event: one of the classes of ``metaray.platform.callbacks.events``, in a sweep also of
-                ``metaray.platform.sweep.events``. ``event.text`` is a sentence, or empty.
+                ``metaray.platform.sweep.events``, in a comparison of
+                ``metaray.platform.compare.events``. ``event.text`` is a sentence, or empty.
         """
 
     def on_end(self, state: EndState, error: BaseException | None) -> None:

@@ -54,11 +54,10 @@ def monitored(
         InputError: as ``check_monitoring``.
     """
     check_monitoring(config.monitoring)
-    settings = config.model_dump()
     info = RunInfo(
         folder=folder,
-        identity=Identity.of(folder, settings),
-        config=settings,
+        identity=Identity.of(folder, config.kind),
+        config=config.model_dump(),
         total_steps=total_steps,
         start_step=start_step,
         time_left_s=time_left_s,

@@ -26,29 +26,17 @@ def compare(request: CompareRequest) -> None:
     A budget in seconds stops each training, but leaves `train.outer_steps` and with it the course
     of the learning rate: set it to what you expect to be done in that time.
     """
-    from metaray.platform.cli.output import console
-    from metaray.platform.compare.table import terminal_tables
-
-    if request.resume is not None:
-        folder = request.resume
-        request.check_resuming("a comparison")
-        from metaray.platform.compare import compare as story
-
-        results = story.resume(folder, request.where, request.parallel, console)
-    else:
-        from metaray.platform.run.directory import fresh_place
-        from metaray.platform.run.storage.working_copy import shared_folder
-
+    if request.resume is None:
         plan = request.planned()
-        folder = shared_folder(request.out or fresh_place("compare"), "a comparison")
-        for note in plan.notes:
-            console.print(note, markup=False)
-        from metaray.platform.compare import compare as story  # after the settings: it takes long
+    else:
+        request.check_resuming("a comparison")
+    from metaray.platform.cli.output import console
+    from metaray.platform.compare import compare as story  # after the settings: it takes long
+    from metaray.platform.compare.table import print_results
 
-        results = story.compare(plan, folder, request.where, request.parallel, console)
-    for table in terminal_tables(results):
-        console.print(table)
-        console.print()
-    for run, reason in results.failures.items():
-        console.print(f"{run} failed: {reason}", markup=False)
-    console.print(f"page: {folder / 'compare.html'}")
+    options = story.LaunchOptions(request.where, request.parallel)
+    if request.resume is None:
+        results = story.compare(plan, request.out, options, console)
+    else:
+        results = story.resume(request.resume, options, console)
+    print_results(results, console)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
+from metaray.platform.experiment.request import EvaluateRequest, RunRequest, TrainRequest
 
 TRAIN_EPILOG = (
     "Examples:\n\n"
@@ -30,7 +30,7 @@ def train(request: TrainRequest) -> None:
     train_or_resume(request)
 
 
-def train_or_resume(request: TrainRequest) -> None:
+def train_or_resume(request: RunRequest) -> None:
     """A new run or one that goes on, of any kind of experiment; prints its result."""
     if request.resume is None:
         settings = request.settings()

@@ -1,7 +1,9 @@
-"""A comparison from beginning to end: what the command does."""
+"""A comparison from beginning to end: what the command and ``mr.compare`` do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +11,10 @@ from rich.console import Console
 import metaray
 from metaray.algorithms import plugins
 from metaray.cluster.connect import connected
-from metaray.platform.callbacks.stopping import StopToken
+from metaray.platform.callbacks.base import Callback, RunInfo
+from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.identity import Identity
+from metaray.platform.callbacks.monitored import check_monitoring
 from metaray.platform.common.errors import Stopped
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
 from metaray.platform.compare.page import write_comparison
@@ -17,22 +22,47 @@ from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
+from metaray.platform.experiment.registry import experiment_of
+from metaray.platform.run.directory import fresh_place
+from metaray.platform.run.storage.working_copy import shared_folder
 
 
-def compare(plan: Plan, out: Path, address: str, parallel: int | None, console: Console) -> Results:
-    """A new comparison in ``out``: every run, then tables, plots and page.
+@dataclass(frozen=True)
+class LaunchOptions:
+    """What may differ each time that a comparison is started or resumed."""
+
+    address: str = "local"
+    parallel: int | None = None
+    """runs at once; None: as many as there is room for"""
+    callbacks: Sequence[Callback] = ()
+    """they follow the comparison; those of its settings follow each run"""
+
+
+def compare(
+    plan: Plan, place: str | Path | None, options: LaunchOptions, console: Console
+) -> Results:
+    """A new comparison: every run, then tables, plots and page.
+
+    Args:
+        plan: what is compared.
+        place: new folder; None: a name with the time in ``runs``.
+        options: where and how it is started.
+        console: shows the progress.
 
     Raises:
-        InputError: ``out`` is taken, or a run needs what the cluster does not have.
+        InputError: ``place`` is taken, or a run needs what the cluster does not have.
         ClusterError: the cluster cannot be reached.
-        Stopped: on Ctrl-C or SIGTERM, after a checkpoint of each run.
+        Stopped: by Ctrl-C, SIGTERM or a callback, after a checkpoint of each run.
     """
-    directory = CompareDirectory(out.absolute())
+    folder = shared_folder(str(place or fresh_place("compare")), "a comparison")
+    directory = CompareDirectory(folder.absolute())
     CompareDirectory.check_free(directory.path)
-    return _conclude(directory, plan, address, parallel, console, is_new=True)
+    for note in plan.notes:
+        console.print(note, markup=False)
+    return _run(directory, plan, options, console, is_new=True)
 
 
-def resume(folder: Path, address: str, parallel: int | None, console: Console) -> Results:
+def resume(folder: Path, options: LaunchOptions, console: Console) -> Results:
     """Do what is left of the comparison in ``folder``, and write its tables and page again.
 
     Finished runs are kept, others go on from their checkpoints, and failed ones are tried again.
@@ -40,49 +70,63 @@ def resume(folder: Path, address: str, parallel: int | None, console: Console) -
     Raises:
         InputError, ClusterError, Stopped: as ``compare``; or there is no comparison.
     """
-    directory = CompareDirectory.open(folder.absolute())
-    plan = Plan.read(directory.plan)
-    return _conclude(directory, plan, address, parallel, console, is_new=False)
-
-
-def _conclude(
-    directory: CompareDirectory,
-    plan: Plan,
-    address: str,
-    parallel: int | None,
-    console: Console,
-    is_new: bool,
-) -> Results:
-    left = [folder for folder in directory.runs(plan) if not folder.measures.exists()]
-    if left:
-        with connected(address, metaray, plugins.files()):
-            from metaray.platform.distributed.resources import cluster_nodes
-
-            check_fits(plan, cluster_nodes())
-            if is_new:
-                plan.write(CompareDirectory.create(directory.path).plan)
-            _run(directory, plan, left, parallel, console)
-    results = Results.read(directory, plan)
-    write_comparison(directory, results)
-    return results
+    directory = CompareDirectory.open(folder.expanduser().absolute())
+    return _run(directory, Plan.read(directory.plan), options, console, is_new=False)
 
 
 def _run(
     directory: CompareDirectory,
     plan: Plan,
+    options: LaunchOptions,
+    console: Console,
+    is_new: bool,
+) -> Results:
+    folders = directory.runs(plan)
+    left = [folder for folder in folders if not folder.measures.exists()]
+    if not left:
+        return _concluded(directory, plan)
+    for config in plan.configs.values():
+        check_monitoring(config.monitoring)
+    callbacks = CallbackList([RunsProgress(console, folders), *options.callbacks])
+    info = RunInfo(
+        folder=directory.path,
+        identity=Identity(kind="compare", run=directory.path.name),
+        config=plan.common.model_dump(),
+        total_steps=experiment_of(plan.common).steps(plan.common),
+        stop=callbacks.stop,
+    )
+    with connected(options.address, metaray, plugins.files()):
+        from metaray.platform.distributed.resources import cluster_nodes
+
+        check_fits(plan, cluster_nodes())
+        if is_new:
+            plan.write(CompareDirectory.create(directory.path).plan)
+        with callbacks.running(info):
+            _train(directory, plan, left, options.parallel, callbacks)
+            return _concluded(directory, plan)
+
+
+def _train(
+    directory: CompareDirectory,
+    plan: Plan,
     left: list[RunFolder],
     parallel: int | None,
-    console: Console,
+    callbacks: CallbackList,
 ) -> None:
     from metaray.platform.compare.runner import run_all
 
     for folder in left:
         folder.failure.unlink(missing_ok=True)
-    stop = StopToken()
-    with stop.on_signals(), RunsProgress(console, directory.runs(plan)) as progress:
-        finished = run_all(plan, left, parallel, progress, stop)
+    with callbacks.training(), callbacks.attach():
+        finished = run_all(plan, left, parallel, callbacks)
     if not finished:
         raise Stopped(
             f"stopped; runs that had begun have a checkpoint: continue with "
             f"metaray compare --resume {directory.path}"
         )
+
+
+def _concluded(directory: CompareDirectory, plan: Plan) -> Results:
+    results = Results.read(directory, plan)
+    write_comparison(directory, results)
+    return results

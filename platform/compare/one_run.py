@@ -6,26 +6,30 @@ import shutil
 
 from metaray.algorithms.atomic import write_json
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.compare import measure
 from metaray.platform.compare.directory import RunFolder
-from metaray.platform.compare.plan import Curves
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.compare.kind import comparison_of
+from metaray.platform.compare.memory import peak_memory_bytes
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment import runner
-from metaray.platform.experiment.adaptation import adaptation_time
-from metaray.platform.experiment.meta_session import MetaSession
+from metaray.platform.experiment.comparison import Curves
+from metaray.platform.experiment.registry import experiment_of
 from metaray.platform.run.directory import RunDirectory
 
 
 def perform(
-    config: RunConfig, folder: RunFolder, curves: Curves, address: str, callbacks: CallbackList
+    config: ExperimentConfig,
+    folder: RunFolder,
+    curves: Curves,
+    address: str,
+    callbacks: CallbackList,
 ) -> None:
-    """Train and test as ``metaray train`` does, or go on where that was broken off; then measure.
+    """Train and test as the command of its kind does, or continue where that stopped; then measure.
 
     Args:
         config: of the run.
         folder: its folder, which may not exist yet.
         curves: the shapes at which it is tested again.
-        address: as of ``metaray train``; only runs with Ray workers use it.
+        address: as of ``runner.new``; only runs with Ray workers use it.
         callbacks: follow the run.
 
     Raises:
@@ -42,15 +46,7 @@ def perform(
         runner.resume(folder.path, [], pool_address, callbacks)
     # Another process's memory is not known here: neither that of workers, nor of a training before
     knows_memory = trains and config.workers.count == 0
-    peak = measure.peak_memory_bytes() if knows_memory else None
-    tested = runner.load(folder.path, callbacks)
-    assert isinstance(tested, MetaSession)  # as its config is
-    state = tested.tested_state()
-    with callbacks.evaluating(len(curves.shapes(config)) * curves.episodes) as done:
-        measures = {
-            "peak_memory_bytes": peak,
-            "adaptation_s": adaptation_time(tested, state, "test"),
-            "episodes_sha256": measure.episodes_sha256(tested),
-            "curve": measure.curve(tested, state, curves, done),
-        }
-    write_json(folder.measures, measures)
+    peak = peak_memory_bytes() if knows_memory else None
+    comparison = comparison_of({folder.entry: experiment_of(config)})
+    found = comparison.measure(runner.load(folder.path, callbacks), curves, callbacks)
+    write_json(folder.measures, {"peak_memory_bytes": peak, **found})

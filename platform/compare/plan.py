@@ -1,74 +1,37 @@
-"""What a comparison is: entries, seeds, one budget, and the shapes of its curves."""
+"""What a comparison is: entries, seeds, one budget, and the shapes of its curves.
+
+The kind of its runs is in the configs of the entries.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, SerializeAsAny, ValidationError
 
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
-from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.errors import first_line
 from metaray.platform.common.versions import versions
-from metaray.platform.config.loading import override
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.compare.kind import comparison_of
+from metaray.platform.config.kinds import config_class_of
+from metaray.platform.config.loading import override, validate_as
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.comparison import Budget, Comparable, Curves
+from metaray.platform.experiment.registry import experiment_of
 
 
-class Budget(Section):
-    """How much training each run gets; each run's own figures say what it took."""
-
-    unit: Literal["steps", "tasks", "seconds"]
-    """outer steps, training tasks, or seconds of training with its validations"""
-    amount: float = Field(gt=0)
-    """how many"""
-
-    def applied(self, config: RunConfig) -> RunConfig:
-        """``config`` with this budget. Seconds leave the number of steps, and so the schedule.
-
-        An entry of no outer steps stays one: it shows what another run has learned.
-        """
-        if config.train.outer_steps == 0:
-            return config
-        if self.unit == "seconds":
-            return override(config, [f"train.time_budget_s={self.amount}"])
-        per_step = config.train.meta_batch_size if self.unit == "tasks" else 1
-        steps = math.ceil(self.amount / per_step)
-        return override(config, [f"train.outer_steps={steps}", "train.time_budget_s=null"])
-
-    @property
-    def text(self) -> str:
-        """As a reader would say it."""
-        names = {"steps": "outer steps", "tasks": "training tasks", "seconds": "s of training"}
-        return f"{self.amount:,.10g} {names[self.unit]}"
+def _of_its_kind(config: Any) -> Any:
+    """Nested tables as the config that they describe."""
+    return validate_as(config_class_of(config), config) if isinstance(config, dict) else config
 
 
-class Curves(Section):
-    """The shapes at which every trained model is tested again, for the curves."""
-
-    shots: tuple[int, ...]
-    """labelled examples per class, at the ways of the comparison"""
-    ways: tuple[int, ...]
-    """classes, at the shots of the comparison; empty for regression"""
-    queries: int = Field(ge=1)
-    """examples to predict per class, the same at every shape"""
-    episodes: int = Field(ge=2)
-    """episodes at each shape"""
-
-    def shapes(self, config: RunConfig) -> list[EpisodeShape]:
-        """Those that a method can be tested at: one with a fixed head only at its own ways."""
-        task = config.task
-        pairs = {(task.ways, shots) for shots in self.shots}
-        if not config.method.fixed_head:
-            pairs |= {(ways, task.shots) for ways in self.ways}
-        elif task.ways in self.ways:
-            pairs.add((task.ways, task.shots))
-        return [EpisodeShape(ways=w, shots=s, queries=self.queries) for w, s in sorted(pairs)]
+AnyConfig = Annotated[SerializeAsAny[ExperimentConfig], BeforeValidator(_of_its_kind)]
+"""the config of any kind of run, with all of its settings in JSON"""
 
 
 class Entry(Section):
@@ -76,9 +39,9 @@ class Entry(Section):
 
     name: str
     """also the name of its folder"""
-    config: RunConfig
+    config: AnyConfig
 
-    def config_of(self, seed: int) -> RunConfig:
+    def config_of(self, seed: int) -> ExperimentConfig:
         """The config of one run."""
         return override(self.config, [f"seed={seed}"])
 
@@ -96,9 +59,19 @@ class Plan(Section):
     """what a reader has to know of how the entries were made alike, and where they differ"""
 
     @property
-    def common(self) -> RunConfig:
+    def common(self) -> ExperimentConfig:
         """A config that stands for what all entries have in common: data, shape and test."""
         return self.entries[0].config
+
+    @property
+    def configs(self) -> dict[str, ExperimentConfig]:
+        """The config of every entry, by its name."""
+        return {entry.name: entry.config for entry in self.entries}
+
+    @property
+    def comparison(self) -> Comparable[Any]:
+        """How runs of its kind are compared; InputError where they cannot be."""
+        return comparison_of({name: experiment_of(config) for name, config in self.configs.items()})
 
     def write(self, path: Path) -> None:
         """Into ``path`` with the versions of this moment."""

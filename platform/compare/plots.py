@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from metaray.platform.common.formatting import short_time
+from metaray.platform.compare.paired import Array
 from metaray.platform.compare.results import EntryResult, Results
-from metaray.platform.report.record import Array
 from metaray.platform.report.style import Theme, new_figure
 
 _MARKERS = "osD^vP*X"
@@ -112,7 +112,7 @@ def against_cost(results: Results, theme: Theme) -> Figure:
 
 
 def _curve(results: Results, theme: Theme, over: str, label: str) -> Figure | None:
-    task = results.plan.common.task
+    test = results.test
     figure = new_figure(_WIDTH_IN, 3.8)
     axes = figure.subplots()
     drawn: set[int] = set()
@@ -120,7 +120,7 @@ def _curve(results: Results, theme: Theme, over: str, label: str) -> Figure | No
         points = {
             (shots if over == "shots" else ways): found
             for (ways, shots), found in row.curve().items()
-            if (ways == task.ways if over == "shots" else shots == task.shots)
+            if (ways == test["ways"] if over == "shots" else shots == test["shots"])
         }
         if not points:
             continue

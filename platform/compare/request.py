@@ -73,31 +73,19 @@ class CompareRequest(Request):
         Raises:
             InputError: an option or a setting is wrong, or entries cannot be compared.
         """
-        from metaray.platform.compare.make_plan import make_plan
-        from metaray.platform.compare.plan import Budget
+        from metaray.platform.compare.make_plan import make_plan, named_entries
+        from metaray.platform.experiment.comparison import Budget
 
-        unit, amount = self._budget()
+        budget = Budget.of(steps=self.steps, tasks=self.tasks, seconds=self.time)
         chosen: dict[str, Any] = {"num_seeds": self.seeds, "curve_episodes": self.curve_episodes}
         return make_plan(
-            self.configs or [],
-            self.methods,
-            self.overrides or [],
-            budget=Budget.model_validate({"unit": unit, "amount": amount}),
+            named_entries(self.configs or [], self.methods, self.overrides or []),
+            budget=budget,
             shots=parse_numbers("--shots", self.shots),
             ways=parse_numbers("--ways", self.ways),
             reference=self.reference,
             **{key: value for key, value in chosen.items() if value is not None},
         )
-
-    def _budget(self) -> tuple[str, float]:
-        amounts = {"steps": self.steps, "tasks": self.tasks, "seconds": self.time}
-        given = [(unit, amount) for unit, amount in amounts.items() if amount is not None]
-        if len(given) != 1:
-            raise InputError(
-                f"a comparison needs one budget for all, got {len(given) or 'none'}: give one of "
-                "--steps, --tasks and --time"
-            )
-        return given[0]
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:

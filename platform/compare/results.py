@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,17 @@ import pyarrow as pa
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
-from metaray.platform.compare.paired import Difference, Estimate, Scores, differences, estimate
+from metaray.platform.compare.paired import (
+    Array,
+    Difference,
+    Estimate,
+    Scores,
+    differences,
+    estimate,
+)
 from metaray.platform.compare.plan import Plan
-from metaray.platform.report.record import Array, RunRecord
+from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.comparison import ScoredRun
 from metaray.platform.run.directory import RunDirectory
 
 
@@ -23,8 +32,14 @@ class RunResult:
     """One finished run."""
 
     folder: RunFolder
-    record: RunRecord
+    config: ExperimentConfig
+    record: ScoredRun
     measures: dict[str, Any]
+
+    @property
+    def trained_by(self) -> str:
+        """Name of the method that trained it."""
+        return str(getattr(self.config, self.config.section).name)
 
     @property
     def scores(self) -> Array:
@@ -45,7 +60,7 @@ class EntryResult:
     """to the reference; None for the reference itself"""
 
     @property
-    def first(self) -> RunRecord:
+    def first(self) -> ScoredRun:
         """Stands for what all runs of the entry have in common."""
         return self.runs[0].record
 
@@ -68,11 +83,11 @@ class EntryResult:
         known = [value for value in memory if value is not None]
         return {
             "entry": self.name,
-            "method": self.first.summary["method"],
+            "method": self.runs[0].trained_by,
             "seeds": [run.folder.seed for run in self.runs],
             "score": asdict(self.score),
             "difference": asdict(self.difference) if self.difference else None,
-            "batch_norm": self.first.summary["batch_norm"],
+            "batch_norm": self.first.summary.get("batch_norm"),
             "train_s": self.mean("wall_s"),
             "outer_steps": self.mean("outer_steps"),
             "tasks_per_s": self.mean("tasks_per_s"),
@@ -95,6 +110,8 @@ class EntryResult:
 class Results:
     """All that the table, the plots and the page are made from."""
 
+    folder: Path
+    """of the comparison"""
     plan: Plan
     rows: tuple[EntryResult, ...]
     """the best first"""
@@ -112,6 +129,11 @@ class Results:
         """Whether a lower score is better."""
         return self.rows[0].first.is_regression
 
+    @property
+    def test(self) -> dict[str, Any]:
+        """What all entries were tested on."""
+        return self.plan.comparison.test_of(self.plan.common)
+
     def row(self, name: str) -> EntryResult:
         """The row of an entry."""
         return next(row for row in self.rows if row.name == name)
@@ -124,12 +146,18 @@ class Results:
             InputError: no run has a result, a result is damaged, or runs of one seed have not seen
                 the same episodes.
         """
+        comparison, configs = plan.comparison, plan.configs
         runs, failures = [], {}
         for folder in directory.runs(plan):
             if folder.measures.is_file():
-                record = RunRecord.read(RunDirectory(folder.path))
-                measures = json.loads(folder.measures.read_text(encoding="utf-8"))
-                runs.append(RunResult(folder=folder, record=record, measures=measures))
+                runs.append(
+                    RunResult(
+                        folder=folder,
+                        config=configs[folder.entry],
+                        record=comparison.record(RunDirectory(folder.path)),
+                        measures=json.loads(folder.measures.read_text(encoding="utf-8")),
+                    )
+                )
             elif folder.failure.is_file():
                 details = folder.failure.read_text(encoding="utf-8").strip()
                 failures[folder.label] = details.splitlines()[-1]
@@ -151,19 +179,20 @@ class Results:
         ]
         sign = 1 if runs[0].record.is_regression else -1
         rows.sort(key=lambda row: sign * row.score.mean)
-        return cls(plan=plan, rows=tuple(rows), reference=reference, failures=failures)
+        return cls(
+            folder=directory.path,
+            plan=plan,
+            rows=tuple(rows),
+            reference=reference,
+            failures=failures,
+        )
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``."""
-        config = self.plan.common
         return {
             "budget": self.plan.budget.model_dump(),
             "seeds": list(self.plan.seeds),
-            "dataset": config.data.name,
-            "ways": config.task.ways,
-            "shots": config.task.shots,
-            "queries": config.task.queries,
-            "num_episodes": config.evaluate.num_episodes,
+            **self.test,
             "score": self.score_name,
             "reference": self.reference,
             "entries": [row.metrics() for row in self.rows],
@@ -181,7 +210,7 @@ class Results:
                 table = table.select(kept)
                 for name, value in (
                     ("seed", run.folder.seed),
-                    ("method", run.record.summary["method"]),
+                    ("method", run.trained_by),
                     ("entry", row.name),
                 ):
                     table = table.add_column(0, name, pa.array([value] * table.num_rows))

@@ -16,10 +16,10 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import Stopped, TrainingError, first_line
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.one_run import perform
-from metaray.platform.compare.plan import Curves
 from metaray.platform.compare.status import ProgressCallback, RunProgress
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.distributed.resources import process_needs, run_bundles
+from metaray.platform.experiment.comparison import Curves
 
 
 class RunActor:
@@ -29,7 +29,7 @@ class RunActor:
         self._progress = ProgressCallback()
         self._callbacks = CallbackList([self._progress])
 
-    def perform(self, config: RunConfig, folder: RunFolder, curves: Curves) -> RunProgress:
+    def perform(self, config: ExperimentConfig, folder: RunFolder, curves: Curves) -> RunProgress:
         """As ``one_run.perform``; how it ended."""
         try:
             perform(config, folder, curves, "current", self._callbacks)
@@ -54,7 +54,7 @@ class RunActor:
 class RunJob:
     """A run on its way through the cluster, seen from the process that started it."""
 
-    def __init__(self, config: RunConfig, folder: RunFolder, curves: Curves) -> None:
+    def __init__(self, config: ExperimentConfig, folder: RunFolder, curves: Curves) -> None:
         """Ask for the resources; the run starts once they are there."""
         self.folder = folder
         self.status = RunProgress()

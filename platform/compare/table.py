@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from metaray.platform.common.formatting import duration, margin, megabytes, number, short_time
+from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.paired import Difference
 from metaray.platform.compare.results import EntryResult, Results
 
@@ -65,6 +67,16 @@ def terminal_tables(results: Results) -> list[Table]:
             table.add_row(*cells(results, row, headings))
         tables.append(table)
     return tables
+
+
+def print_results(results: Results, console: Console) -> None:
+    """The tables, the runs that failed, and where the page is."""
+    for table in terminal_tables(results):
+        console.print(table)
+        console.print()
+    for run, reason in results.failures.items():
+        console.print(f"{run} failed: {reason}", markup=False)
+    console.print(f"page: {CompareDirectory(results.folder).page}")
 
 
 def _spread(results: Results, value: float | None) -> str:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from metaray.platform.common.formatting import plural
 from metaray.platform.compare.results import Results
 
 
 def title(results: Results) -> str:
-    """How many methods on what."""
-    config, count = results.plan.common, len(results.rows)
-    head = f"{plural(count, 'method')} on {config.data.name}"
-    if results.is_regression:
-        return f"{head}, {config.task.shots} examples per task"
-    return f"{head}, {config.task.ways}-way {config.task.shots}-shot"
+    """How many entries on what."""
+    return results.plan.comparison.title(results.plan.common, len(results.rows))
 
 
 def measured(results: Results) -> list[str]:
     """What was measured and how, a sentence each."""
-    plan, config = results.plan, results.plan.common
+    plan = results.plan
     seeds = ", ".join(map(str, plan.seeds))
     several = len(plan.seeds) > 1
     return [
         f"Every run had {plan.budget.text}, each entry under "
         f"{f'seeds {seeds}' if several else f'seed {seeds}'}.",
-        f"Under one seed all were tested on the same {config.evaluate.num_episodes:,} episodes "
+        f"Under one seed all were tested on the same {results.test['num_episodes']:,} episodes "
         "(hashes of the first hundred agree).",
         "A step that has begun and a last validation come on top; a training whose settings end it "
         "before its time is not prolonged: see the steps and the training time."
@@ -64,7 +59,6 @@ def how_to_read(results: Results) -> list[str]:
 
 def left_out(results: Results) -> list[str]:
     """What the curves do not show, and why."""
-    task = results.plan.common.task
     reasons: dict[str, set[str]] = {}
     for row in results.rows:
         for run in row.runs:
@@ -72,8 +66,6 @@ def left_out(results: Results) -> list[str]:
                 if "left_out" in point:
                     at = f"{row.name} at {point['ways']} ways, {point['shots']} shots"
                     reasons.setdefault(at, set()).add(point["left_out"])
-    fixed = [row.name for row in results.rows if row.first.config.method.fixed_head]
     notes = [f"{at} is left out: {'; '.join(sorted(why))}." for at, why in reasons.items()]
-    if fixed and len(results.plan.curves.ways) > 1:
-        notes.append(f"At {task.ways} ways only, having one output per class: {', '.join(fixed)}.")
-    return notes
+    configs = {row.name: row.runs[0].config for row in results.rows}
+    return notes + results.plan.comparison.limits(configs, results.plan.curves)

@@ -54,6 +54,8 @@ class Request:
 
     command: ClassVar[str]
     """first word of the command"""
+    subcommand: ClassVar[str | None] = None
+    """the field that is the second word, where the command has one"""
     address: str | None = option(
         "Where to compute: local (a new Ray, which ends with the command), auto (the Ray that "
         "was started on this machine), HOST:PORT or ray://HOST:PORT [local].",
@@ -64,7 +66,7 @@ class Request:
     @property
     def names(self) -> list[str]:
         """The words before the options."""
-        return [self.command]
+        return [self.command, *([getattr(self, self.subcommand)] if self.subcommand else [])]
 
     @property
     def where(self) -> str:

@@ -96,8 +96,8 @@ class ComputeConfig(Section):
     """how long to wait for a first worker"""
 
     @property
-    def least(self) -> int:
-        """With how many workers a run can start."""
+    def fewest(self) -> int:
+        """Workers that must have room before a run starts; the others may join later."""
         return 1
 
     @model_validator(mode="after")
@@ -159,6 +159,15 @@ def _recipe(method: str, data: str, ways: int, shots: int) -> Mapping[str, Any]:
 class ExperimentConfig(Section):
     """What the settings of every kind of experiment have; each lists them in its own order."""
 
+    kind: ClassVar[str]
+    """name of the kind: in status.json, for Prometheus, in the registry of experiments"""
+    section: ClassVar[str]
+    """the section that only this kind has; its ``name`` says what trains the network"""
+    places: ClassVar[tuple[str, ...]]
+    """paths of the settings that say where data lies, and so decide no result"""
+    inputs: ClassVar[tuple[str, ...]]
+    """paths of the settings that name a file or a folder to read"""
+
     if TYPE_CHECKING:
         seed: int
         data: Any
@@ -195,6 +204,11 @@ class ExperimentConfig(Section):
 
 class RunConfig(ExperimentConfig):
     """Everything that determines a run."""
+
+    kind = "train"
+    section = "method"
+    places = ("data.root", "data.cache", "data.download")
+    inputs = ("data.root", "data.split_lists", "init.checkpoint", "model.weights")
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

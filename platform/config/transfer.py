@@ -80,7 +80,7 @@ class TransferWorkersConfig(ComputeConfig):
 
     @property
     @override
-    def least(self) -> int:
+    def fewest(self) -> int:
         return self.count if self.min_count is None else self.min_count
 
 
@@ -98,6 +98,14 @@ class TransferEvaluateConfig(Section):
 
 class TransferConfig(ExperimentConfig):
     """Everything that determines a transfer job."""
+
+    kind = "transfer"
+    section = "job"
+    places = ("data.root", "data.cache", "data.download", "target.root", "target.cache")
+    inputs = (
+        *("data.root", "data.split_lists", "target.root", "target.split_lists"),
+        *("init.checkpoint", "job.teacher", "model.weights"),
+    )
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

@@ -42,7 +42,7 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
     from metaray.cluster.connect import connected
 
     with connected(address, metaray, plugins.files()):
-        room_for(workers, cluster_nodes(), workers.least).check()
+        room_for(workers, cluster_nodes(), workers.fewest).check()
         yield
 
 

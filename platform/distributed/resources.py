@@ -102,7 +102,7 @@ def workers_notes(workers: ComputeConfig, nodes: Iterable[Resources]) -> Iterato
         )
         return
     nodes = list(nodes)
-    room_for(workers, nodes, workers.least).check()
+    room_for(workers, nodes, workers.fewest).check()
     room = room_for(workers, nodes)
     if not room.fits:
         yield f"{room.sentence}: the others join when there is more"

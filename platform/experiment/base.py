@@ -21,6 +21,7 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
+    from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
 
 Config = TypeVar("Config", bound=ExperimentConfig)
@@ -46,18 +47,21 @@ class Experiment(ABC, Generic[Config]):
         True
     """
 
-    name: ClassVar[str]
-    """in the registry, in status.json and for Prometheus: ``train`` or ``transfer``"""
-    section: ClassVar[str]
-    """the section of settings that only this kind has: ``method`` or ``job``"""
     config_class: type[Config]
-    """its settings"""
+    """its settings, which have the name of the kind"""
     steps_key: ClassVar[str]
     """path of the setting that is the length of the training"""
     step_name: ClassVar[str]
     """what a step is called"""
     test_name: ClassVar[str]
     """what the test is called"""
+    plural: ClassVar[str]
+    """what several of its runs are called"""
+
+    @property
+    def name(self) -> str:
+        """The name of the kind, which is also its command: ``train`` or ``transfer``."""
+        return self.config_class.kind
 
     # Settings
 
@@ -174,6 +178,13 @@ class Experiment(ABC, Generic[Config]):
     @abstractmethod
     def result_lines(self, summary: dict[str, Any]) -> list[str]:
         """The result of a test for the terminal, a line each, with rich's markup."""
+
+    # Comparisons
+
+    @property
+    def comparison(self) -> Comparable[Config] | None:
+        """How its runs are compared; None where they cannot be."""
+        return None
 
     # Sweeps
 

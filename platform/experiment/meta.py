@@ -21,6 +21,7 @@ from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
     from metaray.algorithms.tasks.source import EpisodeSource
+    from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
     from metaray.platform.experiment.session import Prepared
 
@@ -43,12 +44,11 @@ _EVALUABLE = (
 class MetaTraining(Experiment[RunConfig]):
     """Training on episodes, tested on episodes of classes that training has not seen."""
 
-    name = "train"
-    section = "method"
     config_class = RunConfig
     steps_key = "train.outer_steps"
     step_name = "outer step"
     test_name = "meta-test"
+    plural = "meta-training runs"
 
     @override
     def resumable(self, config: RunConfig) -> tuple[str, ...]:
@@ -108,6 +108,13 @@ class MetaTraining(Experiment[RunConfig]):
     @override
     def result_lines(self, summary: dict[str, Any]) -> list[str]:
         return result_lines(summary)
+
+    @property
+    @override
+    def comparison(self) -> MetaComparison:
+        from metaray.platform.experiment.meta_comparison import META_COMPARISON
+
+        return META_COMPARISON
 
     @override
     def check_trials(self, config: RunConfig, metrics: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of experiment. Which one some settings describe is decided here and nowhere else."""
+"""The kinds of experiment, by the kind of their config."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.config.kinds import config_class_of
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.meta import META
@@ -14,7 +15,7 @@ from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.directory import RunDirectory
 
 EXPERIMENTS: dict[str, Experiment[Any]] = {kind.name: kind for kind in (META, TRANSFER)}
-"""by name; settings that name none of their sections are those of the first"""
+"""by name"""
 
 
 def experiment_of(settings: ExperimentConfig | Mapping[str, Any]) -> Experiment[Any]:
@@ -24,13 +25,9 @@ def experiment_of(settings: ExperimentConfig | Mapping[str, Any]) -> Experiment[
         >>> experiment_of({"job": {"name": "simclr"}}).name
         'transfer'
     """
-    for experiment in EXPERIMENTS.values():
-        if isinstance(settings, ExperimentConfig):
-            if isinstance(settings, experiment.config_class):
-                return experiment
-        elif experiment.section in settings:
-            return experiment
-    return META
+    if isinstance(settings, ExperimentConfig):
+        return EXPERIMENTS[settings.kind]
+    return EXPERIMENTS[config_class_of(settings).kind]
 
 
 def experiment_in(run: RunDirectory) -> Experiment[Any]:

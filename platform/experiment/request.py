@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,9 @@ _SET = "Set one setting, as often as you like: --set seed=1. Wins over the file.
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest(Request):
-    """A new meta-training, or one to go on with."""
+class RunRequest(Request):
+    """A new run of some kind, or one to continue."""
 
-    command: ClassVar[str] = "train"
     config: Path | None = argument(
         "Settings in TOML. What it leaves open has its default.", role="config"
     )
@@ -42,9 +42,9 @@ class TrainRequest(Request):
     )
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What the training is called while it runs."""
-        return "meta-training"
 
     def settings(self) -> ExperimentConfig:
         """The config of the new run.
@@ -71,17 +71,25 @@ class TrainRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferRequest(TrainRequest):
-    """A new transfer job, or one to go on with."""
+class TrainRequest(RunRequest):
+    """A new meta-training, or one to continue."""
 
-    command: ClassVar[str] = "transfer"
-    job: str
-    """its name"""
+    command: ClassVar[str] = "train"
 
     @property
     @override
-    def names(self) -> list[str]:
-        return [self.command, self.job]
+    def title(self) -> str:
+        return "meta-training"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRequest(RunRequest):
+    """A new transfer job, or one to continue."""
+
+    command: ClassVar[str] = "transfer"
+    subcommand: ClassVar[str] = "job"
+    job: str
+    """its name"""
 
     @property
     @override
@@ -107,3 +115,7 @@ class EvaluateRequest(Request):
     command: ClassVar[str] = "evaluate"
     run_dir: str = argument("Run: a folder or a URI.", role="earlier run", required=True)
     overrides: list[str] | None = option(_SET, "--set", metavar="KEY=VALUE")
+
+
+REQUESTS: tuple[type[Request], ...] = (TrainRequest, TransferRequest, EvaluateRequest)
+"""all that can be asked for about one run"""

@@ -44,12 +44,11 @@ _VALIDATIONS = 10  # unless train.validate_every is set
 class TransferJob(Experiment[TransferConfig]):
     """Fine-tuning, domain adaptation, distillation, self-supervised training."""
 
-    name = "transfer"
-    section = "job"
     config_class = TransferConfig
     steps_key = "train.steps"
     step_name = "step"
     test_name = "test"
+    plural = "transfer jobs"
 
     @override
     def resumable(self, config: TransferConfig) -> tuple[str, ...]:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.config.kinds import INPUTS
 from metaray.platform.config.loading import with_overrides
 from metaray.platform.config.request import Nodes, Request
 from metaray.platform.config.tree import get
 from metaray.platform.distributed.resources import NoRoomError
 from metaray.platform.jobs.plugin_files import settings_trees
-
-_DATA = ("data.root", "data.split_lists", "target.root", "target.split_lists")
-_PATHS = (*_DATA, "init.checkpoint", "job.teacher", "model.weights")
 
 
 def check_paths(request: Request, is_here: bool) -> list[str]:
@@ -69,7 +67,7 @@ def _paths(request: Request) -> Iterator[tuple[str, str]]:
     """Paths among the settings, as they were written."""
     found: dict[tuple[str, str], None] = {}
     for tree in settings_trees(request):
-        for key in _PATHS:
+        for key in INPUTS:
             value: Any = get(tree, key, None)
             fetched = key == "data.root" and get(tree, "data.download", False)
             if isinstance(value, str) and value != "download" and not fetched:

@@ -8,13 +8,11 @@ from typing import Any
 from metaray.algorithms.errors import InputError
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.config.request import Request
-from metaray.platform.experiment.request import EvaluateRequest, TrainRequest, TransferRequest
+from metaray.platform.experiment.request import REQUESTS
 from metaray.platform.sweep.request import SweepRequest
 
-_REQUESTS: dict[str, type[Request]] = {
-    request.command: request
-    for request in (TrainRequest, SweepRequest, CompareRequest, TransferRequest, EvaluateRequest)
-}
+_OF_SEVERAL_RUNS: tuple[type[Request], ...] = (SweepRequest, CompareRequest)
+_REQUESTS = {request.command: request for request in REQUESTS + _OF_SEVERAL_RUNS}
 
 
 def parse_command(arguments: Sequence[str], app: Any) -> Request:
@@ -37,9 +35,10 @@ def parse_command(arguments: Sequence[str], app: Any) -> Request:
         names.append(name)
         parent, context = context, command.context_class(command, info_name=name, parent=context)
     given = _given(command.make_context(names[-1], rest, parent=parent))
-    if names[0] == TransferRequest.command:
-        given["job"] = names[1]
-    return _REQUESTS[names[0]](**given)
+    request = _REQUESTS[names[0]]
+    if request.subcommand is not None:
+        given[request.subcommand] = names[1]
+    return request(**given)
 
 
 def _given(context: Any) -> dict[str, Any]:

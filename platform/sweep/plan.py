@@ -34,8 +34,7 @@ DIRECTIONS: dict[str, Direction] = {
 }
 """the metrics of a trial, each of the parameters that the trial would be tested with"""
 
-_PLACES = ("data.root", "data.cache", "data.download", "target.root", "target.cache")
-_NOT_SEARCHED = ("workers.", "evaluate.", "monitoring.", *_PLACES, "seed")
+_NOT_SEARCHED = ("workers.", "evaluate.", "monitoring.", "seed")
 
 
 class SweepPlan(Section):
@@ -173,7 +172,7 @@ def check_space(space: Space, plan: SweepPlan) -> None:
         for key in (path, *dimension.when):
             if key not in known:
                 plan.config_of({key: 0})  # says which setting is nearest
-        if path.startswith(_NOT_SEARCHED):
+        if path.startswith((*_NOT_SEARCHED, *plan.base.places)):
             raise InputError(f"{path} has no effect on training; remove it from the search space")
         for value in dimension.ends:
             try:

@@ -21,6 +21,7 @@ from metaray.algorithms.models.pretrained import fitted
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.batch_statistics import estimate_statistics
+from metaray.platform.config.kinds import config_class_of
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.tree import Tree
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_checkpoint
@@ -86,7 +87,7 @@ class PretrainedEncoder:
         try:
             config = json.loads(run.config.read_text(encoding="utf-8"))
             data = json.loads(run.data.read_text(encoding="utf-8"))
-            trained_by = (config.get("method") or config["job"])["name"]
+            trained_by = config[config_class_of(config).section]["name"]
             model = validate_section(MODELS, config["model"])
             input_shape = tuple((data.get("source") or data)["input_shape"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -33,6 +33,16 @@ ROOMS = (
 )  # fmt: skip
 """The folders of platform/, from the ground up: each may import those before it."""
 NEVER_IN_ALGORITHMS = {"ray", "optuna", "typer", "rich"}
+OF_ONE_KIND = re.compile(
+    r"metaray\.platform\.("
+    r"(experiment|config|report)\.(meta|transfer)|training\.(meta|transfer)\b"
+    r"|experiment\.(adaptation|example|other_data|references)\b"
+    r"|experiment\.request\.T|report\.(page|record|results|curves|words)\b"
+    r"|config\.schema\.(Run|Train|Workers|Evaluate)Config"
+    r"|config\.commands\.(own_settings|train_command|evaluate_command)"
+    r"|config\.loading\.(resolve|validate|read_run_config)$)"
+)
+"""what belongs to meta-training or to transfer jobs alone"""
 NEVER_FOR_HELP = {
     "torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib", "numpy", "pydantic",
     "pyarrow", "scipy", "PIL", "yaml", "psutil", "safetensors", "pandas", "jinja2",
@@ -167,6 +177,34 @@ def test_imports_point_one_way(folder: str) -> None:
         if target.startswith("metaray.") and not within(target, allowed)
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["compare", "sweep", "jobs"])
+def test_rooms_of_many_runs_know_no_kind_by_name(room: str) -> None:
+    """They speak ``Experiment``, so that a third kind of run needs no change in them."""
+    wrong = [
+        f"{name} imports {target}"
+        for name, target in imported_by("platform")
+        if within(name, (f"platform.{room}",)) and OF_ONE_KIND.match(target)
+    ]
+    assert wrong == []
+
+
+def test_what_is_of_one_kind_is_found() -> None:
+    platform = "metaray.platform"
+    for target in (
+        "experiment.meta.META", "experiment.meta_session.MetaSession", "experiment.transfer",
+        "training.meta.blueprint.Blueprint", "training.transfer.step", "config.schema.RunConfig",
+        "config.transfer.TransferConfig", "config.commands.own_settings", "report.record.RunRecord",
+        "experiment.request.TrainRequest", "experiment.adaptation.adaptation_time",
+    ):  # fmt: skip
+        assert OF_ONE_KIND.match(f"{platform}.{target}"), target
+    for target in (
+        "experiment.base.Experiment", "experiment.request.RunRequest", "training.loop",
+        "config.schema.ExperimentConfig", "config.commands.settings_for", "report.page_writer.Plot",
+        "experiment.comparison.Comparable",
+    ):  # fmt: skip
+        assert not OF_ONE_KIND.match(f"{platform}.{target}"), target
 
 
 def test_the_root_of_platform_holds_rooms_alone() -> None:

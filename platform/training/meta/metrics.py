@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import log_softmax, softmax, stdtrit
+from scipy.special import log_softmax, softmax
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.intervals import mean_and_ci95
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,20 +96,6 @@ def expected_calibration_error(bins: Sequence[Bin]) -> float:
         if b.accuracy is not None and b.confidence is not None
     )
     return sum(gaps) / total
-
-
-def mean_and_ci95(values: Anything) -> tuple[Array, Array]:
-    """Mean over episodes (first axis), and half the width of its 95 % confidence interval.
-
-    ``t * s / sqrt(E)``: s is the sample standard deviation over episodes, which are independent
-    draws while queries of one episode are not, and t the 97.5 % quantile of Student's
-    distribution with E - 1 degrees of freedom (1.96 for many episodes).
-    """
-    n = len(values)
-    if n < 2:
-        raise ValueError(f"an interval needs two episodes or more, got {n}")
-    half_width = stdtrit(n - 1, 0.975) * values.std(0, ddof=1) / np.sqrt(n)
-    return np.asarray(values.mean(0), np.float64), np.asarray(half_width, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

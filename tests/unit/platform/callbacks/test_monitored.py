@@ -131,10 +131,10 @@ def test_a_status_of_another_version_is_none(tmp_path: Path) -> None:
 def test_a_trial_is_labelled_by_its_sweep(tmp_path: Path) -> None:
     trial = tmp_path / "night" / "trials" / "0003"
     trial.mkdir(parents=True)
-    assert Identity.of(trial, {}).labels == {"kind": "train", "run": "0003", "trial": ""}
+    assert Identity.of(trial, "train").labels == {"kind": "train", "run": "0003", "trial": ""}
     (tmp_path / "night" / "sweep.json").write_text("{}")
-    assert Identity.of(trial, {}).labels == {"kind": "sweep", "run": "night", "trial": "0003"}
-    assert Identity.of(tmp_path / "x", {"job": {}}).kind == "transfer"
+    assert Identity.of(trial, "train").labels == {"kind": "sweep", "run": "night", "trial": "0003"}
+    assert Identity.of(tmp_path / "x", "transfer").kind == "transfer"
 
 
 def test_a_full_disk_stops_tensorboard_alone(

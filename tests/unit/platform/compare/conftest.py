@@ -9,17 +9,16 @@ import pytest
 
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.compare.directory import CompareDirectory
-from metaray.platform.compare.make_plan import make_plan
+from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.one_run import perform
-from metaray.platform.compare.plan import Budget, Plan
+from metaray.platform.compare.plan import Plan
+from metaray.platform.experiment.comparison import Budget
 
 
 @pytest.fixture(scope="session")
 def plan(tiny: list[str]) -> Plan:
     return make_plan(
-        [],
-        "maml,protonet",
-        tiny,
+        named_entries([], "maml,protonet", tiny),
         budget=Budget(unit="steps", amount=6),
         num_seeds=2,
         shots=[2],

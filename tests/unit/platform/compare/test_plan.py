@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.registry import METHODS
 from metaray.platform.compare.directory import CompareDirectory
-from metaray.platform.compare.make_plan import make_plan
+from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.placement import check_fits
-from metaray.platform.compare.plan import Budget, Plan
+from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.request import parse_numbers
 from metaray.platform.config.loading import changed_keys
 from metaray.platform.distributed.resources import run_bundles
+from metaray.platform.experiment.comparison import Budget
 from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.meta_comparison import META_COMPARISON
+from metaray.platform.experiment.meta_curves import shapes_of
 
 STEPS = Budget(unit="steps", amount=5)
 NO_NORM = "evaluate.batch_norm=inductive"
@@ -24,13 +28,17 @@ def fixture_small(cache: Path) -> list[str]:
     return [f"data.cache={cache}", "data.num_classes=200", "data.image_size=16", "model.width=8"]
 
 
+def planned(files: list[Path], methods: str | None, sets: list[str], **options: Any) -> Plan:
+    return make_plan(named_entries(files, methods, sets), **options)
+
+
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
 
 
 def test_all_methods_are_asked_the_same(small: list[str]) -> None:
-    plan = make_plan([], "all", small, budget=STEPS, num_seeds=2)
+    plan = planned([], "all", small, budget=STEPS, num_seeds=2)
     assert [entry.name for entry in plan.entries] == list(METHODS)
     assert plan.seeds == (0, 1)
     first = plan.entries[0].config
@@ -46,57 +54,57 @@ def test_all_methods_are_asked_the_same(small: list[str]) -> None:
 
 
 def test_all_is_what_can_learn_the_data() -> None:
-    plan = make_plan([], "all", ["data.name=sinusoid"], budget=STEPS)
+    plan = planned([], "all", ["data.name=sinusoid"], budget=STEPS)
     able = [name for name, cls in METHODS.items() if cls.learns_regression]
     assert sorted(entry.name for entry in plan.entries) == sorted(able)
     assert plan.curves.ways == ()
     with pytest.raises(InputError, match="protonet: protonet classifies"):
-        make_plan([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
+        planned([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
 
 
 def test_all_see_images_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:
     """An entry with init.checkpoint says them, as its network has them; others leave them open."""
     encoder = written(tmp_path / "encoder.toml", "[data]\nchannels = 1\n")
-    plan = make_plan([encoder], "protonet", small, budget=STEPS)
+    plan = planned([encoder], "protonet", small, budget=STEPS)
     assert [entry.config.data.channels for entry in plan.entries] == [1, 1]
     colour = written(tmp_path / "colour.toml", "[data]\nchannels = 3\n")
     with pytest.raises(InputError, match="data.channels is 1 in one and 3 in the other"):
-        make_plan([encoder, colour], None, small, budget=STEPS)
+        planned([encoder, colour], None, small, budget=STEPS)
 
 
 def test_what_a_user_sets_is_not_changed_behind_his_back(small: list[str], tmp_path: Path) -> None:
     mine = written(tmp_path / "mine.toml", "[data]\nrotations = 'all'\n")
     with pytest.raises(InputError, match=r"cannot be compared: data.rotations is all .* train"):
-        make_plan([mine], "maml", small, budget=STEPS)
+        planned([mine], "maml", small, budget=STEPS)
     other = written(tmp_path / "other.toml", "[task]\nshots = 5\n")
     with pytest.raises(InputError, match=r"task.shots is 5 in one and 1 in the other"):
-        make_plan([other], "maml", small, budget=STEPS)
+        planned([other], "maml", small, budget=STEPS)
 
 
 def test_names(small: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'protonot' is not one of .*, did you mean protonet"):
-        make_plan([], "maml,protonot", small, budget=STEPS)
+        planned([], "maml,protonot", small, budget=STEPS)
     maml = written(tmp_path / "maml.toml", "[train]\nmeta_lr = 0.01\n")
     with pytest.raises(InputError, match="2 entries are called maml"):
-        make_plan([maml], "maml", small, budget=STEPS)
+        planned([maml], "maml", small, budget=STEPS)
     with pytest.raises(InputError, match="--reference 'x' is not one of maml"):
-        make_plan([], "maml", small, budget=STEPS, reference="x")
+        planned([], "maml", small, budget=STEPS, reference="x")
     with pytest.raises(InputError, match="nothing to compare"):
-        make_plan([], None, small, budget=STEPS)
+        planned([], None, small, budget=STEPS)
 
 
 def test_a_file_keeps_its_workers_and_shares_the_rest(small: list[str], tmp_path: Path) -> None:
     file = written(tmp_path / "big.toml", "[workers]\ncount = 3\n[method]\nname = 'anil'\n")
-    plan = make_plan([file], "maml", small, budget=STEPS)
+    plan = planned([file], "maml", small, budget=STEPS)
     assert [entry.config.workers.count for entry in plan.entries] == [3, 0]
     assert [len(run_bundles(entry.config.workers)) for entry in plan.entries] == [3, 1]
 
 
 def test_budgets() -> None:
     config = META.resolve({"train": {"meta_batch_size": 32, "outer_steps": 600}})
-    steps = Budget(unit="steps", amount=7).applied(config).train
-    tasks = Budget(unit="tasks", amount=100).applied(config).train
-    seconds = Budget(unit="seconds", amount=2.5).applied(config).train
+    steps = META_COMPARISON.with_budget(config, Budget(unit="steps", amount=7)).train
+    tasks = META_COMPARISON.with_budget(config, Budget(unit="tasks", amount=100)).train
+    seconds = META_COMPARISON.with_budget(config, Budget(unit="seconds", amount=2.5)).train
     assert (steps.outer_steps, steps.time_budget_s) == (7, None)
     assert tasks.outer_steps == 4  # 100 / 32, rounded up
     assert (seconds.outer_steps, seconds.time_budget_s) == (600, 2.5)
@@ -106,49 +114,49 @@ def test_an_entry_without_training_gets_none(small: list[str], tmp_path: Path) -
     file = written(
         tmp_path / "encoder.toml", '[method]\nname = "baseline"\n[train]\nouter_steps = 0'
     )
-    plan = make_plan([file], "protonet", small, budget=STEPS)
+    plan = planned([file], "protonet", small, budget=STEPS)
     assert [entry.config.train.outer_steps for entry in plan.entries] == [0, 5]
     assert plan.notes[-1] == "Tested as the run in init.checkpoint left it: encoder."
 
 
 def test_curves_are_what_the_data_can_serve(small: list[str]) -> None:
     """A character has 20 drawings, so 15 shots leave 5 queries and 20 shots leave none."""
-    plan = make_plan([], "maml,protonet", small, budget=STEPS)
+    plan = planned([], "maml,protonet", small, budget=STEPS)
     curves = plan.curves
     assert curves.shots == (1, 2, 5, 10, 15)
     assert curves.ways == (2, 5, 10, 20)
     assert curves.queries == 5
-    maml, protonet = (curves.shapes(entry.config) for entry in plan.entries)
+    maml, protonet = (shapes_of(entry.config, curves) for entry in plan.entries)
     assert {(s.ways, s.shots) for s in maml} == {(5, k) for k in curves.shots}
     assert {s.ways for s in protonet} == {2, 5, 10, 20}
-    asked = make_plan([], "maml", small, budget=STEPS, shots=[18], ways=[5]).curves
+    asked = planned([], "maml", small, budget=STEPS, shots=[18], ways=[5]).curves
     assert (asked.shots, asked.queries) == ((1, 18), 2)
     with pytest.raises(InputError, match="20 images, fewer than 20 shots"):
-        make_plan([], "maml", small, budget=STEPS, shots=[20])
+        planned([], "maml", small, budget=STEPS, shots=[20])
     with pytest.raises(InputError, match="fewer than the 500 ways"):
-        make_plan([], "maml", small, budget=STEPS, ways=[500])
+        planned([], "maml", small, budget=STEPS, ways=[500])
 
 
 def test_a_gpu_is_used_only_when_reserved(small: list[str]) -> None:
-    plan = make_plan([], "maml", small, budget=STEPS)
+    plan = planned([], "maml", small, budget=STEPS)
     assert plan.entries[0].config.workers.device == "cpu"
     with pytest.raises(InputError, match="without reserving a GPU"):
-        make_plan([], "maml", [*small, "workers.device=cuda"], budget=STEPS)
+        planned([], "maml", [*small, "workers.device=cuda"], budget=STEPS)
 
 
 def test_what_can_never_fit_is_refused(small: list[str]) -> None:
-    plan = make_plan([], "maml", [*small, "workers.count=4"], budget=STEPS)
+    plan = planned([], "maml", [*small, "workers.count=4"], budget=STEPS)
     check_fits(plan, [{"CPU": 2.0}, {"CPU": 2.5}])
     with pytest.raises(InputError, match=r"maml: there is room for 3 of 4 workers of 1 CPU each"):
         check_fits(plan, [{"CPU": 2.0}, {"CPU": 1.5}])
-    one = make_plan([], "maml", [*small, "workers.gpus=0.5"], budget=STEPS)
+    one = planned([], "maml", [*small, "workers.gpus=0.5"], budget=STEPS)
     check_fits(one, [{"CPU": 1.0, "GPU": 1.0}])
     with pytest.raises(InputError, match=r"0 of 1 processes of 1 CPU and 0.5 GPU each"):
         check_fits(one, [{"CPU": 64.0}])
 
 
 def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
-    plan = make_plan([], "maml,protonet", small, budget=STEPS, reference="maml")
+    plan = planned([], "maml,protonet", small, budget=STEPS, reference="maml")
     folder = tmp_path / "out"
     directory = CompareDirectory.create(folder)
     plan.write(directory.plan)
@@ -162,7 +170,7 @@ def test_a_plan_comes_back_as_it_was(small: list[str], tmp_path: Path) -> None:
 
 
 def test_folders(small: list[str], tmp_path: Path) -> None:
-    plan = make_plan([], "maml", small, budget=STEPS)
+    plan = planned([], "maml", small, budget=STEPS)
     with pytest.raises(InputError, match="there is no such folder"):
         CompareDirectory.open(tmp_path / "nothing")
     with pytest.raises(InputError, match="it has no compare.json"):

@@ -20,7 +20,7 @@ from metaray.platform.config.request import Request
 from metaray.platform.config.tree import flat, with_values
 from metaray.platform.config.values import parse_toml, parse_value, set_value, toml_value
 from metaray.platform.experiment.meta import META
-from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
+from metaray.platform.experiment.request import EvaluateRequest, RunRequest
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.jobs.command import parse_command
 
@@ -37,7 +37,7 @@ def parsed(command: Sequence[str]) -> Request:
 def trained_again(command: Sequence[str]) -> BaseModel:
     """The config of the run that the printed command trains."""
     found = parsed(command)
-    assert isinstance(found, TrainRequest)
+    assert isinstance(found, RunRequest)
     return found.settings()
 
 

@@ -55,7 +55,7 @@ def test_values_are_exchanged_and_defaults_left_out() -> None:
 
 def test_what_is_no_job_is_refused() -> None:
     for words in (["scale", "runs/a", "3"], ["submit"], []):
-        with pytest.raises(InputError, match="what can be submitted is train, sweep"):
+        with pytest.raises(InputError, match="what can be submitted is train, transfer"):
             parsed(*words)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, log_loss
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.intervals import mean_and_ci95
 from metaray.platform.training.meta.metrics import (
     Bin,
     MetaTest,
@@ -15,7 +16,6 @@ from metaray.platform.training.meta.metrics import (
     calibration_bins,
     expected_calibration_error,
     macro_f1,
-    mean_and_ci95,
     mse_by_step,
     negative_log_likelihood,
 )

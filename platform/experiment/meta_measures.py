@@ -1,18 +1,19 @@
-"""What a comparison wants to know of a trained model beside its meta-test."""
+"""What a comparison wants to know of a meta-trained model beside its meta-test."""
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
-from metaray.platform.compare.plan import Curves
+from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.loading import override
 from metaray.platform.config.schema import RunConfig
+from metaray.platform.experiment.adaptation import adaptation_time
+from metaray.platform.experiment.comparison import Curves
+from metaray.platform.experiment.meta_curves import shapes_of
 from metaray.platform.experiment.meta_session import MetaSession
 from metaray.platform.experiment.meta_state import fingerprint
 from metaray.platform.training.meta.blueprint import Blueprint
@@ -21,6 +22,17 @@ from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.pool import LocalPool
 
 _HASHED_EPISODES = 100
+
+
+def measures(session: MetaSession, curves: Curves, callbacks: CallbackList) -> dict[str, Any]:
+    """See ``Comparable.measure``."""
+    state = session.tested_state()
+    with callbacks.evaluating(len(shapes_of(session.config, curves)) * curves.episodes) as done:
+        return {
+            "adaptation_s": adaptation_time(session, state, "test"),
+            "episodes_sha256": episodes_sha256(session),
+            "curve": curve(session, state, curves, done),
+        }
 
 
 def episodes_sha256(session: MetaSession) -> str:
@@ -42,7 +54,7 @@ def curve(
     A shape at which it cannot be is there with the reason as ``left_out``.
     """
     points: list[dict[str, Any]] = []
-    for shape in curves.shapes(session.config):
+    for shape in shapes_of(session.config, curves):
         point: dict[str, Any] = {"ways": shape.ways, "shots": shape.shots, "queries": shape.queries}
         try:
             point |= _score(session, state, shape, curves.episodes, done)
@@ -50,12 +62,6 @@ def curve(
             point["left_out"] = str(error)
         points.append(point)
     return points
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held, Python and its libraries included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _score(
