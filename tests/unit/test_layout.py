@@ -39,8 +39,7 @@ OF_ONE_KIND = re.compile(
     r"|experiment\.(adaptation|example|other_data|references)\b"
     r"|experiment\.request\.T|report\.(page|record|results|curves|words)\b"
     r"|config\.schema\.(Run|Train|Workers|Evaluate)Config"
-    r"|config\.commands\.(own_settings|train_command|evaluate_command)"
-    r"|config\.loading\.(resolve|validate|read_run_config)$)"
+    r"|config\.commands\.evaluate_command)"
 )
 """what belongs to meta-training or to transfer jobs alone"""
 NEVER_FOR_HELP = {
@@ -195,7 +194,7 @@ def test_what_is_of_one_kind_is_found() -> None:
     for target in (
         "experiment.meta.META", "experiment.meta_session.MetaSession", "experiment.transfer",
         "training.meta.blueprint.Blueprint", "training.transfer.step", "config.schema.RunConfig",
-        "config.transfer.TransferConfig", "config.commands.own_settings", "report.record.RunRecord",
+        "config.transfer.TransferConfig", "report.record.RunRecord",
         "experiment.request.TrainRequest", "experiment.adaptation.adaptation_time",
     ):  # fmt: skip
         assert OF_ONE_KIND.match(f"{platform}.{target}"), target
