@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blank_plots import nothing_drawn
 from shared_ray import RAY
 
 from metaray.platform.cli.main import run
@@ -112,23 +113,6 @@ def own_ray() -> None:
     """Commands in this process start a Ray of their own, as they do without an --address."""
     RAY.end()
     RAY.wanted = False
-
-
-@contextmanager
-def nothing_drawn() -> Iterator[None]:
-    """In this process, plots are blank: drawing is most of the time of a run of a second."""
-    from matplotlib.figure import Figure
-
-    def savefig(figure: Figure, target: Any, **options: Any) -> None:
-        blank = b"<svg/>"
-        if hasattr(target, "write"):
-            target.write(blank)
-        else:
-            Path(target).write_bytes(blank)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", savefig)
-        yield
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
