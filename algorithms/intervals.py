@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scipy.stats import binomtest
+from math import sqrt
+
+from scipy.special import ndtri
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
@@ -12,5 +14,9 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     >>> f"{low:.4f} to {high:.4f}"
     '0.0000 to 0.2775'
     """
-    interval = binomtest(right, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    # As scipy.stats.binomtest, which takes two seconds to import
+    share, z = right / total, float(ndtri(0.975))
+    scale = 2 * (total + z**2)
+    centre = (2 * total * share + z**2) / scale
+    half = z / scale * sqrt(4 * total * share * (1 - share) + z**2)
+    return (centre - half if right else 0.0), (centre + half if right < total else 1.0)

@@ -65,6 +65,15 @@ def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> 
         ray.shutdown()
 
 
+def address_here() -> str:
+    """Where a program computes that names no address: on the Ray that it uses, or one of its own.
+
+    A Ray that the program has started with ``ray.init`` is used and left running.
+    """
+    ray = sys.modules.get("ray")
+    return "current" if ray is not None and ray.is_initialized() else "local"
+
+
 def _start_local(files: Sequence[Path]) -> None:
     """Bound to loopback, without a dashboard, behind a token that no file holds."""
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":

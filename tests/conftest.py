@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import blank_plots
 import pytest
 
 # Ray reads it when it is imported, which tests of single parts do before any of them connects
@@ -78,6 +79,13 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket="lab")
     return "s3://lab/runs"
+
+
+@pytest.fixture
+def nothing_drawn() -> Iterator[None]:
+    """For whole runs in this process, where a test does not look at their plots."""
+    with blank_plots.nothing_drawn():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import torchvision.models
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -81,8 +80,10 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _download(arch: str) -> Tensors:
+    from torchvision.models import get_model_weights  # seconds, which other weights do not need
+
     try:
-        state: dict[str, Any] = torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(
+        state: dict[str, Any] = get_model_weights(arch).DEFAULT.get_state_dict(
             progress=False, check_hash=True
         )
     except (OSError, RuntimeError) as error:  # RuntimeError: what came has another checksum

@@ -42,7 +42,6 @@ from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.augment import standard_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
 from metaray.algorithms.transfer.distill_config import DistillConfig
@@ -73,7 +72,11 @@ class Distillation(BackboneObjective):
         self.num_classes = networks.num_classes if config.classifies else None
         self.config = config
         self.teacher = networks.teacher
-        transform = standard_transform(networks.input_shape) if config.augment else None
+        transform = None
+        if config.augment:
+            from metaray.algorithms.transfer.augment import standard_transform  # torchvision
+
+            transform = standard_transform(networks.input_shape)
         self.views = (View(labelled=config.label_weight > 0, transform=transform),)
 
     @override

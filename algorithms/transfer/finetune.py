@@ -32,7 +32,6 @@ from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.transfer.augment import standard_transform
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective
 from metaray.algorithms.transfer.finetune_config import FinetuneConfig
 from metaray.algorithms.transfer.layer_rates import layer_rates
@@ -52,7 +51,11 @@ class FineTuning(BackboneObjective):
         super().__init__(networks)
         self.config = config
         self.num_classes = networks.num_classes
-        transform = standard_transform(networks.input_shape) if config.augment else None
+        transform = None
+        if config.augment:
+            from metaray.algorithms.transfer.augment import standard_transform  # torchvision
+
+            transform = standard_transform(networks.input_shape)
         self.views = (View(transform=transform),)
         names = self.backbone.init(torch.Generator().manual_seed(0))[0]
         self._groups = [*self.backbone.layer_groups(names), list(HEAD)]

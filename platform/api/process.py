@@ -15,14 +15,10 @@ from metaray.platform.callbacks.terminal import Terminal
 
 
 def ray_address(address: str | None) -> str:
-    """Where to compute: ``address``, or the Ray that this process uses, or one of our own.
+    """Where to compute: ``address``, or the Ray that this process uses, or one of our own."""
+    from metaray.cluster.connect import address_here
 
-    A Ray that the program has started with ``ray.init`` is used and left running.
-    """
-    if address is not None:
-        return address
-    ray = sys.modules.get("ray")
-    return "current" if ray is not None and ray.is_initialized() else "local"
+    return address_here() if address is None else address
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Decoding a large data set by several processes, on a separate Ray."""
+"""Decoding a large data set by several processes, on the Ray of this process or a new one."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def _on_ray(work: Work, chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
     """Results as they come; at most ``workers`` chunks are in flight, so memory is bounded."""
     import metaray
     from metaray.algorithms import plugins
-    from metaray.cluster.connect import connected
+    from metaray.cluster.connect import address_here, connected
 
-    with connected("local", metaray, plugins.files()):
+    with connected(address_here(), metaray, plugins.files()):
         import ray  # which must be set up first
         from ray.exceptions import RayTaskError
 

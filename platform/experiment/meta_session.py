@@ -24,7 +24,6 @@ from metaray.platform.experiment.meta_state import fingerprint, flat_state, pret
 from metaray.platform.experiment.other_data import check_other_data, config_of_test, other_data
 from metaray.platform.experiment.results import read_summary
 from metaray.platform.experiment.session import Executor, Prepared, Session, Summary
-from metaray.platform.report.page import write_report
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -78,6 +77,8 @@ class MetaSession(Session):
         summary = summarize(
             self.blueprint, self.last, result, MetricsLog.read(self.run.metrics), self.trained
         )
+        from metaray.platform.report.page import write_report  # matplotlib takes a second
+
         summary["init"] = DataRecord.read(self.run).init
         write_meta_test(self.run, self.config, summary, result)
         write_report(self.run, example_episode(self.source, self.blueprint, result.state))

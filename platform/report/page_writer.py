@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +106,20 @@ def write_page(path: Path, package: str, template: str, **values: Any) -> None:
 
 def render(package: str, template: str, **values: Any) -> str:
     """Fill ``template``, which lies in ``package`` and may use the templates of this one."""
+    return _templates(package).get_template(template).render(**values)
+
+
+@cache
+def _templates(package: str) -> Environment:
+    """Those of ``package`` and of this one, which are compiled once."""
     loaders = [PackageLoader(name, ".") for name in (package, __package__ or "")]
-    environment = Environment(
+    return Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The real command, in a process of its own, or here where that is all the same."""
+"""The real command, in this process, or in one of its own where that is not all the same."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blank_plots import nothing_drawn
+from shared_ray import RAY
 
 from metaray.platform.cli.main import run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "metaray"]
+
+
+class DRAWN:
+    """Whether commands in this process draw their plots: in tests with the marker ``drawn``."""
+
+    wanted = False
 
 
 def arguments(sets: list[str]) -> list[str]:
@@ -28,6 +38,14 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_all(cache: Path) -> Iterator[None]:
+    """Where a run says nothing of where prepared data are, here and in workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METARAY_CACHE", str(cache))
+        yield
+
+
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """A terminal of fixed width, and no Ray settings of the machine's."""
@@ -36,8 +54,8 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def metaray(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Run ``metaray`` with arguments, in a folder of its own."""
+def process(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run ``metaray`` with arguments, in a process and a folder of its own."""
     folder = tmp_path_factory.mktemp("cwd")
 
     def command(*args: object) -> subprocess.CompletedProcess[str]:
@@ -54,39 +72,61 @@ def metaray(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     return command
 
 
-@pytest.fixture
-def here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """As ``metaray``, in this process: the libraries are loaded already, which saves seconds."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("NO_COLOR", "1")
+@pytest.fixture(scope="session")
+def metaray(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """As ``process``, in this process: loading the libraries is most of a small run.
 
-    def command(*args: object) -> subprocess.CompletedProcess[str]:
-        words = ["metaray", *map(str, args)]
-        with monkeypatch.context() as patch:
-            patch.chdir(tmp_path)
-            patch.setattr(sys, "argv", words)
-            with pytest.raises(SystemExit) as ended:
-                run()
-        output = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return subprocess.CompletedProcess(words, code, output.out, output.err)
-
-    return command
+    In tests with the marker ``ray`` it uses the Ray that they share.
+    """
+    folder = tmp_path_factory.mktemp("cwd")
+    return lambda *args: called(RAY.words(args), folder)
 
 
 @pytest.fixture
-def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, plots are blank: drawing is most of the time of a run of a second."""
-    from matplotlib.figure import Figure
+def here(tmp_path: Path) -> Command:
+    """As ``metaray``, in the folder of the test."""
+    return lambda *args: called(RAY.words(args), tmp_path)
 
-    def savefig(figure: Figure, target: Any, **options: Any) -> None:
-        blank = b"<svg/>"
-        if hasattr(target, "write"):
-            target.write(blank)
-        else:
-            Path(target).write_bytes(blank)
 
-    monkeypatch.setattr(Figure, "savefig", savefig)
+def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, in ``folder``."""
+    out, err = StringIO(), StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        nullcontext() if DRAWN.wanted else nothing_drawn(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "1")
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["metaray", *words])
+        with pytest.raises(SystemExit) as ended:
+            run()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def own_ray() -> None:
+    """Commands in this process start a Ray of their own, as they do without an --address."""
+    RAY.end()
+    RAY.wanted = False
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    RAY.files = {item.path for item in session.items if item.get_closest_marker("ray")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    RAY.wanted = item.get_closest_marker("ray") is not None
+    DRAWN.wanted = item.get_closest_marker("drawn") is not None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """The shared Ray ends before tests that have no use for it."""
+    if nextitem is None or nextitem.path not in RAY.files:
+        RAY.end()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
 from PIL import Image
+from shared_ray import RAY
 
 pytestmark = pytest.mark.ray
 
@@ -31,12 +32,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_on_ray_and_in_one_process_is_the_same(
-    metaray: Command, archive: Path, tmp_path: Path
+    metaray: Command, process: Command, archive: Path, tmp_path: Path
 ) -> None:
     hashes = []
-    for workers in (0, 2):
+    for workers, command in ((0, metaray), (2, process)):
         cache = tmp_path / f"cache{workers}"
-        result = metaray(
+        result = command(
             "data", "prepare", "folder", "--root", archive, "--image-size", "8",
             "--cache", cache, "--workers", workers,
         )  # fmt: skip
@@ -51,6 +52,8 @@ def test_on_ray_and_in_one_process_is_the_same(
 def test_a_damaged_image_is_one_sentence_and_the_rest_is_kept(
     metaray: Command, archive: Path, tmp_path: Path
 ) -> None:
+    """On the Ray that this process uses already."""
+    RAY.begin()
     spoilt = tmp_path / "spoilt.zip"
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(spoilt, "w") as target:
         for name in source.namelist():

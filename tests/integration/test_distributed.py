@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Command, arguments  # type: ignore[attr-defined]
+from shared_ray import RAY
 
 from metaray.algorithms.registry import METHODS
 from metaray.platform.common.errors import NonFiniteError, WorkersLostError
@@ -27,12 +27,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    import metaray
-    from metaray.cluster.connect import connected
-
-    with connected("local", metaray):
-        yield
+def _ray() -> None:
+    RAY.begin()
 
 
 def config_of(tiny: list[str], *more: str) -> RunConfig:
@@ -177,10 +173,10 @@ def test_the_embedded_ray_listens_on_loopback_only() -> None:
 
 
 def test_another_program_s_ray_is_not_taken_for_a_cluster(
-    metaray: Command, tiny: list[str], tmp_path: Path
+    process: Command, tiny: list[str], tmp_path: Path
 ) -> None:
     options = arguments([*tiny, "workers.count=1"])
-    result = metaray("train", "--address", "auto", "--out", tmp_path / "run", *options)
+    result = process("train", "--address", "auto", "--out", tmp_path / "run", *options)
     assert result.returncode == 2
     assert "no Ray cluster was started on this machine" in result.stderr
 

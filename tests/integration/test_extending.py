@@ -136,7 +136,7 @@ def test_a_package_offers_tasks_without_images(here: Command, tmp_path: Path) ->
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "own_ray")
 def test_two_workers_and_a_sweep_of_a_package(here: Command, tmp_path: Path) -> None:
     sets = short(tmp_path / "cache", *PARTS)
     alone = here("train", "--out", "alone", *sets)

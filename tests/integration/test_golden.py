@@ -131,7 +131,7 @@ SWEEP = Case("sweep", [*GLYPHS, "method.name=maml"])
 QUICK_ON_RAY = ("maml", "protonet", "reptile")
 
 
-pytestmark = [pytest.mark.filterwarnings(WARNING), pytest.mark.usefixtures("nothing_drawn")]
+pytestmark = pytest.mark.filterwarnings(WARNING)
 
 
 def test_every_method_has_a_case(here: Command) -> None:

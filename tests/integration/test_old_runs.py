@@ -10,17 +10,16 @@ A killed run that is resumed must end with the bits of the one that was not; as 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
+from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
 from golden_values import WARNING, check, facts
 from runs import rows_of
 
 OLD = Path(__file__).parent / "old_runs"
 
-pytestmark = [pytest.mark.filterwarnings(WARNING), pytest.mark.usefixtures("nothing_drawn")]
+pytestmark = pytest.mark.filterwarnings(WARNING)
 
 
 @pytest.fixture
@@ -36,25 +35,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             for name in ("evaluations", "plots"):
                 (config.parent / name).mkdir(exist_ok=True)
     return copy
-
-
-@pytest.fixture(autouse=True)
-def _cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """The runs say nothing of where prepared data are."""
-    monkeypatch.setenv("METARAY_CACHE", str(cache))
-
-
-def elsewhere(environment: dict[str, str], cache: Path, *words: object) -> None:
-    """The command in a process of its own, as it starts a Ray."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, words)],
-        env=environment | {"METARAY_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("folder", ["meta"], indirect=True)
@@ -101,11 +81,12 @@ def test_a_meta_training_starts_from_the_encoder_of_an_old_job(
 
 @pytest.mark.ray
 @pytest.mark.parametrize("folder", ["compare"], indirect=True)
-def test_a_comparison_goes_on(environment: dict[str, str], cache: Path, folder: Path) -> None:
+def test_a_comparison_goes_on(here: Command, folder: Path) -> None:
     """The run that had ended is kept as it is."""
     protonet, maml = (folder / "runs" / name / "seed0" for name in ("protonet", "maml"))
     kept = (protonet / "metrics.jsonl").read_bytes()
-    elsewhere(environment, cache, "compare", "--resume", folder)
+    done = here("compare", "--resume", folder)
+    assert done.returncode == 0, done.stderr
     assert {entry["entry"] for entry in summary_of(folder)["entries"]} == {"protonet", "maml"}
     assert (protonet / "metrics.jsonl").read_bytes() == kept
     assert [row["step"] for row in rows_of(maml)] == list(range(1, 21))
@@ -114,11 +95,12 @@ def test_a_comparison_goes_on(environment: dict[str, str], cache: Path, folder: 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("folder", ["sweep"], indirect=True)
-def test_a_sweep_goes_on(environment: dict[str, str], cache: Path, folder: Path) -> None:
+def test_a_sweep_goes_on(here: Command, folder: Path) -> None:
     """The trial that had ended is kept as it is."""
     ended, stopped = (folder / "trials" / name for name in ("0000", "0001"))
     kept = (ended / "metrics.jsonl").read_bytes()
-    elsewhere(environment, cache, "sweep", "--resume", folder)
+    done = here("sweep", "--resume", folder)
+    assert done.returncode == 0, done.stderr
     assert (ended / "metrics.jsonl").read_bytes() == kept
     assert [row["step"] for row in rows_of(stopped)] == list(range(1, 21))
     best = summary_of(folder)["best_trial"]

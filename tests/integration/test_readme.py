@@ -99,11 +99,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"line{block.line}")
 def test_commands_of_the_readme(
-    block: documented.Block, desk: Path, here: Command, tmp_path: Path, cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    block: documented.Block, desk: Path, here: Command, tmp_path: Path
+) -> None:
     """Blocks follow one another: later ones use the runs of earlier ones."""
-    monkeypatch.setenv("METARAY_CACHE", str(cache / "readme"))
     tmp_path.rmdir()
     tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
     for words in documented.commands(block):

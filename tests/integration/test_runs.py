@@ -28,10 +28,10 @@ LONG = [
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    metaray: Command, tiny: list[str], tmp_path_factory: pytest.TempPathFactory
+    process: Command, tiny: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder: Path = tmp_path_factory.mktemp("undisturbed") / "run"
-    result = metaray("train", "--out", folder, *arguments([*tiny, *LONG]))
+    result = process("train", "--out", folder, *arguments([*tiny, *LONG]))
     assert result.returncode == 0, result.stderr
     return folder
 

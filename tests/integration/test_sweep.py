@@ -50,10 +50,10 @@ def sets(tiny: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    metaray: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
+    process: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder: Path = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    result = metaray("sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
+    result = process("sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
     assert result.returncode == 0, result.stderr
     assert "on validation; meta-test: " in result.stdout
     return folder

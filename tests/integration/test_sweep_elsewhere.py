@@ -57,7 +57,7 @@ def assert_secret_is_kept(folder: Path, *texts: str) -> None:
 
 
 def test_a_study_in_a_database_is_resumed_and_its_password_is_nowhere(
-    metaray: Command,
+    process: Command,
     environment: dict[str, str],
     database: Database,
     options: list[str],
@@ -66,24 +66,24 @@ def test_a_study_in_a_database_is_resumed_and_its_password_is_nowhere(
     url = database.url
     folder = tmp_path / "sweep"
     given = ["--storage", url, "--out", folder, *options]
-    with sweeping(environment, folder, given, trials=[2]) as process:
-        process.send_signal(signal.SIGKILL)
+    with sweeping(environment, folder, given, trials=[2]) as first:
+        first.send_signal(signal.SIGKILL)
     assert (folder / ".tune").exists()
     assert_secret_is_kept(folder, said(folder))
-    without = metaray("sweep", "--resume", folder)
+    without = process("sweep", "--resume", folder)
     assert f"keeps its study at {url.replace(SECRET, '***')}" in without.stderr
-    resumed = metaray("sweep", "--resume", folder, "--storage", url)
+    resumed = process("sweep", "--resume", folder, "--storage", url)
     assert resumed.returncode == 0, resumed.stderr
     rows = trials_of(folder)
     assert [(row["trial"], row["state"]) for row in rows] == [(n, "complete") for n in range(4)]
-    again = metaray("sweep", "--out", tmp_path / "other" / "sweep", "--storage", url, *options[2:])
+    again = process("sweep", "--out", tmp_path / "other" / "sweep", "--storage", url, *options[2:])
     assert "has a study named sweep already" in again.stderr
     assert not (tmp_path / "other" / "sweep").exists()
 
     more = ["--resume", folder, "--num-trials", 20, "--storage", url]
-    with sweeping(environment, folder, more, trials=[5]) as process:
+    with sweeping(environment, folder, more, trials=[5]) as last:
         database.stop()
-        assert process.wait(timeout=60) == 2, said(folder)
+        assert last.wait(timeout=60) == 2, said(folder)
     assert "the study cannot be reached any more" in said(folder)
     assert "Traceback" not in said(folder)
     told = [without.stderr, resumed.stdout, resumed.stderr, again.stderr, said(folder)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from typing import cast
 
@@ -21,6 +21,7 @@ from metaray.platform.training.meta.messages import (
     TrainRequest,
     UpdateReport,
 )
+from metaray.platform.training.plain_optimizers import SGD, Adam, PlainOptimizer, Slots
 from metaray.platform.training.schedule import meta_schedule
 
 
@@ -80,7 +81,7 @@ class MetaLearner:
 
     def snapshot(self) -> Checkpoint:
         """Everything that the next step depends on."""
-        slots = self._optimizer.state_dict()["state"].get(0, {})
+        slots = self._optimizer.state.get(self._params, {})
         tensors = {f"optimizer.{name}": value.clone() for name, value in slots.items()}
         tensors |= {"params": self._params.detach().clone(), "buffers": self._buffers.clone()}
         return Checkpoint(step=self.step, tensors=tensors)
@@ -97,9 +98,7 @@ class MetaLearner:
             for name, value in tensors.items()
             if name.startswith("optimizer.")
         }
-        loaded = self._optimizer.state_dict()
-        loaded["state"] = {0: slots} if slots else {}
-        self._optimizer.load_state_dict(loaded)
+        _load(self._optimizer, self._params, slots)
         self.step = checkpoint.step
         return self.state()
 
@@ -116,13 +115,25 @@ class MetaLearner:
         return lr
 
 
-def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
-    ours: dict[str, Callable[..., torch.optim.Optimizer]]
-    ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+def _build_optimizer(
+    params: nn.Parameter, train: TrainConfig
+) -> PlainOptimizer | torch.optim.Optimizer:
+    ours: dict[str, type[PlainOptimizer]] = {"adam": Adam, "sgd": SGD}
     if train.optimizer in ours:
-        return ours[train.optimizer]([params], lr=train.meta_lr)
+        return ours[train.optimizer]([{"params": [params]}], lr=train.meta_lr)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)
     return optimizer
+
+
+def _load(
+    optimizer: PlainOptimizer | torch.optim.Optimizer, params: nn.Parameter, slots: Slots
+) -> None:
+    if isinstance(optimizer, PlainOptimizer):
+        optimizer.state[params] = slots
+        return
+    loaded = optimizer.state_dict()
+    loaded["state"] = {0: slots} if slots else {}
+    optimizer.load_state_dict(loaded)
 
 
 def _check_finite(requests: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:

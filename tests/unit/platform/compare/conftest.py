@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from blank_plots import nothing_drawn
 
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.compare.directory import CompareDirectory
@@ -32,9 +33,10 @@ def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDir
     directory = CompareDirectory.create(tmp_path_factory.mktemp("compare") / "out")
     plan.write(directory.plan)
     configs = {entry.name: entry for entry in plan.entries}
-    for folder in directory.runs(plan):
-        config = configs[folder.entry].config_of(folder.seed)
-        perform(config, folder, plan.curves, "local", CallbackList())
+    with nothing_drawn():  # of the runs: a comparison has plots of its own
+        for folder in directory.runs(plan):
+            config = configs[folder.entry].config_of(folder.seed)
+            perform(config, folder, plan.curves, "local", CallbackList())
     return directory
 
 

@@ -184,6 +184,7 @@ def test_report_stands_alone(tmp_path: Path, example: ExampleEpisode) -> None:
             Image.open(io.BytesIO(base64.b64decode(link.split(",", 1)[1]))).verify()
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=60, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
@@ -202,6 +203,7 @@ def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) 
     assert f"metaray evaluate {run.path}" in text
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_names_of_the_user_are_text_and_not_markup(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(
         tmp_path / "run", steps=3, task={"ways": WAYS}, data={"root": "<script>alert(1)</script>"}
@@ -326,6 +328,7 @@ def test_the_command_tests_as_the_last_test_did() -> None:
     ]
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run", steps=0, validated=False, method={"name": "baseline"},
@@ -346,6 +349,7 @@ def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Pat
         assert other not in text
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_a_test_of_another_shape_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=3)
     write_json(run.summary, json.loads(run.summary.read_text()) | {"shots": 5, "ways": 4})

@@ -17,6 +17,8 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
 
+pytestmark = pytest.mark.usefixtures("nothing_drawn")
+
 QUIET = [Terminal(Console(quiet=True))]
 QUICK = [
     "task.ways=2",

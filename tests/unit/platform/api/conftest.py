@@ -1,0 +1,10 @@
+"""Runs of a second, whose plots nobody looks at."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _nothing_drawn(nothing_drawn: None) -> None:
+    """In every test of this folder."""
