@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
-from ray.tune.search import Searcher
 
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -43,9 +42,6 @@ class PopulationSearcher(StudySearcher):
                 self._waiting.add(trial.number)
             else:
                 return trial
-
-    def _without_next(self) -> str | None:
-        return None if self._running else str(Searcher.FINISHED)
 
     def _values(self, trial: optuna.Trial) -> dict[str, Any]:
         return {**super()._values(trial), **studies.rates_now(self._study, trial.number)}
@@ -85,7 +81,7 @@ class PopulationSearcher(StudySearcher):
                 )
             )
         self._waiting.clear()
-        self._left_over.extend(members)
+        self._left_over.extend(studies.reopen(self._study, member) for member in members)
         self._until = self._next_stop()
 
     def _carry_out(self) -> None:

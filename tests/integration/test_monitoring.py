@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
-from images import write_images
+from image_files import write_images
 from ports import free_port, wait_for_port
 from sweeps import SPACE
 

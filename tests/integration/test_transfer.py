@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from images import write_images
+from image_files import write_images
 from runs import rows_of, running, steps_of, wait_for_step
 from transfers import WAIT_S, train_workers
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from images import write_images
+from image_files import write_images
 from runs import rows_of, running, wait_for_step
 from transfers import WAIT_S, assert_same_state, train_workers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images import write_images
+from image_files import write_images
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
