@@ -168,17 +168,17 @@ def compare(
     configs = [(name, META.resolve(tree)) for name, tree in entries.items()]
     for _, config in configs:
         check_importable(config.model.name, other_processes=True)
-    plan = plan_of(
-        configs,
-        budget=Budget.model_validate({"unit": unit, "amount": amount}),
-        num_seeds=seeds,
-        shots=curve_shots,
-        ways=curve_ways,
-        curve_episodes=curve_episodes,
-        reference=reference,
-    )
     folder = shared_folder(str(out or fresh_place("compare")), "a comparison")
     with torch_settings_kept(), console_for(progress) as console:
+        plan = plan_of(  # which prepares the data
+            configs,
+            budget=Budget.model_validate({"unit": unit, "amount": amount}),
+            num_seeds=seeds,
+            shots=curve_shots,
+            ways=curve_ways,
+            curve_episodes=curve_episodes,
+            reference=reference,
+        )
         results = story.compare(plan, folder, ray_address(address), parallel, console)
     return Comparison(CompareDirectory(folder).path, results)
 
