@@ -94,17 +94,17 @@ def compare(
     entries = [(name, tree_of(method)) for name, method in _named(methods)]
     for _, tree in entries:
         check_importable(str(get(tree, "model.name", "")), other_processes=True)
-    plan = make_plan(
-        entries,
-        budget=Budget.of(steps=steps, tasks=tasks, seconds=seconds),
-        num_seeds=seeds,
-        shots=curve_shots,
-        ways=curve_ways,
-        curve_episodes=curve_episodes,
-        reference=reference,
-    )
     options = story.LaunchOptions(ray_address(address), parallel, tuple(callbacks))
     with torch_settings_kept(), console_for(progress) as console:
+        plan = make_plan(  # which prepares the data
+            entries,
+            budget=Budget.of(steps=steps, tasks=tasks, seconds=seconds),
+            num_seeds=seeds,
+            shots=curve_shots,
+            ways=curve_ways,
+            curve_episodes=curve_episodes,
+            reference=reference,
+        )
         results = story.compare(plan, out, options, console)
     return Comparison(results.folder)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.callbacks.preparing import prepared_on
 from metaray.platform.callbacks.terminal import Terminal
 
 
@@ -35,15 +36,19 @@ def running(
 
 @contextmanager
 def console_for(progress: bool) -> Iterator[Console]:
-    """Where progress goes: stderr of a script, the output of a notebook's cell, or nowhere."""
-    if not progress:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            yield Console(file=nowhere, force_jupyter=False)
-        return
-    if in_notebook():  # a kernel claims to be a terminal, but a cell cannot move the cursor
-        yield Console(file=sys.stdout, force_terminal=False, force_jupyter=False, soft_wrap=True)
-        return
-    yield Console(stderr=True, force_jupyter=False, highlight=False, soft_wrap=True)
+    """Where all progress goes: stderr of a script, the output of a notebook's cell, or nowhere."""
+    with ExitStack() as stack:
+        if not progress:
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            console = Console(file=nowhere, force_jupyter=False)
+        elif in_notebook():  # a kernel claims to be a terminal, but a cell cannot move the cursor
+            console = Console(
+                file=sys.stdout, force_terminal=False, force_jupyter=False, soft_wrap=True
+            )
+        else:
+            console = Console(stderr=True, force_jupyter=False, highlight=False, soft_wrap=True)
+        stack.enter_context(prepared_on(console))
+        yield console
 
 
 def in_notebook() -> bool:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.api.datasets import Dataset
+from metaray.platform.api.jobs import Job
 from metaray.platform.api.methods import Method
+from metaray.platform.api.models import NetworkLike, model_of
 from metaray.platform.api.parts import Part, Settings
 from metaray.platform.config.tree import Tree, flat, merged, with_values
 from metaray.platform.config.values import set_value
@@ -47,6 +51,60 @@ def meta_tree(
     return nested(settings, given)
 
 
+def transfer_tree(
+    job: Job | str,
+    data: Dataset | str | None,
+    *,
+    target: Dataset | None,
+    model: NetworkLike | None,
+    workers: int | Settings | None,
+    seed: int | None,
+    settings: Settings | None,
+    checkpoint: str | Path | None,
+    train: Settings | None = None,
+) -> Tree:
+    """The nested settings of a transfer job; ``train`` is its section of this name."""
+    given = {
+        "seed": seed,
+        "job": Job(job) if isinstance(job, str) else job,
+        "data": Dataset(data) if isinstance(data, str) else data,
+        "target": target,
+        "model": model_of(model),
+        "init": {"checkpoint": checkpoint},
+        "train": train,
+        "workers": workers_section(workers),
+    }
+    return nested(settings, given)
+
+
+def trial_tree(
+    method: Method | Job | str | None,
+    data: Dataset | str | None,
+    *,
+    episodes: Settings,
+    transfer: Settings,
+    **others: Any,
+) -> Tree:
+    """The nested settings of a trial: of a meta-training, or of a transfer job.
+
+    Args:
+        method: what is trained; a name may be that of a transfer job.
+        data: what it is trained on.
+        episodes: arguments of ``meta_tree`` alone.
+        transfer: arguments of ``transfer_tree`` alone.
+        **others: arguments of both.
+
+    Raises:
+        InputError: an argument that the other kind of training has.
+    """
+    job = Job(method) if isinstance(method, str) and method in JOBS.builtin else method
+    if isinstance(job, Job):
+        _refuse(episodes, "transfer jobs have no episodes")
+        return transfer_tree(job, data, **transfer, **others)
+    _refuse(transfer, "only transfer jobs take it; mr.MAML(model) gives a method its network")
+    return meta_tree(job, data, **episodes, **others)
+
+
 def overrides(settings: Settings | None, given: Settings) -> list[str]:
     """Arguments and ``settings`` as ``key=value`` items.
 
@@ -61,6 +119,12 @@ def workers_section(workers: int | Settings | None) -> Tree | None:
     if workers is None or isinstance(workers, int):
         return None if workers is None else {"count": workers}
     return dict(workers)
+
+
+def _refuse(arguments: Settings, reason: str) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise InputError(f"{name} cannot be given here, since {reason}: leave it out")
 
 
 def _given(given: Settings) -> Tree:

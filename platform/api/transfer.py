@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from metaray.platform.api import runs
 from metaray.platform.api.datasets import Dataset
@@ -13,7 +12,7 @@ from metaray.platform.api.models import Model
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
-from metaray.platform.api.settings import nested, workers_section
+from metaray.platform.api.settings import transfer_tree
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.directory import fresh_place
@@ -73,17 +72,18 @@ def transfer(
         TrainingError: the run cannot go on; its last checkpoint is kept.
         Stopped: the run was interrupted; there is a checkpoint.
     """
-    given: dict[str, Any] = {
-        "seed": seed,
-        "job": Job(job) if isinstance(job, str) else job,
-        "data": data,
-        "target": target,
-        "model": model,
-        "init": {"checkpoint": init.place if isinstance(init, Run) else init},
-        "train": {"epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr},
-        "workers": workers_section(workers),
-    }
-    config = TRANSFER.resolve(nested(settings, given))
+    tree = transfer_tree(
+        job,
+        data,
+        target=target,
+        model=model,
+        workers=workers,
+        seed=seed,
+        settings=settings,
+        checkpoint=init.place if isinstance(init, Run) else init,
+        train={"epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr},
+    )
+    config = TRANSFER.resolve(tree)
     place = str(out or fresh_place(runs.name_of(config)))
     with running(progress, address, callbacks, config.job.name) as (where, listeners):
         runs.new(config, place, where, listeners)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ClassesDone = Callable[[int, int], None]
 """Called with the number of classes done and of all classes."""
+
+_console: ContextVar[Console | None] = ContextVar("console", default=None)
+
+
+@contextmanager
+def prepared_on(console: Console) -> Iterator[None]:
+    """In this block, show on ``console`` how data sets are prepared; elsewhere on stderr."""
+    token = _console.set(console)
+    try:
+        yield
+    finally:
+        _console.reset(token)
 
 
 @contextmanager
@@ -16,10 +32,10 @@ def preparing(name: str) -> Iterator[ClassesDone]:
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    console = _console.get() or Console(stderr=True)
     title = f"preparing {name}"
     if not console.is_terminal:
-        yield _tenths(title)
+        yield _tenths(title, console)
         return
     with Progress(console=console) as bar:
         task = None
@@ -33,13 +49,13 @@ def preparing(name: str) -> Iterator[ClassesDone]:
         yield show
 
 
-def _tenths(title: str) -> ClassesDone:
+def _tenths(title: str, console: Console) -> ClassesDone:
     printed = 0
 
     def show(done: int, total: int) -> None:
         nonlocal printed
         if done * 10 // total > printed:  # several classes may be done at once
             printed = done * 10 // total
-            sys.stderr.write(f"{title}: {done} of {total} classes\n")
+            console.print(f"{title}: {done} of {total} classes", markup=False, soft_wrap=True)
 
     return show

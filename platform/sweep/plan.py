@@ -42,6 +42,8 @@ class SweepPlan(Section):
 
     settings: dict[str, Any]
     """what all trials share: the user's file and overrides, in nested tables"""
+    set_keys: tuple[str, ...] = ()
+    """paths of the settings that win over every space: those of ``--set``"""
     metrics: tuple[str, ...] = Field(min_length=1)
     """what is optimized: one, or several for a Pareto front"""
     num_trials: int = Field(20, ge=1)

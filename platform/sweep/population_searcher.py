@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
-from ray.tune.search import Searcher
+from typing_extensions import override
 
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
@@ -32,6 +32,7 @@ class PopulationSearcher(StudySearcher):
         self._carry_out()  # what an earlier process had decided and perhaps not done
         self._until = self._next_stop()
 
+    @override
     def _next(self) -> optuna.Trial | None:
         while True:
             trial = super()._next()
@@ -44,12 +45,11 @@ class PopulationSearcher(StudySearcher):
             else:
                 return trial
 
-    def _without_next(self) -> str | None:
-        return None if self._running else str(Searcher.FINISHED)
-
+    @override
     def _values(self, trial: optuna.Trial) -> dict[str, Any]:
         return {**super()._values(trial), **studies.rates_now(self._study, trial.number)}
 
+    @override
     def _conclude(self, trial: optuna.Trial, result: Metrics) -> None:
         ended = TrialResult.read(self._folder.trial(trial.number)) is not None
         if ended or not self._has_arrived(trial.number):
@@ -85,7 +85,7 @@ class PopulationSearcher(StudySearcher):
                 )
             )
         self._waiting.clear()
-        self._left_over.extend(members)
+        self._left_over.extend(studies.reopen(self._study, member) for member in members)
         self._until = self._next_stop()
 
     def _carry_out(self) -> None:

@@ -85,29 +85,21 @@ class SweepRequest(Request):
             InputError: an option or a setting is wrong, or two exclude each other.
         """
         from metaray.platform.config.loading import read_toml, with_overrides
-        from metaray.platform.experiment.registry import experiment_of
-        from metaray.platform.run.directory import fresh_place
-        from metaray.platform.run.storage.working_copy import shared_folder
-        from metaray.platform.sweep.plan import make_plan
-        from metaray.platform.sweep.storage import shown
+        from metaray.platform.config.tree import flat
+        from metaray.platform.sweep.new_plan import new_plan
 
-        settings = with_overrides(
-            read_toml(self.config) if self.config else {}, self.overrides or []
-        )
-        experiment = experiment_of(settings)
-        name = experiment.run_name(experiment.resolve(settings))
-        place = self.out or fresh_place(f"sweep-{name}")
-        folder = shared_folder(place, "a sweep")
-        plan = make_plan(
-            settings,
+        settings = read_toml(self.config) if self.config else {}
+        overrides = self.overrides or []
+        return new_plan(
+            with_overrides(settings, overrides),
+            set_keys=[key for key, _ in flat(with_overrides({}, overrides))],
+            space=self.space,
+            out=self.out,
+            storage=self.storage,
             metrics=tuple(self.metric.split(",")) if self.metric else None,
             num_trials=self.num_trials,
             sampler=self.sampler,
             scheduler=self.scheduler,
             grace=self.grace,
             seed=self.seed,
-            space_suffix=self.space.suffix if self.space else None,
-            study_name=folder.name,
-            storage=shown(self.storage) if self.storage else None,
         )
-        return plan, folder

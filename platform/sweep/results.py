@@ -116,13 +116,32 @@ def write_results(
         DiskError: the disk is full or read-only.
         InputError: the folder cannot be written.
     """
+    result = read_results(plan, folder, study, test)
+    with writing("the results", folder.path, f"run metaray sweep --resume {folder.path}"):
+        for path, table in (
+            (folder.trials_table, trials_table(result)),
+            (folder.curves_table, curves_table(result)),
+        ):
+            with atomic_path(path) as temporary:
+                pq.write_table(table, temporary)
+        if result.config is not None:
+            course = result.best.course if result.best else ()
+            write_best(plan.experiment, result.config, folder, course)
+        write_json(folder.summary, summary(result))
+    return result
+
+
+def read_results(
+    plan: SweepPlan, folder: SweepDirectory, study: optuna.Study, test: dict[str, Any] | None
+) -> SweepResult:
+    """The sweep as far as it came, from its study and the run directories of its trials."""
     frozen = [t for t in study.get_trials() if t.state != TrialState.WAITING]
     takeovers = [t for found in studies.takeovers(study).values() for t in found]
     records = [_record(plan, folder, trial) for trial in frozen]
     trials = _population(records, takeovers) if plan.scheduler == "pbt" else records
     winner = studies.best(study)
     best = next((t for t in trials if winner and t.number == winner.number), None)
-    result = SweepResult(
+    return SweepResult(
         plan=plan,
         study=study,
         trials=trials,
@@ -134,12 +153,6 @@ def write_results(
         versions=versions(),
         takeovers=takeovers,
     )
-    with writing("the results", folder.path, f"run metaray sweep --resume {folder.path}"):
-        _write_tables(result, folder)
-        if result.config is not None:
-            write_best(plan.experiment, result.config, folder, best.course if best else ())
-        write_json(folder.summary, summary(result))
-    return result
 
 
 def summary(result: SweepResult) -> dict[str, Any]:
@@ -205,34 +218,31 @@ def _population(trials: list[TrialRecord], takeovers: list[Exploit]) -> list[Tri
     ]
 
 
-def _write_tables(result: SweepResult, folder: SweepDirectory) -> None:
+def trials_table(result: SweepResult) -> pa.Table:
+    """A row for each trial: its state, its metrics, and its searched settings."""
     keys = sorted({key for trial in result.trials for key in trial.values})
-    rows = [
-        {
-            "trial": trial.number,
-            "state": trial.state,
-            "step": trial.step,
-            **{name: trial.metrics.get(name) for name in result.plan.metrics},
-            "duration_s": trial.duration_s,
-            "reason": trial.reason,
-            **{key: trial.values.get(key) for key in keys},
-        }
-        for trial in result.trials
-    ]
-    columns = {key: _column([row[key] for row in rows]) for key in rows[0]} if rows else {}
-    curves = [(t.number, step, value) for t in result.trials for step, value in t.curve]
-    name = result.plan.metrics[0]
-    curve_columns = {
-        "trial": pa.array([c[0] for c in curves], pa.int64()),
-        "step": pa.array([c[1] for c in curves], pa.int64()),
-        name: pa.array([c[2] for c in curves], pa.float64()),
+    columns: dict[str, list[Any]] = {
+        "trial": [trial.number for trial in result.trials],
+        "state": [trial.state for trial in result.trials],
+        "step": [trial.step for trial in result.trials],
+        **{name: [t.metrics.get(name) for t in result.trials] for name in result.plan.metrics},
+        "duration_s": [trial.duration_s for trial in result.trials],
+        "reason": [trial.reason for trial in result.trials],
+        **{key: [trial.values.get(key) for trial in result.trials] for key in keys},
     }
-    for path, table in (
-        (folder.trials_table, pa.table(columns)),
-        (folder.curves_table, pa.table(curve_columns)),
-    ):
-        with atomic_path(path) as temporary:
-            pq.write_table(table, temporary)
+    return pa.table({name: _column(values) for name, values in columns.items()})
+
+
+def curves_table(result: SweepResult) -> pa.Table:
+    """A row for each validation of each trial."""
+    curves = [(t.number, step, value) for t in result.trials for step, value in t.curve]
+    return pa.table(
+        {
+            "trial": pa.array([c[0] for c in curves], pa.int64()),
+            "step": pa.array([c[1] for c in curves], pa.int64()),
+            result.plan.metrics[0]: pa.array([c[2] for c in curves], pa.float64()),
+        }
+    )
 
 
 def _column(values: list[Any]) -> pa.Array:

@@ -11,12 +11,16 @@ from typing import Any
 
 import optuna
 from ray import tune
+from ray.tune.experiment import Trial
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.common.errors import TrainingError
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.distributed.resources import cluster_nodes, trial_bundles, trials_at_once
 from metaray.platform.run.sweep_directory import SweepDirectory
+from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.population_searcher import PopulationSearcher
 from metaray.platform.sweep.schedulers import make_scheduler
@@ -59,6 +63,7 @@ def run_trials(
 
     Raises:
         InputError: the study's storage does not answer any more.
+        TrainingError: Ray Tune ended before all trials did.
     """
     _quiet_tune()
     deadline = None if time_budget_s is None else monotonic() + time_budget_s
@@ -67,7 +72,9 @@ def run_trials(
         out_of_time = deadline is not None and monotonic() > deadline
         return out_of_time or callbacks.stop.requested()
 
-    searcher = searcher_of(plan)(plan, space, folder, study, num_trials, callbacks, stopping)
+    searcher = searcher_of(plan)(
+        plan, space, folder, study, num_trials, parallel, callbacks, stopping
+    )
     group = tune.PlacementGroupFactory(trial_bundles(plan.base.workers))
     shutil.rmtree(folder.tune, ignore_errors=True)  # of a killed process
     tuner = tune.Tuner(
@@ -76,13 +83,13 @@ def run_trials(
             search_alg=searcher,
             scheduler=make_scheduler(plan, _most_steps(plan, space), study),
             num_samples=-1,
-            max_concurrent_trials=parallel,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=folder.tune.name,
             storage_path=str(folder.path),
             stop=_Stopper(lambda: searcher.lost is not None or stopping()),
+            callbacks=[_LostTrials(searcher)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_RESTARTS),
         ),
@@ -96,6 +103,8 @@ def run_trials(
             f"the study cannot be reached any more ({error_text(searcher.lost)}); what was "
             f"found is kept: continue with metaray sweep --resume {folder.path}"
         )
+    if not stopping():
+        _check_complete(study, num_trials, folder)
     return callbacks.stop.requested()
 
 
@@ -105,14 +114,45 @@ class _Stopper(tune.Stopper):
     def __init__(self, stopping: Callable[[], bool]) -> None:
         self._stopping = stopping
 
+    @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
+    @override
     def stop_all(self) -> bool:
         return self._stopping()
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
         return {}  # for the copies that Tune pickles and that nobody reads
+
+
+class _LostTrials(tune.Callback):
+    """Gives the searcher back the trials that Tune loses.
+
+    Tune reuses processes. If the thread of an ended trial does not return in time, Tune marks the
+    trial that comes next in this process as an error, and tells its search algorithm nothing.
+    """
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    @override
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        for trial in trials:
+            if trial.status == Trial.ERROR:
+                self._searcher.take_back(trial.trial_id)
+
+
+def _check_complete(study: optuna.Study, num_trials: int, folder: SweepDirectory) -> None:
+    """Raise TrainingError where Tune ended before all trials did, though nobody asked it to."""
+    left = [str(trial.number) for trial in studies.unfinished(study)]
+    left += [str(number) for number in range(studies.begun(study), num_trials)]
+    if left:
+        raise TrainingError(
+            f"Ray Tune ended before trial {', '.join(left)}: continue with "
+            f"metaray sweep --resume {folder.path}"
+        )
 
 
 def _most_steps(plan: SweepPlan, space: Space | SpaceFunction) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.sweep.plan import SamplerName
@@ -69,6 +70,7 @@ def make_sampler(
 
 
 class _Grid(GridSampler):
+    @override
     def after_trial(self, *_: object) -> None:
         """Nothing: after the last point Optuna's would stop ``Study.optimize``, which we lack."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from typing_extensions import override
 
 from metaray.platform.run.sweep_directory import trial_number
 from metaray.platform.sweep.plan import SweepPlan
@@ -47,6 +48,7 @@ class SuccessiveHalving(FIFOScheduler):
         self._order = bracket_order(len(brackets))
         self._of: dict[str, AsyncHyperBandScheduler] = {}
 
+    @override
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Put a trial into its bracket."""
         number = trial_number(Path(trial.config["folder"]))
@@ -54,15 +56,18 @@ class SuccessiveHalving(FIFOScheduler):
         self._of[trial.trial_id] = bracket
         bracket.on_trial_add(tune_controller, trial)
 
+    @override
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
         bracket = self._of[trial.trial_id]
         return str(bracket.on_trial_result(tune_controller, trial, result))
 
+    @override
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """What it came to counts for the others of its bracket."""
         self._of[trial.trial_id].on_trial_complete(tune_controller, trial, result)
 
+    @override
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """It was ended before it could be judged."""
         self._of[trial.trial_id].on_trial_remove(tune_controller, trial)

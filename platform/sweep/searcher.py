@@ -7,7 +7,7 @@ has already. Here the study is the only memory, and what a trial left in its run
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +16,11 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.events import Message
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.tree import flat
 from metaray.platform.run.sweep_directory import SweepDirectory
@@ -29,6 +31,8 @@ from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.sampling import draw, make_sampler
 from metaray.platform.sweep.space_file import SpaceFunction
 from metaray.tune_spaces.space import Space
+
+_MOST_LOST_STARTS = 5  # of one trial
 
 
 class StudySearcher(Searcher):
@@ -41,6 +45,7 @@ class StudySearcher(Searcher):
         folder: SweepDirectory,
         study: optuna.Study,
         num_trials: int,
+        parallel: int,
         callbacks: Callback,
         stopping: Callable[[], bool],
     ) -> None:
@@ -50,15 +55,18 @@ class StudySearcher(Searcher):
         self._folder = folder
         self._study = study
         self._num_trials = num_trials
+        self._parallel = parallel
         self._callbacks = callbacks
         self._asked_to_stop = stopping
-        self._left_over = deque(studies.unfinished(study))
+        self._left_over = deque(studies.reopen(study, t) for t in studies.unfinished(study))
+        self._lost_starts: Counter[int] = Counter()
         self._running: dict[str, optuna.Trial] = {}
         self._fixed = dict(flat(plan.base.model_dump()))
         self._until: int | None = None
         self.lost: Exception | None = None
         """why the study cannot be reached any more; what trials do then is found on resuming"""
 
+    @override
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The order of the next trial, for ``run_trial``; None where there is none just now."""
         with self._watched():
@@ -67,9 +75,11 @@ class StudySearcher(Searcher):
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         while not self._stopping():
+            if len(self._running) >= self._parallel:
+                return None
             trial = self._next()
             if trial is None:
-                return self._without_next()
+                return None if self._running else str(Searcher.FINISHED)  # one may come back
             if TrialResult.read(self._folder.trial(trial.number)) is not None:
                 self._conclude(trial, {})  # it ended, and its process died before the study knew
                 continue
@@ -77,20 +87,21 @@ class StudySearcher(Searcher):
                 values = self._values(trial)
                 config = self._plan.config_of(values)
             except InputError as error:
-                studies.tell_failed(trial, str(error))
-                self._ended(trial.number, "failed", {}, str(error))
+                self._fail(trial, str(error))
                 continue
             self._running[trial_id] = trial
             self._callbacks.on_event(TrialStarted(number=trial.number, values=values))
             return self._order(trial.number, config)
         return str(Searcher.FINISHED)
 
+    @override
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A validation of a trial that goes on."""
         if self.lost is None:
             with self._watched():
                 self._learn(self._running[trial_id], result)
 
+    @override
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
@@ -105,6 +116,20 @@ class StudySearcher(Searcher):
             TrialResult(metrics={}, failure=reason).write(folder)
         with self._watched():
             self._conclude(trial, result or {})
+
+    def take_back(self, trial_id: str) -> None:
+        """Propose again a trial that Tune accepted and never started; often enough, it fails."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None or self.lost is not None:
+            return
+        self._lost_starts[trial.number] += 1
+        if self._lost_starts[trial.number] <= _MOST_LOST_STARTS:
+            text = f"trial {trial.number} could not start in a process that is busy: starting again"
+            self._callbacks.on_event(Message(text=text))
+            self._left_over.append(trial)
+            return
+        with self._watched():
+            self._fail(trial, f"Ray Tune could not start it in {_MOST_LOST_STARTS + 1} attempts")
 
     def _stopping(self) -> bool:
         return self.lost is not None or self._asked_to_stop()
@@ -124,27 +149,27 @@ class StudySearcher(Searcher):
                 if TrialResult.read(self._folder.trial(frozen.number)) is not None:
                     self._conclude(studies.reopen(self._study, frozen), {})
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the copies that Tune pickles: a sweep is never restored from them."""
         return {}
 
+    @override
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is saved with every change."""
 
+    @override
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a sweep is resumed from its study."""
 
     def _next(self) -> optuna.Trial | None:
         if self._left_over:
-            return studies.reopen(self._study, self._left_over.popleft())
+            return self._left_over.popleft()
         number = studies.begun(self._study)
         if number >= self._num_trials:
             return None
         self._study.sampler = make_sampler(self._plan.sampler, self._space, self._plan.seed, number)
         return self._study.ask()
-
-    def _without_next(self) -> str | None:
-        return str(Searcher.FINISHED)
 
     def _values(self, trial: optuna.Trial) -> dict[str, Any]:
         """By path: what the trial has already, or new ones."""
@@ -177,13 +202,16 @@ class StudySearcher(Searcher):
             studies.tell_pruned(trial, result.get("step", 0))
             self._ended(trial.number, "pruned", result)
         elif outcome.failure is not None:
-            studies.tell_failed(trial, outcome.failure)
-            self._ended(trial.number, "failed", {}, outcome.failure)
+            self._fail(trial, outcome.failure)
         else:
             values = [outcome.metrics[name] for name in self._plan.metrics]
             self._learn(trial, outcome.metrics)
             studies.tell_complete(trial, values, outcome.metrics["step"])
             self._ended(trial.number, "complete", outcome.metrics)
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        studies.tell_failed(trial, reason)
+        self._ended(trial.number, "failed", {}, reason)
 
     def _ended(self, number: int, state: str, metrics: Metrics, reason: str | None = None) -> None:
         text = "" if reason is None else f"trial {number} failed: {reason}"

@@ -20,7 +20,7 @@ A Python file defines ``space(trial)``, which suggests values under the names of
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from typing import Any
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.loading import read_toml
 from metaray.platform.config.tree import Tree
-from metaray.platform.config.values import toml_value
+from metaray.platform.config.values import parse_toml, toml_value
 from metaray.tune_spaces.space import Choice, Dimension, Float, Int, Space, check_conditions
 
 _KINDS: dict[str, type[Dimension]] = {"float": Float, "int": Int, "choice": Choice}
@@ -53,12 +53,27 @@ def parse_space(tree: Tree, source: str) -> Space:
     """The space that nested tables describe; ``source`` names them in errors."""
     space = {path: _dimension(path, table, source) for path, table in _tables(tree, source)}
     if not space:
-        raise InputError(f"{source} describes no range: see metaray sweep --help")
+        raise InputError(f"{source} describes no range: see docs/sweeps.md")
     try:
         check_conditions(space)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
     return space
+
+
+def checked_space(space: Mapping[str, Any]) -> Space:
+    """Ranges by path from Python, once they are known to be such as a file could hold.
+
+    Raises:
+        InputError: no range, or one that is not.
+    """
+    for path, dimension in space.items():
+        if not isinstance(dimension, Float | Int | Choice):
+            raise InputError(
+                f"{path} of the space is no range: give mr.Float, mr.Int or mr.Choice, "
+                f"got {dimension!r}"
+            )
+    return parse_space(parse_toml(space_text(dict(space))), "the space")
 
 
 def space_text(space: Space) -> str:

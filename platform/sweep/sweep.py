@@ -1,4 +1,4 @@
-"""A sweep from beginning to end: what the command does."""
+"""A sweep from beginning to end: what the command line and the Python API call."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from metaray.algorithms.atomic import write_text
@@ -26,12 +27,12 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.page import write_sweep_page
-from metaray.platform.sweep.plan import SweepPlan, address_of, check_space, own_values
-from metaray.platform.sweep.population import check_population, rates_in
+from metaray.platform.sweep.plan import SweepPlan, address_of, own_values
+from metaray.platform.sweep.plan_space import GivenSpace, plan_space, stored_space
 from metaray.platform.sweep.progress import SweepProgress
-from metaray.platform.sweep.results import SweepResult, write_results
-from metaray.platform.sweep.sampling import draw, grid_of, grid_size, make_sampler
-from metaray.platform.sweep.space_file import SpaceFunction, read_space, space_text
+from metaray.platform.sweep.results import SweepResult, read_results, write_results
+from metaray.platform.sweep.sampling import grid_size
+from metaray.platform.sweep.space_file import SpaceFunction, space_text
 from metaray.platform.sweep.status import SweepStatus
 from metaray.platform.sweep.storage import open_storage
 from metaray.tune_spaces.space import Space
@@ -50,7 +51,7 @@ class LaunchOptions:
 
 
 def sweep(
-    plan: SweepPlan, space_file: Path | None, out: Path, limits: LaunchOptions, console: Console
+    plan: SweepPlan, given: GivenSpace, out: Path, limits: LaunchOptions, console: Console
 ) -> SweepResult:
     """A new sweep in ``out``: its trials, a test of the best one, tables and page.
 
@@ -58,17 +59,21 @@ def sweep(
         InputError: bad input, before a trial starts.
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
-    space = _check(plan, space_file)
+    plan.experiment.check_trials(plan.base, plan.metrics)
+    check_monitoring(plan.base.monitoring)
+    space, sentences = plan_space(plan, given)
     SweepDirectory.check_free(out)
+    for sentence in sentences:
+        console.print(sentence, markup=False, highlight=False)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     plan.experiment.open_data(plan.base, limits.address)  # prepared once, not by each trial
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out.absolute())
-        if space_file is not None:
-            shutil.copyfile(space_file, folder.space(plan.space_suffix))
-        elif not callable(space):
+        if not callable(space):
             write_text(folder.space(plan.space_suffix), space_text(space))
+        elif isinstance(given, Path):
+            shutil.copyfile(given, folder.space(plan.space_suffix))
         try:
             study = studies.create_study(plan, folder, limits.storage)
         except InputError:
@@ -97,33 +102,24 @@ def resume(
         if plan.scheduler == "pbt":
             raise InputError("the trials of a population train together: leave out --num-trials")
         plan = plan.model_copy(update={"num_trials": num_trials})
-    space = read_space(folder.space(plan.space_suffix))
+    space = stored_space(plan, folder)
     study = studies.load_study(plan, folder, limits.storage)
     plan.write(folder.plan)
     with _cluster(plan, limits) as parallel:
         return _run(plan, space, folder, study, limits, parallel, console)
 
 
-def _check(plan: SweepPlan, space_file: Path | None) -> Space | SpaceFunction:
-    """The space, once it is known that trials can be made from it."""
-    plan.experiment.check_trials(plan.base, plan.metrics)
-    check_monitoring(plan.base.monitoring)
-    space = read_space(space_file) if space_file else _own_space(plan)
-    if plan.scheduler == "pbt":
-        check_population(plan, space)
-    if plan.sampler == "grid":
-        grid_of(space)
-    if callable(space):
-        study = optuna.create_study(sampler=make_sampler("random", space, plan.seed, 0))
-        plan.config_of(draw(space, study.ask(), {}))
-    else:
-        check_space(space, plan)
-    return space
+def read(folder_path: Path, storage: str | None) -> SweepResult:
+    """The sweep in a folder as far as it came. Nothing is computed or written.
 
-
-def _own_space(plan: SweepPlan) -> Space:
-    space = plan.experiment.space(plan.base)
-    return rates_in(space, plan) if plan.scheduler == "pbt" else space
+    Raises:
+        InputError: no sweep there, or its study is gone.
+    """
+    folder = SweepDirectory.open(folder_path.absolute())
+    plan = SweepPlan.read(folder.plan)
+    study = studies.load_study(plan, folder, storage)
+    best = studies.best(study)
+    return read_results(plan, folder, study, _test_of(folder, best) if best else None)
 
 
 @contextmanager
@@ -206,11 +202,18 @@ def _test_best(
     best = studies.best(study)
     if best is None:
         return None
-    path = folder.trial(best.number)
-    known = RunDirectory(path).summary
-    if known.exists():
-        tested: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+    if (tested := _test_of(folder, best)) is not None:
         return tested
     name = plan.experiment.test_name
     console.print(f"{name} of trial {best.number}, the best on validation", highlight=False)
+    path = folder.trial(best.number)
     return runner.evaluate(path, [], address_of(plan.base), [Terminal(console)])
+
+
+def _test_of(folder: SweepDirectory, trial: FrozenTrial) -> dict[str, Any] | None:
+    """The summary of the test of a trial; None if it was not tested."""
+    path = RunDirectory(folder.trial(trial.number)).summary
+    if not path.exists():
+        return None
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return summary

@@ -7,6 +7,7 @@ interrupted sweep left behind goes on from its own last checkpoint, with the sam
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
@@ -33,9 +34,12 @@ from metaray.platform.training.loop import validation_score
 
 Report = Callable[[Metrics], None]
 
+_LONGEST_END_S = 300  # of a pruned trial: background callbacks have half a minute each
+
 
 def run_trial(order: Mapping[str, Any]) -> None:
     """What Tune calls. ``order`` is one of ``StudySearcher``."""
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(_LONGEST_END_S))
     folder = Path(order["folder"])
     try:
         metrics = train_trial(order, tune.report)

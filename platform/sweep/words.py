@@ -72,15 +72,13 @@ def told(result: SweepResult) -> list[str]:
     if best is not None and test is not None:
         name = plan.metrics[0]
         value = metric_text(name, best.metrics[name])
-        sentences += [
+        sentences.append(
             f"Trial {best.number} was the best by {name}, {value} on "
-            f"{plan.experiment.validated_on(plan.base)}.",
-            *(
-                ["This score is optimistic: it is the best of many trials."]
-                * (len(result.trials) > 1)
-            ),
-            plan.experiment.told_of_test(test, result.num_tested),
-        ]
+            f"{plan.experiment.validated_on(plan.base)}."
+        )
+        if len(result.trials) > 1:
+            sentences.append("This score is optimistic: it is the best of many trials.")
+        sentences.append(plan.experiment.told_of_test(test, result.num_tested))
         start = _unchanged(result)
         if start is not None and start.number != best.number and name in start.metrics:
             value = metric_text(name, start.metrics[name])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from io import StringIO
 
-from metaray.platform.callbacks.preparing import preparing
+import pytest
+from rich.console import Console
+
+from metaray.platform.callbacks.preparing import prepared_on, preparing
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 7, 40])
@@ -22,4 +25,12 @@ def test_a_line_per_tenth_however_many_are_done_at_once(
 def test_nothing_is_said_of_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     with preparing("birds"):
         pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_program_decides_where_it_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = StringIO()
+    with prepared_on(Console(file=shown)), preparing("birds") as show:
+        show(10, 10)
+    assert shown.getvalue() == "preparing birds: 10 of 10 classes\n"
     assert capsys.readouterr().err == ""

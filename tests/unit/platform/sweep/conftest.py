@@ -53,6 +53,7 @@ class Bench:
         self.space = space
         self.folder = SweepDirectory.create(path)
         self.study = studies.create_study(plan, self.folder, None)
+        self.parallel = 100
         self.console = Console(width=200, file=StringIO())
         self.stopping: Callable[[], bool] = lambda: False
 
@@ -76,6 +77,7 @@ class Bench:
             self.folder,
             self.study,
             self.plan.num_trials,
+            self.parallel,
             progress,
             lambda: self.stopping(),
         )

@@ -1,0 +1,65 @@
+"""Sweeps and comparisons from Python: opened, resumed, silent, and of transfer jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import metaray as mr
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Any:
+    """A data set that is not prepared yet."""
+    return mr.datasets.Glyphs(num_classes=60, image_size=16, cache=tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("nothing_drawn")
+def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
+    data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = mr.sweep(
+        mr.jobs.Finetune(),
+        data,
+        model=mr.models.Conv4(width=4),
+        space={"train.lr": mr.Float(0.01, 0.1), "job.strategy": mr.Choice(("full", "head"))},
+        num_trials=1,
+        parallel=1,
+        settings={"train.steps": 4, "train.validate_every": 2, "train.batch_size": 8},
+        out=tmp_path / "sweep",
+        progress=False,
+    )
+    assert list(found.trials["state"]) == ["complete"]
+    assert found.best_run.config.train.steps == 4
+
+    opened = mr.Sweep.open(tmp_path / "sweep")
+    assert opened.accuracy == found.accuracy
+    assert opened.resume(num_trials=2, parallel=1, progress=False) is opened
+    assert list(opened.trials.index) == [0, 1]
+    assert set(opened.best_settings) == {"train.lr", "job.strategy"}
+    assert 0 <= opened.accuracy <= 1
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("nothing_drawn")
+def test_a_comparison_is_silent(
+    data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = mr.compare(
+        [mr.MAML(mr.models.Conv4(width=4))],
+        data,
+        steps=2,
+        seeds=1,
+        ways=3,
+        queries=2,
+        curve_episodes=2,
+        settings={"evaluate.num_episodes": 2, "train.meta_batch_size": 2, "task.train_queries": 2},
+        out=tmp_path / "compared",
+        progress=False,
+    )
+    assert result.best == "maml"
+    assert capfd.readouterr() == ("", "")
