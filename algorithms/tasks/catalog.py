@@ -3,7 +3,7 @@
 A prepared set lies in the cache under ``<name>-<parameters>[-<source>].arrow``. ``parameters`` is
 a hash of what determines the pixels (image size, number of glyphs, version of the reader); split,
 rotations and augmentation are not in it, since they are applied on opening. ``source`` is a hash of
-what identifies the raw data on disk, so that two Omniglots never pass for one another. Without raw
+the content of the raw data, so that two Omniglots never pass for one another. Without raw
 data at hand, whichever Omniglot is prepared is used, provided there is one and not several.
 """
 
@@ -30,6 +30,7 @@ from metaray.algorithms.tasks.parts import (
     decoded_in_parts,
     remove_parts,
 )
+from metaray.algorithms.tasks.raw_identity import content_identity, found_once
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.algorithms.tasks.splits import Splits, check_disjoint, check_leaks
 from metaray.algorithms.tasks.store import ImageStore
@@ -73,7 +74,8 @@ def build_source(
         mapper: decodes the parts of a large set, see ``parts``.
 
     Raises:
-        InputError: settings cannot take effect, raw data is missing or damaged, or splits leak.
+        InputError: settings cannot take effect, raw data or the prepared file is missing or
+            damaged, or splits leak.
     """
     check_settings(data)
     dataset = dataset_of(data.name)
@@ -95,8 +97,11 @@ def open_store(
 
     Arguments and InputError as of build_source.
     """
-    path = _prepared_path(dataset, data) or _write(dataset, data, progress, mapper)
-    return ImageStore.open(path)
+    prepared = _prepared_path(dataset, data)
+    store = ImageStore.open(prepared or _write(dataset, data, progress, mapper))
+    if prepared is not None:
+        found_once({"": prepared}, _notes(data), store.verify)
+    return store
 
 
 def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map) -> Path:
@@ -176,7 +181,7 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     if dataset.is_users_own and data.root:
         return None
     prepared = sorted(cache_folder(data).glob(f"{_path(dataset, data).stem}-*.arrow"))
-    if len(prepared) > 1:
+    if len({ImageStore.open(path).header.sha256 for path in prepared}) > 1:
         raise InputError(
             f"{len(prepared)} different {data.name} sets are prepared in {cache_folder(data)}: "
             "set data.root to say which one is meant, or delete the others"
@@ -223,7 +228,13 @@ def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper:
 
 
 def _source(dataset: ImageDataset, data: DataConfig) -> str | None:
-    return dataset.identity(_root(dataset, data), data) if dataset.needs else None
+    """The identity of the raw data; None where there is none."""
+    files = dataset.raw_files(_root(dataset, data), data) if dataset.needs else None
+    return None if files is None else content_identity(files, _notes(data))
+
+
+def _notes(data: DataConfig) -> Path:
+    return cache_folder(data) / ".identities"
 
 
 def _loaded(classes: Sequence[LazyClass], progress: Progress) -> Iterator[ImageClass]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,8 +35,8 @@ from metaray.algorithms.tasks.dataset import (
     ImageDataset,
     LazyClass,
     find_published,
-    identity_of,
     missing,
+    published_files,
 )
 from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.safe_pickle import load_data
@@ -80,9 +80,8 @@ class _Cifar100(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The size of the archive, or of the three files."""
-        return identity_of(find_published(root, _FOLDER, _ARCHIVE, _PARTS), _PARTS)
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        return published_files(find_published(root, _FOLDER, _ARCHIVE, _PARTS), _PARTS)
 
     @contextmanager
     @override

@@ -7,7 +7,7 @@ data set, in a file whose name follows from the settings and from the code of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +117,8 @@ class CollectionDataset(ImageDataset):
         }
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        return None
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        return {}
 
     @override
     @contextmanager

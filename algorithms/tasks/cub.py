@@ -15,7 +15,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,10 +30,10 @@ from metaray.algorithms.tasks.dataset import (
     ImageDataset,
     LazyClass,
     find_published,
-    identity_of,
     missing,
+    published_files,
 )
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree, files_below
 from metaray.algorithms.tasks.image_files import RESIZING, Box, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label
 
@@ -71,9 +71,12 @@ class Cub(ImageDataset):
         }
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The size of the archive, or of the four tables."""
-        return identity_of(find_published(root, _FOLDER, _ARCHIVE, _TABLES), _TABLES)
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        place = find_published(root, _FOLDER, _ARCHIVE, _TABLES)
+        if place is None or place.is_file():
+            return published_files(place, _TABLES)
+        images = {f"images/{name}": path for name, path in files_below(place / "images").items()}
+        return {name: place / name for name in _TABLES} | images
 
     @contextmanager
     @override

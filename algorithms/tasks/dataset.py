@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
@@ -65,8 +65,8 @@ class ImageDataset(ABC):
         ...     def parameters(self, data):
         ...         return {"version": 1}
         ...
-        ...     def identity(self, root, data):
-        ...         return names_and_sizes(sorted(root.glob("*.png"))) or None
+        ...     def raw_files(self, root, data):
+        ...         return {path.name: path for path in root.glob("*.png")} or None
         ...
         ...     @contextmanager
         ...     def open_classes(self, root, data, scratch):
@@ -102,10 +102,11 @@ class ImageDataset(ABC):
         """What determines the prepared pixels beside the raw data."""
 
     @abstractmethod
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """What tells one copy of the raw data from another, without reading it all.
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        """The files of the raw data, whose content tells one copy of it from another.
 
-        None when ``root`` does not hold it.
+        They are named by what decides classes and images, such as the path below ``root``. None
+        when ``root`` does not hold the data; empty when there is no raw data.
         """
 
     @abstractmethod
@@ -170,13 +171,8 @@ def find_published(root: Path, folder: str, archive: str, files: Sequence[str]) 
     return root / archive if (root / archive).is_file() else None
 
 
-def identity_of(place: Path | None, files: Sequence[str]) -> str | None:
+def published_files(place: Path | None, files: Sequence[str]) -> Mapping[str, Path] | None:
     """Of what ``find_published`` found: the archive, or ``files`` in the folder."""
     if place is None:
         return None
-    return names_and_sizes([place] if place.is_file() else [place / name for name in files])
-
-
-def names_and_sizes(files: Iterable[Path]) -> str:
-    """An identity of raw data: quick, and another one where a file was replaced or cut short."""
-    return " ".join(f"{file.name} {file.stat().st_size}" for file in files)
+    return {"": place} if place.is_file() else {name: place / name for name in files}

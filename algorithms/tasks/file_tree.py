@@ -5,15 +5,51 @@ Each can be pickled: what arrives is opened anew, where the path is the same fil
 
 from __future__ import annotations
 
+import os
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+
+
+def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file and folder below ``folder`` with its path in it, through links.
+
+    A link to a folder around it is passed over, which would never end.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    yield from _walk(folder, "", (os.path.realpath(folder),))
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """All files below ``folder`` by their path in it; InputError as of ``walk``."""
+    return {name: Path(entry.path) for name, entry in walk(folder) if entry.is_file()}
+
+
+def _walk(folder: Path, prefix: str, around: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the folder {folder} ({error.strerror}): change its permissions or move it"
+        ) from error
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        if not entry.is_dir():
+            yield name, entry
+        elif (real := os.path.realpath(entry.path) if entry.is_symlink() else "") not in around:
+            yield name, entry
+            inner = real or os.path.join(around[-1], entry.name)
+            yield from _walk(Path(entry.path), f"{name}/", (*around, inner))
 
 
 class FileTree(Protocol):
@@ -40,13 +76,12 @@ class FolderTree(FileTree):
 
     @override
     def names(self) -> list[str]:
-        below = [(p.relative_to(self.path).as_posix(), p.is_dir()) for p in self.path.rglob("*")]
-        return sorted(f"{name}/" if is_folder else name for name, is_folder in below)
+        return sorted(f"{name}/" if entry.is_dir() else name for name, entry in walk(self.path))
 
     @override
     def sizes(self) -> dict[str, int]:
-        files = ((p.relative_to(self.path).as_posix(), p) for p in self.path.rglob("*"))
-        return dict(sorted((name, p.stat().st_size) for name, p in files if p.is_file()))
+        files = ((name, entry) for name, entry in walk(self.path) if entry.is_file())
+        return dict(sorted((name, entry.stat().st_size) for name, entry in files))
 
     @override
     def read(self, name: str) -> bytes:

@@ -12,8 +12,7 @@ folders are passed over.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -24,8 +23,13 @@ from typing_extensions import override
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.dataset import (
+    ClassLists,
+    ImageDataset,
+    LazyClass,
+    missing,
+)
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
 from metaray.algorithms.tasks.image_files import RESIZING, SUFFIXES, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 
@@ -58,16 +62,12 @@ class Folder(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The names and sizes of all images."""
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
         if not root.exists():
             return None
-        files = _open_tree(root)
-        try:
-            sizes = sorted((name, size) for name, size in files.sizes().items() if _counts(name))
-        finally:
-            files.close()
-        return hashlib.sha256(repr(sizes).encode()).hexdigest()
+        if root.is_file():
+            return {"": root}
+        return {name: path for name, path in files_below(root).items() if _counts(name)}
 
     @contextmanager
     @override

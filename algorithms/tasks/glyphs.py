@@ -10,7 +10,7 @@ Glyph c depends on the seed and c alone, not on how many glyphs are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ class Glyphs(ImageDataset):
         }
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        return None
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        return {}
 
     @contextmanager
     @override

@@ -15,9 +15,8 @@ its split.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,16 +64,14 @@ class MiniImageNet(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The content of the lists and the size of the first image, or the sizes of the files."""
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
         if _has(root, _list_file):
-            lists = b"".join((root / _list_file(split)).read_bytes() for split in _SPLITS)
-            first = min(_read_list(root, "train").items())[1][0]
-            image = root / first
-            size = image.stat().st_size if image.is_file() else 0
-            return f"{hashlib.sha256(lists).hexdigest()} {size}"
+            lists = {_list_file(split): root / _list_file(split) for split in _SPLITS}
+            listed = (_read_list(root, split).values() for split in _SPLITS)
+            names = [name for classes in listed for paths in classes for name in paths]
+            return lists | {name: root / name for name in names if (root / name).is_file()}
         if _has(root, _pickle_file):
-            return " ".join(str((root / _pickle_file(s)).stat().st_size) for s in _SPLITS)
+            return {_pickle_file(split): root / _pickle_file(split) for split in _SPLITS}
         return None
 
     @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,6 @@ from metaray.algorithms.tasks.dataset import (
     ImageDataset,
     LazyClass,
     missing,
-    names_and_sizes,
 )
 from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.splits import Splits, random_split
@@ -66,10 +65,8 @@ class Arrays(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        """The names and sizes of the files."""
-        files = _files(root)
-        return names_and_sizes(files) if files else None
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        return {file.name: file for file in _files(root)} or None
 
     @contextmanager
     @override

@@ -12,7 +12,7 @@ one character; no two characters share a drawing, at 105 or at 28 pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
 from metaray.algorithms.tasks.image_files import RESIZING
 from metaray.algorithms.tasks.splits import (
     MAML_SHARES,
@@ -62,8 +62,14 @@ class Omniglot(ImageDataset):
         return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
-    def identity(self, root: Path, data: DataConfig) -> str | None:
-        return identity(root) if is_whole(root) else None
+    def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:
+        if not is_whole(root):
+            return None
+        found: dict[str, Path] = {}
+        for name, path in _find_sets(root).items():
+            below = {"": path} if path.is_file() else files_below(path)
+            found |= {f"{name}/{file}": place for file, place in below.items()}
+        return found
 
     @contextmanager
     @override
@@ -145,14 +151,6 @@ def open_characters(root: Path) -> Iterator[list[Character]]:
         yield [character for name in SETS for character in _scan(name, trees[name])]
 
 
-def identity(root: Path) -> str:
-    """What tells one Omniglot on disk from another, without reading it and without times.
-
-    The sizes of the zips; of folders, the alphabets and how many characters each has.
-    """
-    return "; ".join(_set_identity(path) for path in _find_sets(root).values())
-
-
 def download(root: Path) -> None:
     """Fetch both zips into ``root/omniglot-py`` through torchvision, which checks their hash."""
     from torchvision.datasets import Omniglot
@@ -220,10 +218,3 @@ def _scan(set_name: str, files: FileTree) -> list[Character]:
             f"it is not Omniglot's, fetch it again ({_WHERE_FROM})"
         )
     return [characters[key] for key in sorted(characters)]
-
-
-def _set_identity(path: Path) -> str:
-    if path.is_file():
-        return f"{path.name} {path.stat().st_size}"
-    alphabets = sorted(p for p in path.iterdir() if p.is_dir())
-    return " ".join([path.name, *(f"{a.name}:{sum(1 for _ in a.iterdir())}" for a in alphabets)])

@@ -77,14 +77,19 @@ class ImageStore:
         """All images of a class, uint8 ``[n, C, H, W]``: a read-only view of the mapped file."""
         return self._views[class_id]
 
-    def verify(self) -> None:
-        """Hash the whole content again; InputError when it differs from the recorded hash."""
+    def verify(self) -> str:
+        """Hash the whole content again, and return the hash.
+
+        Raises:
+            InputError: it differs from the recorded one.
+        """
         content = ContentHash(self.header.image_shape)
         names = zip(self.header.class_names, self.header.class_groups, self._views, strict=True)
         for name, group, images in names:
             content.add(ImageClass(name, group, images))
         if content.sha256 != self.header.sha256:
             raise _unusable(self.path, "its content does not match its recorded hash")
+        return content.sha256
 
 
 def _parse_header(path: Path, schema: Any) -> StoreHeader:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass
-from metaray.algorithms.tasks.omniglot import download, identity, open_characters
+from metaray.algorithms.tasks.omniglot import Omniglot, download, open_characters
 
 NAMES = [
     "Greek/character01",
@@ -100,16 +101,14 @@ def test_stray_files_are_passed_over(folders: Path, rezip: Callable[[], Path]) -
         assert [len(item.images) for item in load(root)] == [4] * 12
 
 
-def test_identity_tells_sources_apart(zips: Path, folders: Path) -> None:
-    assert identity(zips) == identity(zips)
-    assert identity(zips) != identity(folders)
-    before = identity(folders)
-    (folders / "images_evaluation" / "Tengwar" / "character03").mkdir()
-    assert identity(folders) != before
-    before = identity(zips)
-    with zipfile.ZipFile(zips / "images_background.zip", "a") as archive:
-        archive.writestr("images_background/new", "x")
-    assert identity(zips) != before
+def test_identity_is_of_all_that_is_read(zips: Path, folders: Path) -> None:
+    of_zips = Omniglot().raw_files(zips, DataConfig(name="omniglot"))
+    assert of_zips is not None
+    assert sorted(of_zips) == ["images_background/", "images_evaluation/"]
+    of_folders = Omniglot().raw_files(folders, DataConfig(name="omniglot"))
+    assert of_folders is not None
+    drawings = list(folders.rglob("*.png"))
+    assert set(drawings) <= set(of_folders.values())
 
 
 def test_missing_root_says_where_to_get_it(tmp_path: Path) -> None:
