@@ -8,19 +8,24 @@ from typing import Any
 
 from metaray.platform.api.comparison import Comparison
 from metaray.platform.api.run import Run
+from metaray.platform.api.sweeping import Sweep
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.run.base_directory import BaseDirectory
+from metaray.platform.run.sweep_directory import SweepDirectory
 
-FOLDERS: dict[type[BaseDirectory], Callable[[str | Path], Any]] = {CompareDirectory: Comparison}
+FOLDERS: dict[type[BaseDirectory], Callable[[str | Path], Any]] = {
+    CompareDirectory: Comparison,
+    SweepDirectory: Sweep.open,
+}
 """what opens each kind of folder that is no run"""
 
 
 def load(place: str | Path) -> Any:
-    """The run in a folder or at a URI, or the comparison in a folder.
+    """The run in a folder or at a URI, or the comparison or the sweep in a folder.
 
     Returns:
-        A ``Run`` or a ``Comparison``, by what lies there. Where a type checker should know which,
-        write ``mr.Run(place)`` or ``mr.Comparison(place)``.
+        A ``Run``, a ``Comparison`` or a ``Sweep``, by what lies there. Where a type checker should
+        know which, write ``mr.Run(place)``, ``mr.Comparison(place)`` or ``mr.Sweep.open(place)``.
 
     Raises:
         InputError: nothing of the kind is there.

@@ -72,6 +72,14 @@ def test_load_opens_it(run: mr.Run) -> None:
     assert loaded.config == run.config
 
 
+def test_load_opens_what_lies_there(tmp_path: Path) -> None:
+    for kind, marker in ((mr.Sweep, "sweep.json"), (mr.Comparison, "compare.json")):
+        folder = tmp_path / marker
+        folder.mkdir()
+        (folder / marker).write_text("{}")
+        assert type(mr.load(folder)) is kind
+
+
 def test_load_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(mr.InputError, match="is not a run directory"):
         mr.load(tmp_path)
