@@ -33,7 +33,7 @@ from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, fi
 from metaray.algorithms.tasks.image_files import RESIZING, SUFFIXES, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 
-VERSION = 2  # 2: upright, 16 bits
+VERSION = 3  # 2: upright, 16 bits; 3: a ground for transparent images, 16 bits of 0 to 255
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
 PART_SPLITS: dict[str, Split] = {

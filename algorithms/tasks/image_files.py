@@ -16,6 +16,10 @@ from metaray.algorithms.tasks.file_tree import FileTree
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 RESIZING = "lanczos"
 
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value for inverted grey
+_SAMPLE = 128  # pixels per side that are enough to tell whether an image is white
+_NEARLY_WHITE = 16.0  # mean distance from white, of 255, below which an image counts as white
+
 Box = tuple[float, float, float, float]
 """left, top, width and height in pixels"""
 
@@ -66,15 +70,38 @@ class ImageFileClass:
 def _upright(image: Image.Image) -> Image.Image:
     """In 8-bit colours, turned as the camera's EXIF orientation says.
 
-    Grey images of 16 bits keep their high byte; Pillow's own conversion cuts them off at 255.
+    Transparent parts show a white ground, or a black one where the image itself is white. Grey
+    images of 16 bits keep their high byte, unless no value needs it: Pillow's own conversion cuts
+    them off at 255.
     """
+    inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError("its values do not fit into 8 or 16 bits")
-        image = Image.fromarray((values >> 8).astype(np.uint8))
+        return _in_8_bits(image, inverted).convert("RGB")
+    if image.has_transparency_data:
+        return _on_ground(image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _in_8_bits(image: Image.Image, inverted: bool) -> Image.Image:
+    """A grey image of 16 or 32 bits; ``inverted``: 0 is white, which Pillow leaves as it is."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("its values do not fit into 8 or 16 bits")
+    pixels = (values >> 8 if values.max() > 0xFF else values).astype(np.uint8)
+    return Image.fromarray(0xFF - pixels if inverted else pixels)
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """An RGBA image on white, or on black where what is visible of it is white."""
+    small = image.copy()
+    small.thumbnail((_SAMPLE, _SAMPLE))
+    pixels = np.asarray(small, np.float64)
+    visible, distance = pixels[..., 3], 255.0 - pixels[..., :3].mean(axis=-1)
+    is_white = (visible * distance).sum() < _NEARLY_WHITE * visible.sum()
+    ground = Image.new("RGB", image.size, "black" if is_white else "white")
+    ground.paste(image.convert("RGB"), mask=image.getchannel("A"))
+    return ground
 
 
 def resized(pixels: Images, image_size: int) -> Images:
