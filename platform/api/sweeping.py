@@ -125,6 +125,7 @@ class Sweep(Scored):
 
         Raises:
             InputError: the study of the sweep is gone, or it takes no more trials.
+            TrainingError: Ray ended before all trials did; resuming again continues.
             Stopped: the sweep was interrupted.
         """
         from metaray.platform.sweep import sweep as story
@@ -238,6 +239,7 @@ def sweep(
 
     Raises:
         InputError: bad input, before a trial starts.
+        TrainingError: Ray ended before all trials did; ``.resume()`` continues.
         Stopped: the sweep was interrupted.
     """
     from metaray.platform.sweep import sweep as story
