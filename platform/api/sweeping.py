@@ -128,6 +128,7 @@ class Sweep(Scored):
 
         Raises:
             InputError: the study of the sweep is gone, or it takes no more trials.
+            TrainingError: Ray ended before all trials did; resuming again continues.
             Stopped: the sweep was interrupted.
         """
         from metaray.platform.sweep import sweep as story
@@ -242,6 +243,7 @@ def sweep(
 
     Raises:
         InputError: bad input, before a trial starts.
+        TrainingError: Ray ended before all trials did; ``.resume()`` continues.
         Stopped: the sweep was interrupted.
     """
     from metaray.platform.sweep import sweep as story

@@ -22,7 +22,7 @@ class SweepRequest(Request):
     command: ClassVar[str] = "sweep"
     config: Path | None = argument("Settings in TOML that all trials share.", role="config")
     overrides: list[str] | None = option(
-        "Set one setting of all trials.", "--set", metavar="KEY=VALUE"
+        "Set one setting of all trials; it is not searched.", "--set", metavar="KEY=VALUE"
     )
     space: Path | None = option(
         "What to vary: ranges in .toml, or .py [those of the method or job].",

@@ -104,7 +104,7 @@ def run_trials(
             f"found is kept: continue with metaray sweep --resume {folder.path}"
         )
     if not stopping():
-        _check_complete(study, num_trials, folder)
+        check_complete(study, num_trials, folder)
     return callbacks.stop.requested()
 
 
@@ -144,13 +144,13 @@ class _LostTrials(tune.Callback):
                 self._searcher.take_back(trial.trial_id)
 
 
-def _check_complete(study: optuna.Study, num_trials: int, folder: SweepDirectory) -> None:
+def check_complete(study: optuna.Study, num_trials: int, folder: SweepDirectory) -> None:
     """Raise TrainingError where Tune ended before all trials did, though nobody asked it to."""
     left = [str(trial.number) for trial in studies.unfinished(study)]
     left += [str(number) for number in range(studies.begun(study), num_trials)]
     if left:
         raise TrainingError(
-            f"Ray Tune ended before trial {', '.join(left)}: continue with "
+            f"Ray Tune ended before trials {', '.join(left)} were done: continue with "
             f"metaray sweep --resume {folder.path}"
         )
 

@@ -57,6 +57,7 @@ def sweep(
 
     Raises:
         InputError: bad input, before a trial starts.
+        TrainingError: Ray Tune ended before all trials did; the sweep can be continued.
         Stopped: on Ctrl-C or SIGTERM; what was running can be continued.
     """
     plan.experiment.check_trials(plan.base, plan.metrics)
@@ -94,7 +95,7 @@ def resume(
 
     Raises:
         InputError: no sweep there, or its study is gone.
-        Stopped: as ``sweep``.
+        TrainingError, Stopped: as ``sweep``.
     """
     folder = SweepDirectory.open(folder_path.absolute())
     plan = SweepPlan.read(folder.plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -80,6 +81,35 @@ def test_best_toml_trained_anew_gives_the_same_parameters(
     anew = summary_of(tmp_path / "run")
     assert anew["params_sha256"] == expected["params_sha256"]
     assert anew["accuracy"] == expected["accuracy"]
+
+
+def test_no_value_in_the_place_of_a_published_one_lasts_to_best_toml(
+    metaray: Command, sets: list[str], tmp_path: Path
+) -> None:
+    """Relation networks have a published train.clip_norm; --set takes it away, here and there."""
+    space, folder = tmp_path / "space.toml", tmp_path / "sweep"
+    ranges = (("train.clip_norm", 0.1, 1.0), ("train.meta_lr", 0.001, 0.01))
+    space.write_text(
+        "\n".join(f'[{key}]\ntype = "float"\nlow = {a}\nhigh = {b}' for key, a, b in ranges)
+    )
+    own = arguments(["method.name=relation", "task.train_ways=5", "train.clip_norm=null"])
+    options = ["--space", space, "--out", folder, "--num-trials", "1"]
+    begun = metaray("sweep", *options, *sets, *own)
+    assert begun.returncode == 0, begun.stderr
+    assert "train.clip_norm is set to null, so it is not searched" in begun.stdout
+    resumed = metaray("sweep", "--resume", folder, "--num-trials", "2")
+    assert resumed.returncode == 0, resumed.stderr
+    rows = trials_of(folder)
+    assert len(rows) == 2
+    assert not any("train.clip_norm" in row for row in rows)
+
+    assert 'clip_norm = "null"' in (folder / "best.toml").read_text()
+    anew = metaray("train", folder / "best.toml", "--out", tmp_path / "anew")
+    assert anew.returncode == 0, anew.stderr
+    config = json.loads((tmp_path / "anew" / "config.json").read_text())
+    assert config["train"]["clip_norm"] is None
+    expected = summary_of(folder)["test"]["params_sha256"]
+    assert summary_of(tmp_path / "anew")["params_sha256"] == expected
 
 
 def test_killed_and_resumed_it_has_the_same_trials(

@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.errors import TrainingError
 from metaray.platform.config.loading import read_config
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
@@ -131,6 +132,46 @@ def test_a_study_in_the_folder_is_found_there_whatever_storage_others_have(bench
     sweep.searcher().suggest("a")
     study = studies.load_study(sweep.plan, sweep.folder, "postgresql://me@127.0.0.1:1/others")
     assert len(study.trials) == 1
+
+
+def test_a_trial_that_tune_did_not_start_is_proposed_again(bench: Make) -> None:
+    sweep = bench(num_trials=1)
+    searcher = sweep.searcher()
+    first = searcher.suggest("a")
+    assert searcher.suggest("b") is None  # "a" may come back
+    searcher.take_back("a")
+    searcher.take_back("a")  # Tune shows it at every step
+    assert searcher.suggest("c") == first
+    assert [trial.state for trial in sweep.trials] == [TrialState.RUNNING]
+
+
+def test_a_trial_that_tune_never_starts_fails_with_its_reason(bench: Make) -> None:
+    sweep = bench(num_trials=1)
+    searcher = sweep.searcher()
+    for attempt in range(6):
+        assert isinstance(searcher.suggest(f"t{attempt}"), dict)
+        searcher.take_back(f"t{attempt}")
+    assert searcher.suggest("after") == "FINISHED"
+    assert "could not start it in 6 attempts" in str(studies.failure(sweep.trials[0]))
+
+
+def test_no_more_trials_are_proposed_than_may_run_at_once(bench: Make) -> None:
+    sweep = bench(num_trials=3)
+    sweep.parallel = 2
+    searcher = sweep.searcher()
+    assert all(isinstance(searcher.suggest(name), dict) for name in "ab")
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("a", {"step": 2, "val_accuracy": 0.5})
+    assert isinstance(searcher.suggest("d"), dict)
+
+
+def test_trials_that_are_missing_at_the_end_are_named(bench: Make) -> None:
+    from metaray.platform.sweep.runner import check_complete
+
+    sweep = bench(num_trials=3)
+    sweep.searcher().suggest("a")
+    with pytest.raises(TrainingError, match=r"ended before trials 0, 1, 2 were done.*--resume"):
+        check_complete(sweep.study, 3, sweep.folder)
 
 
 def test_a_failure_has_its_reason_and_the_sweep_goes_on(bench: Make) -> None:
