@@ -47,6 +47,13 @@ NEVER_FOR_HELP = {
     "pyarrow", "scipy", "PIL", "yaml", "psutil", "safetensors", "pandas", "jinja2",
     "requests", "httpx",
 }  # fmt: skip
+OF_RUNS = (
+    "metaray.platform.distributed.actors", "metaray.platform.distributed.ray_train_worker",
+    "metaray.platform.experiment.meta_session", "metaray.platform.sweep.trial",
+    "metaray.platform.compare.run_actor", "metaray.algorithms.transfer.finetune",
+    "metaray.algorithms.transfer.distill",
+)  # fmt: skip
+"""What the processes of a run begin with."""
 NOT_FOR_RUNS = {"torchvision", "matplotlib", "scipy.stats", "sklearn", "optuna"}
 
 # Written so that this file does not hold what it forbids.
@@ -291,23 +298,9 @@ def test_help_and_version_load_nothing_heavy(word: str, tmp_path: Path) -> None:
     assert loaded.isdisjoint(own), loaded & own
 
 
-@pytest.mark.parametrize(
-    ("modules", "unneeded"),
-    [
-        ("metaray.platform.distributed.actors", NOT_FOR_RUNS),
-        ("metaray.platform.experiment.meta_session", NOT_FOR_RUNS),
-        ("metaray.platform.sweep.trial", NOT_FOR_RUNS),
-        ("metaray.platform.compare.run_actor", NOT_FOR_RUNS),
-        ("metaray.platform.distributed.ray_train_worker, metaray.algorithms.transfer.finetune",
-         NOT_FOR_RUNS),
-        ("metaray.algorithms.transfer.distill", NOT_FOR_RUNS),
-    ],
-)  # fmt: skip
-def test_processes_of_a_run_start_without_what_few_need(
-    modules: str, unneeded: set[str], tmp_path: Path
-) -> None:
+def test_processes_of_a_run_start_without_what_few_need(tmp_path: Path) -> None:
     """Each takes seconds to import, in every process of a run."""
-    code = f"import sys, {modules}; print(*{unneeded} & sys.modules.keys())"
+    code = f"import sys, {', '.join(OF_RUNS)}; print(*{NOT_FOR_RUNS} & sys.modules.keys())"
     done = run_python("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == []
