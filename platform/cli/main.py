@@ -69,10 +69,9 @@ def scale(
     count: Annotated[int, typer.Argument(help="Target number of workers.")],
 ) -> None:
     """Change the number of workers of a running job. Its result does not change."""
-    from metaray.platform.run.directory import RunDirectory
-    from metaray.platform.run.worker_requests import request_workers
+    from metaray.platform.api.scaling import scale as request
 
-    request_workers(RunDirectory.open(run_dir), count)
+    request(run_dir, count)
     typer.echo(f"requested {count} workers for {run_dir}; takes effect at the next step")
 
 

@@ -57,6 +57,8 @@ class Experiment(ABC, Generic[Config]):
     """what the test is called"""
     plural: ClassVar[str]
     """what several of its runs are called"""
+    scales: ClassVar[bool] = False
+    """whether ``metaray scale`` can change the number of workers while a run trains"""
 
     @property
     def name(self) -> str:

@@ -48,6 +48,7 @@ class MetaTraining(Experiment[RunConfig]):
     steps_key = "train.outer_steps"
     step_name = "outer step"
     test_name = "meta-test"
+    scales = True
     plural = "meta-training runs"
 
     @override

@@ -52,7 +52,7 @@ class MetaExecutor(Executor):
             closing(LocalRunWriter(session.run, session.checkpoints, session.callbacks)) as writer,
         ):
             executor = ShardSumExecutor(self._pool, session.blueprint)
-            requests = WorkerRequests(session.run)
+            requests = WorkerRequests(session.run, session.callbacks.notify)
             settings = loop_settings(session.config)
             _, stopped = OuterLoop(executor, writer, settings, requests.poll).run()
         return stopped

@@ -70,7 +70,8 @@ def resume(
 ) -> Summary:
     """Continue the run in ``folder`` from its last checkpoint, to its test and report.
 
-    With more ``train.outer_steps`` it ends with the parameters of a run that was planned so.
+    With more ``train.outer_steps`` it ends with the parameters of a run that was planned so. A run
+    that is done stays as it is.
 
     Returns:
         The content of ``summary.json``.
@@ -93,6 +94,13 @@ def resume(
             f"{experiment.steps_key} = {session.total_steps}, but the run in {folder} has made "
             f"{latest.step} already: give at least as many"
         )
+    if (done := _done(session, changed_keys(before, config))) is not None:
+        longer = f", and --set {experiment.steps_key}=... trains it further"
+        session.callbacks.notify(
+            f"the run in {folder} is done, so nothing was changed: metaray evaluate tests it again"
+            + (longer if experiment.steps_key in experiment.resumable(before) else "")
+        )
+        return done
     with ExitStack() as place:
         place.enter_context(experiment.place(config, address))
         write_config(run.config, config)
@@ -162,6 +170,19 @@ def load(folder: Path, callbacks: Iterable[Callback] = ()) -> Session:
     run = RunDirectory.open(folder)
     experiment = experiment_in(run)
     return experiment.reopen(run, experiment.read(run.config), "local", CallbackList.of(callbacks))
+
+
+def _done(session: Session, changed: Sequence[str]) -> Summary | None:
+    """The result of a run that has one, unless a setting has changed that may change it."""
+    from metaray.platform.run.checkpoint import params_sha256  # imports torch
+
+    summary, latest = read_summary(session.run), session.checkpoints.latest()
+    if summary is None or latest is None or not session.run.report.is_file():
+        return None
+    unimportant = ("workers.", "monitoring.", *session.config.places)
+    if not all(key.startswith(unimportant) for key in changed):
+        return None
+    return summary if summary["params_sha256"] == params_sha256(latest) else None
 
 
 def _create(

@@ -100,6 +100,19 @@ class Status:
         """Whether the run said that it ended."""
         return self.state in _OVER
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process of the run exists; of another machine's, that is not known."""
+        if self.host != socket.gethostname():
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # another user's
+        return True
+
     def write(self, folder: Path) -> None:
         """Into the folder of the run. It need not outlive a power cut."""
         write_json(_file(folder), asdict(self), durable=False)

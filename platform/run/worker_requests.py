@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from metaray.algorithms.atomic import write_json
@@ -22,8 +23,10 @@ def request_workers(run: RunDirectory, count: int) -> None:
 class WorkerRequests:
     """The job's side: tells each new request once. What was asked of an earlier start is past."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, notify: Callable[[str], None] = lambda _: None) -> None:
+        """``notify`` takes a sentence about a file that holds no request."""
         self._file = _file(run)
+        self._notify = notify
         self._seen = self._stamp()
 
     def poll(self) -> int | None:
@@ -32,8 +35,16 @@ class WorkerRequests:
         if stamp == self._seen:
             return None
         self._seen = stamp
-        count: int = json.loads(self._file.read_text(encoding="utf-8"))["count"]
-        return count
+        try:
+            count = json.loads(self._file.read_text(encoding="utf-8"))["count"]
+        except (OSError, ValueError, TypeError, KeyError):
+            count = None
+        if type(count) is int and 1 <= count <= _MAX_WORKERS:
+            return count
+        self._notify(
+            f"{self._file} is ignored, since it holds no number of workers: use metaray scale"
+        )
+        return None
 
     def _stamp(self) -> int | None:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 from time import time
 from typing import Any
@@ -157,19 +155,9 @@ def state_of(status: Status | None, summary: Path) -> str:
         return "done" if summary.exists() else "unknown"
     if status.is_over:
         return status.state
-    if status.host == socket.gethostname() and not _is_alive(status.pid):
+    if not status.is_alive:
         return "killed"
     return "silent" if time() - status.updated > _SILENT_S else status.state
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
 
 
 def _bounded(left_s: float | None, status: Status | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,32 @@ def test_never_to_fewer_steps_than_are_done(tiny: list[str], tmp_path: Path) -> 
     with pytest.raises(InputError, match="has made 6 already"):
         resumed(tmp_path / "run", 4)
     assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("more", [[], ["workers.count=1"], ["monitoring.export=false"]])
+def test_a_run_that_is_done_stays_as_it_is(
+    tiny: list[str], tmp_path: Path, more: list[str]
+) -> None:
+    summary = trained(tmp_path / "run", [*tiny, CONSTANT])
+    runner.evaluate(tmp_path / "run", ["evaluate.num_episodes=4"], "local", QUIET)
+    before = content(tmp_path / "run")
+    shown = Console(record=True, width=300, file=io.StringIO())
+    again = runner.resume(tmp_path / "run", more, "local", [Terminal(shown)])
+    assert (again["num_episodes"], summary["num_episodes"]) == (4, 10)  # the newer test stays
+    assert content(tmp_path / "run") == before
+    told = shown.export_text()
+    assert "is done, so nothing was changed: metaray evaluate tests it again" in told
+    assert "--set train.outer_steps=... trains it further" in told
+
+
+def test_a_run_that_was_killed_before_its_report_is_finished(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    trained(tmp_path / "run", [*tiny, CONSTANT])
+    (tmp_path / "run" / "report.html").unlink()
+    runner.resume(tmp_path / "run", [], "local", QUIET)
+    assert (tmp_path / "run" / "report.html").is_file()
