@@ -13,6 +13,7 @@ from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.callbacks.preparing import prepared_on
 from metaray.platform.callbacks.terminal import Terminal
+from metaray.platform.common.terminal import new_console
 
 
 def ray_address(address: str | None) -> str:
@@ -40,13 +41,11 @@ def console_for(progress: bool) -> Iterator[Console]:
     with ExitStack() as stack:
         if not progress:
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-            console = Console(file=nowhere, force_jupyter=False)
+            console = new_console(file=nowhere, force_jupyter=False)
         elif in_notebook():  # a kernel claims to be a terminal, but a cell cannot move the cursor
-            console = Console(
-                file=sys.stdout, force_terminal=False, force_jupyter=False, soft_wrap=True
-            )
+            console = new_console(file=sys.stdout, force_terminal=False, force_jupyter=False)
         else:
-            console = Console(stderr=True, force_jupyter=False, highlight=False, soft_wrap=True)
+            console = new_console(stderr=True, force_jupyter=False)
         stack.enter_context(prepared_on(console))
         yield console
 

@@ -125,7 +125,7 @@ class _Panel(Progress):
 
 def _live_panel(console: Console, title: str) -> _Panel:
     panel = _Panel(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         MofNCompleteColumn(),
         BarColumn(bar_width=None),
         TimeElapsedColumn(),

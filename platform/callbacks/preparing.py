@@ -29,10 +29,11 @@ def prepared_on(console: Console) -> Iterator[None]:
 @contextmanager
 def preparing(name: str) -> Iterator[ClassesDone]:
     """A bar on a terminal, a plain line per tenth elsewhere; silent if nothing is prepared."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = _console.get() or Console(stderr=True)
+    from metaray.platform.common.terminal import new_console
+
+    console = _console.get() or new_console(stderr=True)
     title = f"preparing {name}"
     if not console.is_terminal:
         yield _tenths(title, console)
@@ -56,6 +57,6 @@ def _tenths(title: str, console: Console) -> ClassesDone:
         nonlocal printed
         if done * 10 // total > printed:  # several classes may be done at once
             printed = done * 10 // total
-            console.print(f"{title}: {done} of {total} classes", markup=False, soft_wrap=True)
+            console.print(f"{title}: {done} of {total} classes")
 
     return show

@@ -53,7 +53,7 @@ def up(
     given = any(value is not None for value in (workers, cpus, gpus))
     shape = default_shape(workers, cpus, gpus) if given else None
     with console.status("starting the cluster"):
-        cluster = start(shape, lambda text: console.print(text, markup=False))
+        cluster = start(shape, lambda text: console.print(text))
     _show(cluster)
 
 
@@ -109,13 +109,13 @@ def _stop_jobs(cluster: LocalCluster) -> None:
 
         client = JobClient(cluster.dashboard)
         for job_id in jobs:
-            console.print(f"stopping job {job_id}", markup=False)
+            console.print(f"stopping job {job_id}")
             client.stop(job_id)
         deadline = monotonic() + _STOP_S
         for job_id in jobs:
             client.wait(job_id, max(0.0, deadline - monotonic()))
     except ClusterError as error:
-        console.print(f"its jobs could not be stopped: {error}", markup=False)
+        console.print(f"its jobs could not be stopped: {error}")
 
 
 app.command(epilog=manifest.EPILOG)(manifest.manifest)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.terminal import bold, new_console
 
 if TYPE_CHECKING:
     from metaray.algorithms.configs import DataConfig
@@ -43,7 +44,6 @@ Overrides = Annotated[
 @app.command("list")
 def list_datasets() -> None:
     """List the data sets, their splits, and what each needs."""
-    from rich.console import Console
     from rich.table import Table
 
     from metaray.algorithms.tasks.catalog import dataset_of
@@ -56,16 +56,16 @@ def list_datasets() -> None:
         try:
             info = dataset_of(name)
         except InputError as error:  # of an installed package, which others should not suffer from
-            table.add_row(f"[bold]{name}[/]", str(error))
+            table.add_row(bold(name), str(error))
             continue
         settings = ", ".join(info.settings) or "-"
         splits = ", ".join(info.splits) or "-"
-        table.add_row(f"[bold]{name}[/]", info.description, splits, settings)
-        needs.add_row(f"[bold]{name}[/]", info.needs or "nothing: it is made here")
+        table.add_row(bold(name), info.description, splits, settings)
+        needs.add_row(bold(name), info.needs or "nothing: it is made here")
     rules = Table(box=None, pad_edge=False, show_header=False)
     for rule, meaning in SPLIT_RULES.items():
-        rules.add_row(f"[bold]{rule}[/]", meaning)
-    console = Console()
+        rules.add_row(bold(rule), meaning)
+    console = new_console(soft_wrap=False)
     console.print(table)
     console.print("\nSplits, by which classes are divided into train, val and test:")
     console.print(rules)
@@ -176,7 +176,6 @@ def _config(overrides: list[str], **values: Any) -> DataConfig:
 
 
 def _print_summary(store: ImageStore, data: DataConfig) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from metaray.algorithms.tasks.catalog import splits_of
@@ -191,4 +190,4 @@ def _print_summary(store: ImageStore, data: DataConfig) -> None:
     shared = list(shared_between(store, splits))
     leaks = f"as published, with {len(shared)} images in two parts" if shared else "no leaks"
     typer.echo(f"{store.path}\nsha256 {store.header.sha256}\n{data.split} split, {leaks}:")
-    Console().print(table)
+    new_console(soft_wrap=False).print(table)

@@ -70,9 +70,9 @@ def submit(
     request = parse_command(arguments, typer.main.get_command(app))
     access = _access(address)
     open_client = cache(lambda: _client(access))
-    sent = send(request, name, access, open_client, lambda note: console.print(note, markup=False))
+    sent = send(request, name, access, open_client, lambda note: console.print(note))
     client, job_id = open_client(), sent.job_id
-    console.print(f"job {job_id}, run directory {sent.folder}", markup=False)
+    console.print(f"job {job_id}, run directory {sent.folder}")
     if wait:
         _end_as(_follow(client, job_id))
     job = client.wait_for_start(job_id, _START_S)
@@ -81,7 +81,6 @@ def submit(
     console.print(
         f"{job.status.lower()}; look at it with metaray status {job_id}, "
         f"or metaray logs {job_id} --follow",
-        markup=False,
     )
 
 
@@ -99,7 +98,7 @@ def status(job_id: JobId, address: Dashboard = None) -> None:
     from metaray.platform.jobs.words import job_lines
 
     for line in job_lines(_client(_access(address)).job(job_id)):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def logs(
@@ -124,13 +123,13 @@ def stop(job_id: JobId, address: Dashboard = None) -> None:
 
     client = _client(_access(address))
     if client.job(job_id).is_over:
-        console.print(f"job {job_id} has ended already", markup=False)
+        console.print(f"job {job_id} has ended already")
     else:
         client.stop(job_id)
         with console.status("the job ends its step and saves a checkpoint"):
             client.wait(job_id, _STOP_S)
     for line in job_lines(client.job(job_id)):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def fetch(
@@ -149,7 +148,7 @@ def fetch(
     access = _access(address)
     with console.status("fetching"):
         count = bring(job_id, folder, access, _client(access))
-    console.print(f"{folder}: {count} files of job {job_id}", markup=False)
+    console.print(f"{folder}: {count} files of job {job_id}")
 
 
 def _access(address: str | None) -> Access:

@@ -13,6 +13,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.cli.output import console
+from metaray.platform.common.terminal import bold
 from metaray.platform.config.values import set_value
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.transfer import TRANSFER
@@ -25,9 +26,9 @@ def print_methods() -> None:
         try:
             method = METHODS[name]
         except InputError as error:  # of an installed package, which others should not suffer from
-            table.add_row(f"[bold]{name}[/]", str(error), "")
+            table.add_row(bold(name), str(error), "")
         else:
-            table.add_row(f"[bold]{name}[/]", method.summary, method.paper)
+            table.add_row(bold(name), method.summary, method.paper)
     console.print(table)
 
 
@@ -36,7 +37,7 @@ def print_settings(method: str, data: str) -> None:
     config = _resolved(method, data)
     table = Table("key", "default", "meaning", box=None, pad_edge=False)
     for key, value, meaning in _rows(config):
-        table.add_row(f"[bold]{key}[/]", set_value(value), meaning)
+        table.add_row(bold(key), set_value(value), meaning)
     console.print(table)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+from metaray.platform.common.terminal import new_console
 
-console = Console(highlight=False, soft_wrap=True)
+console = new_console()
 
 
 def print_result(summary: dict[str, Any], place: str) -> None:
@@ -15,4 +15,4 @@ def print_result(summary: dict[str, Any], place: str) -> None:
 
     for line in experiment_of(summary).result_lines(summary):
         console.print(line)
-    console.print(f"report: {place}/report.html", markup=False)
+    console.print(f"report: {place}/report.html")

@@ -58,7 +58,7 @@ def compare(
     directory = CompareDirectory(folder.absolute())
     CompareDirectory.check_free(directory.path)
     for note in plan.notes:
-        console.print(note, markup=False)
+        console.print(note)
     return _run(directory, plan, options, console, is_new=True)
 
 

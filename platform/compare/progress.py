@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 from typing_extensions import override
 
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.console import print_line
 from metaray.platform.callbacks.events import Event, Message, TrainingEnded, TrainingStarted
-from metaray.platform.common.formatting import clock, number
+from metaray.platform.common.formatting import clock, number, percent
 from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.events import RunUpdated
 from metaray.platform.compare.status import RunProgress
@@ -64,7 +65,7 @@ class RunsProgress(Callback):
             table.add_column(name, justify="right")
         for folder, status in self._runs.items():
             style = _STYLES.get(status.state, "dim")
-            table.add_row(folder.label, f"[{style}]{status.state}[/]", *_cells(status))
+            table.add_row(folder.label, Text(status.state, style=style), *_cells(status))
         return table
 
     def _update(self, folder: RunFolder, status: RunProgress) -> None:
@@ -97,7 +98,7 @@ def _cells(status: RunProgress) -> list[str]:
     return [
         f"{status.step}/{status.total_steps}" if status.total_steps else "",
         number(status.loss),
-        "" if status.accuracy is None else f"{status.accuracy:.1%}",
-        "" if status.validation is None else f"{status.validation:.1%}",
+        percent(status.accuracy, 1),
+        percent(status.validation, 1),
         clock(status.left_s),
     ]

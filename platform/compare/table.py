@@ -75,7 +75,7 @@ def print_results(results: Results, console: Console) -> None:
         console.print(table)
         console.print()
     for run, reason in results.failures.items():
-        console.print(f"{run} failed: {reason}", markup=False)
+        console.print(f"{run} failed: {reason}")
     console.print(f"page: {CompareDirectory(results.folder).page}")
 
 

@@ -21,6 +21,8 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
 
@@ -178,8 +180,8 @@ class Experiment(ABC, Generic[Config]):
         """What is trained, on what, for people."""
 
     @abstractmethod
-    def result_lines(self, summary: dict[str, Any]) -> list[str]:
-        """The result of a test for the terminal, a line each, with rich's markup."""
+    def result_lines(self, summary: dict[str, Any]) -> list[Text]:
+        """The result of a test for the terminal, a line each."""
 
     # Comparisons
 

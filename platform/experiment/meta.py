@@ -20,6 +20,8 @@ from metaray.tune_spaces.registry import space_of
 from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from metaray.algorithms.tasks.source import EpisodeSource
     from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
@@ -107,7 +109,7 @@ class MetaTraining(Experiment[RunConfig]):
         return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
 
     @override
-    def result_lines(self, summary: dict[str, Any]) -> list[str]:
+    def result_lines(self, summary: dict[str, Any]) -> list[Text]:
         return result_lines(summary)
 
     @property

@@ -21,6 +21,8 @@ from metaray.tune_spaces.registry import space_of
 from metaray.tune_spaces.space import Space
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from metaray.platform.experiment.session import Prepared
     from metaray.platform.experiment.transfer_session import TransferSession
     from metaray.platform.training.transfer.blueprint import Domains
@@ -95,7 +97,7 @@ class TransferJob(Experiment[TransferConfig]):
         return title if target is None else f"{title}, tested on {data_title(target.name)}"
 
     @override
-    def result_lines(self, summary: dict[str, Any]) -> list[str]:
+    def result_lines(self, summary: dict[str, Any]) -> list[Text]:
         return result_lines(summary)
 
     @override

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from time import time
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from metaray.cluster.jobs import JobRecord
 from metaray.platform.common.formatting import clock
+from metaray.platform.common.terminal import bold
 
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "PENDING": "yellow"}
 _LOG_PREFIX = "metaray: "
@@ -23,11 +24,11 @@ def jobs_table(jobs: Sequence[JobRecord]) -> Table:
         if "folder" in job.metadata:
             colour = _COLOURS.get(job.status, "default")
             table.add_row(
-                f"[bold]{escape(job.job_id)}[/]",
-                f"[{colour}]{job.status.lower()}[/]",
+                bold(job.job_id),
+                Text(job.status.lower(), style=colour),
                 _time(job.begun),
                 _took(job),
-                escape(job.metadata.get("command", "")),
+                job.metadata.get("command", ""),
             )
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.transfer.registry import JOBS
@@ -71,14 +71,16 @@ _PROBES = {  # the linear one is the result itself
 }
 
 
-def result_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The result in a few lines, with markup."""
-    lines = [
-        f"[bold]{escape(title(summary))}[/]: accuracy [bold]{_accuracy(summary)}[/] "
-        f"({summary['num_examples']:,} test images)"
-    ]
-    return lines + [
-        f"  {name}: {_accuracy(found)} ({text})" for name, text, found in compared(summary)
+def result_lines(summary: Mapping[str, Any]) -> list[Text]:
+    """The result in a few lines."""
+    first = Text.assemble(
+        (title(summary), "bold"), ": accuracy ", (_accuracy(summary), "bold"),
+        f" ({summary['num_examples']:,} test images)",
+    )  # fmt: skip
+    others = compared(summary)
+    return [
+        first,
+        *(Text(f"  {name}: {_accuracy(found)} ({text})") for name, text, found in others),
     ]
 
 

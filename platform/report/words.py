@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
@@ -39,8 +39,8 @@ def method_title(name: str) -> str:
     return (METHODS[name].__doc__ or name).split(" (")[0]
 
 
-def result_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The result of a meta-test in a line, with markup."""
+def result_lines(summary: Mapping[str, Any]) -> list[Text]:
+    """The result of a meta-test in a line."""
     what = f"{label_of(summary['method'])} on {label_of(summary['dataset'])}"
     if summary["trained_on"] != summary["dataset"]:
         what += f", trained on {label_of(summary['trained_on'])}"
@@ -51,8 +51,13 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
     untrained = score(summary[f"baseline_{key}"], is_error=is_error)
     return [
-        f"[bold]{escape(what)}[/]: {name} [bold]{found}[/] (untrained {untrained}; "
-        f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm)"
+        Text.assemble(
+            (what, "bold"),
+            f": {name} ",
+            (found, "bold"),
+            f" (untrained {untrained}; "
+            f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm)",
+        )
     ]
 
 

@@ -216,7 +216,7 @@ def metric_text(name: str, value: float | None) -> str:
     if value is None:
         return ""
     if name == "val_accuracy":
-        return f"{value:.1%}"
+        return formatting.percent(value, 1)
     return f"{value:.4g} s" if name.endswith("_s") else f"{value:.4g}"
 
 

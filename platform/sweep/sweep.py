@@ -65,7 +65,7 @@ def sweep(
     space, sentences = plan_space(plan, given)
     SweepDirectory.check_free(out)
     for sentence in sentences:
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
     plan.experiment.open_data(plan.base, limits.address)  # prepared once, not by each trial
@@ -206,7 +206,7 @@ def _test_best(
     if (tested := _test_of(folder, best)) is not None:
         return tested
     name = plan.experiment.test_name
-    console.print(f"{name} of trial {best.number}, the best on validation", highlight=False)
+    console.print(f"{name} of trial {best.number}, the best on validation")
     path = folder.trial(best.number)
     return runner.evaluate(path, [], address_of(plan.base), [Terminal(console)])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
-from metaray.platform.common.formatting import margin, plural, score
+from metaray.platform.common.formatting import margin, plural, score, score_with_margin
 from metaray.platform.config.tree import flat
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.progress import metric_text
@@ -23,23 +24,24 @@ def outcome_counts(result: SweepResult) -> str:
 def print_result(result: SweepResult, folder: Path, console: Console) -> None:
     """The result in a few lines."""
     best, test = result.best, result.test
-    console.print(outcome_counts(result), highlight=False)
+    console.print(outcome_counts(result))
     for trial in result.having("failed"):
-        console.print(f"trial {trial.number} failed: {trial.reason}", markup=False)
+        console.print(f"trial {trial.number} failed: {trial.reason}")
     if best is None or test is None:
         console.print("no trial came to its end, so there is no best one")
     else:
         name = result.plan.metrics[0]
         value = metric_text(name, best.metrics[name])
-        tested = (
-            f"{test['accuracy']:.2%} ± {test['ci95']:.2%}"
-            if test["accuracy"] is not None
-            else f"mean squared error {test['mse']:.4f} ± {test['ci95']:.4f}"
-        )
+        is_error = test["accuracy"] is None
+        score = test["mse"] if is_error else test["accuracy"]
+        found = score_with_margin(score, test["ci95"], is_error=is_error)
+        tested = f"mean squared error {found}" if is_error else found
         console.print(
-            f"[bold]best: trial {best.number}[/], {name} {value} on "
-            f"validation; {result.plan.experiment.test_name}: [bold]{tested}[/]",
-            highlight=False,
+            Text.assemble(
+                (f"best: trial {best.number}", "bold"),
+                f", {name} {value} on validation; {result.plan.experiment.test_name}: ",
+                (tested, "bold"),
+            )
         )
         if rates_changed(result):
             console.print(

@@ -194,11 +194,11 @@ def test_lines_tell_state_accuracy_best_and_time_left() -> None:
     lines = out.getvalue().splitlines()
     assert lines == [
         "trial 0 began: method.inner_lr=0.123",
-        "trial 0: step 2, val_accuracy 50.0%",
-        "trial 0 complete at step 4; val_accuracy 75.0%; best: trial 0, val_accuracy 75.0%; "
+        "trial 0: step 2, val_accuracy 50.0 %",
+        "trial 0 complete at step 4; val_accuracy 75.0 %; best: trial 0, val_accuracy 75.0 %; "
         "1 of 4 trials; 0:00:20 elapsed, about 0:01:00 left",
         "trial 1 began: method.inner_lr=1",
-        "trial 1 failed; too large; best: trial 0, val_accuracy 75.0%; 2 of 4 trials; "
+        "trial 1 failed; too large; best: trial 0, val_accuracy 75.0 %; 2 of 4 trials; "
         "0:00:30 elapsed, about 0:00:30 left",
     ]
 
@@ -230,17 +230,17 @@ def test_a_population_waits_takes_over_and_has_time_left_before_any_trial_ends()
     )  # told again
     assert out.getvalue().splitlines() == [
         "trial 0 began: train.meta_lr=0.01",
-        "trial 0: step 2, val_accuracy 50.0%",
+        "trial 0: step 2, val_accuracy 50.0 %",
         "trial 1 began: train.meta_lr=0.01",
-        "trial 1: step 2, val_accuracy 60.0%",
-        "trial 0 (50.0%) continues from trial 1 (60.0%) at step 2: train.meta_lr=0.012",
+        "trial 1: step 2, val_accuracy 60.0 %",
+        "trial 0 (50.0 %) continues from trial 1 (60.0 %) at step 2: train.meta_lr=0.012",
     ]
     shown = Console(file=out, width=120, no_color=True)
     shown.print(progress._table())
     text = " ".join(out.getvalue().split())
     assert "0:00:30 elapsed, about 0:00:30 left" in text
-    assert "0 running 2 60.0% 0.012" in text
-    assert "1 waiting 2 60.0% 0.01" in text
+    assert "0 running 2 60.0 % 0.012" in text
+    assert "1 waiting 2 60.0 % 0.01" in text
 
 
 def test_a_terminal_shows_a_table() -> None:
@@ -250,5 +250,5 @@ def test_a_terminal_shows_a_table() -> None:
     shown.print(progress._table())
     text = out.getvalue()
     assert "2 of 4 trials, 2 at once" in text
-    assert re.search(r"0\* +complete +4 +75.0%", text)
+    assert re.search(r"0\* +complete +4 +75.0 %", text)
     assert re.search(r"1 +failed", text)
