@@ -18,18 +18,18 @@ def write_best(
     experiment: Experiment[Any],
     config: ExperimentConfig,
     folder: SweepDirectory,
-    course: Sequence[tuple[int, Rates]] = (),
+    lineage: Sequence[tuple[int, Rates]] = (),
 ) -> None:
     """The settings that the recipe of the best trial's method or job does not have, as TOML.
 
     A comment says where its rates changed while it trained, if they did.
     """
     settings = settings_for(config, experiment.resolve)
-    write_text(folder.best, _changes(course) + toml_tables(settings))
+    write_text(folder.best, _changes(lineage) + toml_tables(settings))
 
 
-def _changes(course: Sequence[tuple[int, Rates]]) -> str:
-    if len(course) < 2:
+def _changes(lineage: Sequence[tuple[int, Rates]]) -> str:
+    if len(lineage) < 2:
         return ""
     lines = [
         "The rates of the best trial changed while it trained. What is below has the last of them",
@@ -37,7 +37,7 @@ def _changes(course: Sequence[tuple[int, Rates]]) -> str:
         "folder of the trial. Its rates, from each step on:",
         *(
             f"  {step}: {', '.join(f'{path} = {rate:.6g}' for path, rate in rates.items())}"
-            for step, rates in course
+            for step, rates in lineage
         ),
     ]
     return "".join(f"# {line}\n" for line in lines) + "\n"

@@ -177,7 +177,7 @@ def _exploits(result: SweepResult) -> list[dict[str, Any]]:
                 for path, rate in exploit.rates.items()
             ),
         }
-        for exploit in result.takeovers
+        for exploit in result.exploits
     ]
 
 

@@ -53,7 +53,7 @@ class SweepPlan(Section):
     scheduler: SchedulerName = "asha"
     """who ends trials early, or lets them take over from each other (pbt)"""
     grace: int = Field(1, ge=1)
-    """outer steps that every trial may make before it can be ended, or between takeovers"""
+    """outer steps that every trial may make before it can be ended, or between exploits"""
     seed: int = Field(0, ge=0)
     """root of the sampler's random choices"""
     space_suffix: Literal[".toml", ".py"] = ".toml"

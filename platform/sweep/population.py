@@ -3,7 +3,7 @@
 The trials are brought to the same outer step. There the worst fifth take over the checkpoint of one
 of the best fifth (truncation selection) and go on with its rates, each times 0.8 or 1.2, as in the
 paper's experiments. The paper's workers decide whenever they are ready; here all are at the same
-step, so that a sweep has the same course however many trials run at once, killed or not.
+step, so that a sweep has the same result however many trials run at once, killed or not.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check_population(plan: SweepPlan, space: object) -> None:
         )
 
 
-def takeovers_at(
+def exploits_at(
     step: int,
     plan: SweepPlan,
     space: Space,
@@ -121,14 +121,14 @@ def takeovers_at(
     return found
 
 
-def course(
-    number: int, start: Mapping[int, Rates], takeovers: Iterable[Exploit]
+def lineage(
+    number: int, start: Mapping[int, Rates], exploits: Iterable[Exploit]
 ) -> list[tuple[int, Rates]]:
     """The rates that made a trial's parameters, each with the step from which it held.
 
-    Before a takeover they are those of the trial that was taken over.
+    Before an exploit they are those of the trial that it copied.
     """
-    known = sorted(takeovers, key=lambda takeover: takeover.step)
+    known = sorted(exploits, key=lambda exploit: exploit.step)
     changes: list[tuple[int, Rates]] = []
     at, before = number, float("inf")
     while True:

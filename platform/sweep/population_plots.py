@@ -11,18 +11,18 @@ from metaray.platform.sweep.results import SweepResult
 
 def rates(result: SweepResult, theme: Theme) -> Figure | None:
     """The rates behind each trial's parameters over the outer steps; None without a population."""
-    trials = [trial for trial in result.trials if trial.course]
+    trials = [trial for trial in result.trials if trial.lineage]
     if not trials:
         return None
-    paths = list(trials[0].course[0][1])
+    paths = list(trials[0].lineage[0][1])
     figure = new_figure(9.4, 3.0)
     grid = figure.subplots(1, len(paths), squeeze=False)
     best = result.best.number if result.best else None
     for axes, path in zip(grid.flat, paths, strict=True):
         for trial in sorted(trials, key=lambda t: t.number == best):
             is_best = trial.number == best
-            steps = [*(step for step, _ in trial.course), trial.step]
-            values = [at[path] for _, at in trial.course]
+            steps = [*(step for step, _ in trial.lineage), trial.step]
+            values = [at[path] for _, at in trial.lineage]
             axes.step(
                 steps,
                 [*values, values[-1]],

@@ -13,7 +13,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.events import TrialExploited, TrialPaused
 from metaray.platform.sweep.exploit import carry_out, last_saved_step
 from metaray.platform.sweep.outcome import Metrics, TrialResult
-from metaray.platform.sweep.population import takeovers_at
+from metaray.platform.sweep.population import exploits_at
 from metaray.platform.sweep.searcher import StudySearcher
 
 
@@ -21,7 +21,7 @@ class PopulationSearcher(StudySearcher):
     """Orders every trial to the next step of comparison before any may go beyond it.
 
     Tune's ``PopulationBasedTraining`` refuses search algorithms, and with them our study; it keeps
-    its population in memory and draws from a global random state. Here takeovers follow from the
+    its population in memory and draws from a global random state. Here exploits follow from the
     seed and the run directories, and are in the study before they happen: a sweep that was killed
     at any moment goes on as if it had not been.
     """
@@ -64,7 +64,7 @@ class PopulationSearcher(StudySearcher):
         assert step is not None  # nobody waits at the end
         assert isinstance(self._space, dict)  # as checked
         members = [t for t in studies.unfinished(self._study) if t.number in self._waiting]
-        found = takeovers_at(
+        found = exploits_at(
             step,
             self._plan,
             self._space,
@@ -73,15 +73,15 @@ class PopulationSearcher(StudySearcher):
                 t.number: {**t.params, **studies.rates_now(self._study, t.number)} for t in members
             },
         )
-        studies.record_takeovers(self._study, step, found)
+        studies.record_exploits(self._study, step, found)
         self._carry_out()
-        for takeover in found:
+        for exploit in found:
             self._callbacks.on_event(
                 TrialExploited(
-                    number=takeover.trial,
-                    exploit=takeover,
-                    text=f"trial {takeover.trial} continues from trial {takeover.source} at step "
-                    f"{takeover.step}",
+                    number=exploit.trial,
+                    exploit=exploit,
+                    text=f"trial {exploit.trial} continues from trial {exploit.source} at step "
+                    f"{exploit.step}",
                 )
             )
         self._waiting.clear()
@@ -90,10 +90,10 @@ class PopulationSearcher(StudySearcher):
 
     def _carry_out(self) -> None:
         params = {t.number: t.params for t in studies.unfinished(self._study)}
-        for takeover in studies.takeovers(self._study).get(studies.last_compared(self._study), []):
-            if takeover.trial in params:
-                config = self._plan.config_of({**params[takeover.trial], **takeover.rates})
-                carry_out(self._folder, takeover, config)
+        for exploit in studies.exploits(self._study).get(studies.last_compared(self._study), []):
+            if exploit.trial in params:
+                config = self._plan.config_of({**params[exploit.trial], **exploit.rates})
+                carry_out(self._folder, exploit, config)
 
     def _next_stop(self) -> int | None:
         step = studies.last_compared(self._study) + self._plan.grace

@@ -24,7 +24,7 @@ from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.best import write_best
 from metaray.platform.sweep.outcome import TrialResult
 from metaray.platform.sweep.plan import SweepPlan
-from metaray.platform.sweep.population import Exploit, Rates, course
+from metaray.platform.sweep.population import Exploit, Rates, lineage
 
 _FEWEST_FOR_IMPORTANCE = 5
 _STATES = {
@@ -53,7 +53,7 @@ class TrialRecord:
     curve: list[tuple[int, float]] = field(default_factory=list)
     """outer steps and the first metric there, of each validation by itself; of a population, as
     the trial was before it took over from another"""
-    course: list[tuple[int, Rates]] = field(default_factory=list)
+    lineage: list[tuple[int, Rates]] = field(default_factory=list)
     """of a population: the rates that made its parameters, with the step from which each held"""
 
 
@@ -74,7 +74,7 @@ class SweepResult:
     config: ExperimentConfig | None
     """of the best trial"""
     versions: dict[str, str]
-    takeovers: list[Exploit] = field(default_factory=list)
+    exploits: list[Exploit] = field(default_factory=list)
     """of a population, in their order"""
 
     def having(self, state: str) -> list[TrialRecord]:
@@ -125,8 +125,8 @@ def write_results(
             with atomic_path(path) as temporary:
                 pq.write_table(table, temporary)
         if result.config is not None:
-            course = result.best.course if result.best else ()
-            write_best(plan.experiment, result.config, folder, course)
+            lineage = result.best.lineage if result.best else ()
+            write_best(plan.experiment, result.config, folder, lineage)
         write_json(folder.summary, summary(result))
     return result
 
@@ -136,9 +136,9 @@ def read_results(
 ) -> SweepResult:
     """The sweep as far as it came, from its study and the run directories of its trials."""
     frozen = [t for t in study.get_trials() if t.state != TrialState.WAITING]
-    takeovers = [t for found in studies.takeovers(study).values() for t in found]
+    exploits = [t for found in studies.exploits(study).values() for t in found]
     records = [_record(plan, folder, trial) for trial in frozen]
-    trials = _population(records, takeovers) if plan.scheduler == "pbt" else records
+    trials = _population(records, exploits) if plan.scheduler == "pbt" else records
     winner = studies.best(study)
     best = next((t for t in trials if winner and t.number == winner.number), None)
     return SweepResult(
@@ -151,7 +151,7 @@ def read_results(
         num_tested=sum(RunDirectory(folder.trial(t.number)).summary.exists() for t in trials),
         config=_config(plan, folder, best.number) if best else None,
         versions=versions(),
-        takeovers=takeovers,
+        exploits=exploits,
     )
 
 
@@ -167,7 +167,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "best_metrics": result.best.metrics if result.best else None,
         "pareto_front": result.front,
         "test": result.test,
-        "takeovers": [takeover.as_dict() for takeover in result.takeovers],
+        "takeovers": [exploit.as_dict() for exploit in result.exploits],
         "versions": result.versions,
     }
 
@@ -190,7 +190,7 @@ def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> Tria
         metrics = {plan.metrics[0]: trial.intermediate_values[max(trial.intermediate_values)]}
     name = plan.metrics[0]
     curve = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
-    if plan.scheduler == "pbt":  # its run directory has the course of what it took over
+    if plan.scheduler == "pbt":  # its run directory has what it took over
         curve = sorted(trial.intermediate_values.items())
     return TrialRecord(
         number=trial.number,
@@ -204,15 +204,15 @@ def _record(plan: SweepPlan, folder: SweepDirectory, trial: FrozenTrial) -> Tria
     )
 
 
-def _population(trials: list[TrialRecord], takeovers: list[Exploit]) -> list[TrialRecord]:
+def _population(trials: list[TrialRecord], exploits: list[Exploit]) -> list[TrialRecord]:
     """``trials``, which know the rates that they began with, with what they took over."""
     start: dict[int, Rates] = {trial.number: trial.values for trial in trials}
-    last = {takeover.trial: takeover.rates for takeover in takeovers}
+    last = {exploit.trial: exploit.rates for exploit in exploits}
     return [
         replace(
             trial,
             values={**trial.values, **last.get(trial.number, {})},
-            course=course(trial.number, start, takeovers),
+            lineage=lineage(trial.number, start, exploits),
         )
         for trial in trials
     ]

@@ -188,7 +188,7 @@ class StudySearcher(Searcher):
         if value is None:
             return
         self._callbacks.on_event(TrialValidated(number=trial.number, metrics=metrics))
-        if len(self._plan.metrics) == 1:  # Optuna keeps no course of several
+        if len(self._plan.metrics) == 1:  # Optuna keeps no history of several
             studies.report(trial, value, metrics["step"])
 
     def _conclude(self, trial: optuna.Trial, result: Metrics) -> None:

@@ -16,7 +16,7 @@ from metaray.platform.sweep.storage import open_storage, shown
 
 _FAILURE = "failure"
 _STEP = "step"
-_TAKEOVERS = "takeovers at step "
+_EXPLOITS = "takeovers at step "
 
 
 def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
@@ -107,29 +107,29 @@ def last_step(trial: FrozenTrial) -> int | None:
     return trial.user_attrs.get(_STEP)
 
 
-def record_takeovers(study: optuna.Study, step: int, found: Sequence[Exploit]) -> None:
+def record_exploits(study: optuna.Study, step: int, found: Sequence[Exploit]) -> None:
     """The trials of a population were compared at ``step``, and these take over."""
-    study.set_user_attr(f"{_TAKEOVERS}{step}", [takeover.as_dict() for takeover in found])
+    study.set_user_attr(f"{_EXPLOITS}{step}", [exploit.as_dict() for exploit in found])
 
 
-def takeovers(study: optuna.Study) -> dict[int, list[Exploit]]:
+def exploits(study: optuna.Study) -> dict[int, list[Exploit]]:
     """Who took over from whom, by step; a step without any has an empty list."""
     steps = {
-        int(key.removeprefix(_TAKEOVERS)): value
+        int(key.removeprefix(_EXPLOITS)): value
         for key, value in study.user_attrs.items()
-        if key.startswith(_TAKEOVERS)
+        if key.startswith(_EXPLOITS)
     }
     return {step: [Exploit(**entry) for entry in steps[step]] for step in sorted(steps)}
 
 
 def last_compared(study: optuna.Study) -> int:
     """The last step at which a population was compared; 0 before the first."""
-    return max(takeovers(study), default=0)
+    return max(exploits(study), default=0)
 
 
 def rates_now(study: optuna.Study, number: int) -> Rates:
     """The rates that a trial took over last; none if it never did."""
-    own = [t for found in takeovers(study).values() for t in found if t.trial == number]
+    own = [t for found in exploits(study).values() for t in found if t.trial == number]
     return own[-1].rates if own else {}
 
 

@@ -93,7 +93,7 @@ def told(result: SweepResult) -> list[str]:
         "asha": ", and ASHA ended poor trials early",
         "hyperband": ", and asynchronous HyperBand ended poor trials early",
         "pbt": f"; every {plan.grace} outer steps the worst fifth of the trials copied the best "
-        f"fifth, with changed rates ({len(result.takeovers)} times)",
+        f"fifth, with changed rates ({len(result.exploits)} times)",
     }
     samplers = {"tpe": "TPE", "cmaes": "CMA-ES", "random": "random search", "grid": "a grid"}
     by = f"Values came from {samplers[plan.sampler]} with seed {plan.seed}"
@@ -103,7 +103,7 @@ def told(result: SweepResult) -> list[str]:
 
 def rates_changed(result: SweepResult) -> bool:
     """Whether the best trial has parameters that no one config trains to."""
-    return result.best is not None and len(result.best.course) > 1
+    return result.best is not None and len(result.best.lineage) > 1
 
 
 def _unchanged(result: SweepResult) -> TrialRecord | None:

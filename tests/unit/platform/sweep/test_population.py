@@ -28,9 +28,9 @@ from metaray.platform.sweep.plan import SweepPlan, make_plan
 from metaray.platform.sweep.population import (
     Exploit,
     check_population,
-    course,
+    exploits_at,
+    lineage,
     rates_in,
-    takeovers_at,
 )
 from metaray.platform.sweep.results import write_results
 from metaray.platform.sweep.words import print_result, rates_changed
@@ -55,7 +55,7 @@ def plan_of(settings: dict[str, Any] | None = None, **options: Any) -> SweepPlan
     return make_plan({"train": {"outer_steps": 400}, **(settings or {})}, **options)
 
 
-def takeover(step: int, trial: int, source: int, rate: float) -> Exploit:
+def exploit(step: int, trial: int, source: int, rate: float) -> Exploit:
     rates = {"train.meta_lr": rate}
     return Exploit(step=step, trial=trial, source=source, value=0, source_value=1, rates=rates)
 
@@ -101,33 +101,33 @@ def test_a_learned_rate_is_no_setting_that_could_change() -> None:
 def test_the_worst_fifth_goes_on_from_the_best_fifth_with_perturbed_rates() -> None:
     values = {number: 0.1 * number for number in range(10)}
     rates = {number: {"method.inner_lr": 1.0, "train.meta_lr": 1e-2} for number in range(10)}
-    found = takeovers_at(40, plan_of(seed=3), RATES, values, rates)
+    found = exploits_at(40, plan_of(seed=3), RATES, values, rates)
     assert [t.trial for t in found] == [1, 0]
     assert {t.source for t in found} <= {8, 9}
     for t in found:
         assert (t.value, t.source_value) == (values[t.trial], values[t.source])
         assert t.rates["method.inner_lr"] in (0.8, 1.2)
         assert t.rates["train.meta_lr"] in (0.008, 0.01)  # 0.012 is out of its range
-    assert found == takeovers_at(40, plan_of(seed=3), RATES, values, rates)
-    others = [takeovers_at(40, plan_of(seed=seed), RATES, values, rates) for seed in range(8)]
+    assert found == exploits_at(40, plan_of(seed=3), RATES, values, rates)
+    others = [exploits_at(40, plan_of(seed=seed), RATES, values, rates) for seed in range(8)]
     assert any(other != found for other in others)
 
 
 def test_the_best_is_where_the_metric_says() -> None:
     rates = {number: {"method.inner_lr": 1.0} for number in range(2)}
     plan = plan_of(metrics=("val_loss",))
-    (found,) = takeovers_at(40, plan, RATES, {0: 1.5, 1: 1.0}, rates)
+    (found,) = exploits_at(40, plan, RATES, {0: 1.5, 1: 1.0}, rates)
     assert (found.trial, found.source) == (0, 1)
-    assert takeovers_at(40, plan, RATES, {0: 1.0, 1: 1.0}, rates) == []
+    assert exploits_at(40, plan, RATES, {0: 1.0, 1: 1.0}, rates) == []
 
 
 def test_the_course_of_rates_follows_the_parameters_back() -> None:
     start = {number: {"train.meta_lr": float(number)} for number in range(3)}
-    takeovers = [takeover(20, 1, 2, 0.1), takeover(40, 0, 1, 0.2), takeover(60, 1, 2, 0.3)]
+    exploits = [exploit(20, 1, 2, 0.1), exploit(40, 0, 1, 0.2), exploit(60, 1, 2, 0.3)]
     expected = [(0, {"train.meta_lr": 2.0}), (20, {"train.meta_lr": 0.1})]
-    assert course(0, start, takeovers) == [*expected, (40, {"train.meta_lr": 0.2})]
-    assert course(2, start, takeovers) == [(0, {"train.meta_lr": 2.0})]
-    assert course(1, start, takeovers) == [expected[0], (60, {"train.meta_lr": 0.3})]
+    assert lineage(0, start, exploits) == [*expected, (40, {"train.meta_lr": 0.2})]
+    assert lineage(2, start, exploits) == [(0, {"train.meta_lr": 2.0})]
+    assert lineage(1, start, exploits) == [expected[0], (60, {"train.meta_lr": 0.3})]
 
 
 @pytest.fixture
@@ -153,14 +153,14 @@ def essence(sweep: Any) -> tuple[Any, ...]:
         for n in range(5)
     ]
     known = [(t.state, t.params, t.values, t.intermediate_values) for t in sweep.trials]
-    return parameters, known, studies.takeovers(sweep.study)
+    return parameters, known, studies.exploits(sweep.study)
 
 
 def test_a_trial_goes_on_from_the_checkpoint_it_took_over(population: Callable[[str], Any]) -> None:
     sweep = population("whole")
     sweep.run()
     assert [trial.state for trial in sweep.trials] == [TrialState.COMPLETE] * 5
-    found = studies.takeovers(sweep.study)
+    found = studies.exploits(sweep.study)
     assert list(found) == [2, 4]
     (first,), (second,) = found.values()
     last = second if second.source != first.trial else first
@@ -189,11 +189,11 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
     done = write_results(sweep.plan, sweep.folder, study, TEST)
     write_sweep_page(sweep.folder, done)
     assert done.best is not None
-    taker = done.trials[done.takeovers[-1].trial]
-    assert taker.course[-1] == (4, done.takeovers[-1].rates)
-    assert taker.values == done.takeovers[-1].rates
+    taker = done.trials[done.exploits[-1].trial]
+    assert taker.lineage[-1] == (4, done.exploits[-1].rates)
+    assert taker.values == done.exploits[-1].rates
     assert dict(taker.curve)[2] == sweep.trials[taker.number].intermediate_values[2]
-    assert summary_of(sweep)["takeovers"] == [t.as_dict() for t in done.takeovers]
+    assert summary_of(sweep)["takeovers"] == [t.as_dict() for t in done.exploits]
     page = sweep.folder.page.read_text()
     assert "<h2>Exploits</h2>" in page
     assert "the worst fifth of the trials copied the best" in page
@@ -207,10 +207,10 @@ def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
         result = replace(done, best=best)
         told = StringIO()
         print_result(result, sweep.folder.path, Console(file=told, width=500))
-        write_best(sweep.plan.experiment, result.config, sweep.folder, best.course)
+        write_best(sweep.plan.experiment, result.config, sweep.folder, best.lineage)
         comment = sweep.folder.best.read_text().startswith("# The rates of the best trial changed")
         assert comment is ("no settings train to the same" in told.getvalue())
-        assert comment is rates_changed(result) is (len(best.course) > 1)
+        assert comment is rates_changed(result) is (len(best.lineage) > 1)
     assert comment
     assert META.load(sweep.folder.best) == done.config
 
@@ -265,4 +265,4 @@ def test_one_that_fails_leaves_the_population(population: Callable[[str], Any]) 
     sweep.run()
     states = [trial.state for trial in sweep.trials]
     assert states == [TrialState.FAIL, *[TrialState.COMPLETE] * 4]
-    assert 0 not in {t.source for found in studies.takeovers(sweep.study).values() for t in found}
+    assert 0 not in {t.source for found in studies.exploits(sweep.study).values() for t in found}
