@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import documented  # type: ignore[import-not-found]
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
 from PIL import Image
+from shared_ray import RAY
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -102,6 +104,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, method in (("a.toml", "maml"), ("b.toml", "anil")):
         (desk / name).write_text(f'method.name = "{method}"\n')
     return desk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(cache: Path) -> Iterator[None]:
+    """The small Omniglot is none for other tests; workers have the cache that Ray started with."""
+    RAY.end()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METARAY_CACHE", str(cache / "readme"))
+        yield
+    RAY.end()
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"line{block.line}")
