@@ -30,6 +30,9 @@ class DistillConfig(JobSection):
     name: Literal["distill"] = "distill"
     teacher: str | None = None
     """run directory of the network that is distilled"""
+    teacher_classes: tuple[str, ...] | None = None
+    """the teacher's name for each class of the data, in the sorted order of the data's classes;
+    needed where the two have different names, as cherry and kirsche"""
     augment: bool = False
     """shift images by up to an eighth and, in colour, flip them at random, for both networks"""
     temperature: float = Field(4.0, gt=0)
@@ -61,6 +64,10 @@ class DistillConfig(JobSection):
             raise InputError(
                 "distillation without a loss: set one of job."
                 + ", job.".join(f"{term}_weight" for term in weights)
+            )
+        if self.teacher_classes is not None and not self.soft_weight:
+            raise InputError(
+                "job.teacher_classes has no effect where job.soft_weight = 0: leave it out"
             )
         if self.temperature != 4.0 and not self.soft_weight:
             raise InputError(

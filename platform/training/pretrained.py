@@ -73,6 +73,10 @@ class PretrainedEncoder:
     model: ModelConfig
     trained_by: str
     input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    """names of the classes in the order of the outputs; empty where they were not recorded"""
+    content_sha256: str | None
+    """of the images that it was trained on"""
     checkpoint: Checkpoint
 
     @classmethod
@@ -89,7 +93,10 @@ class PretrainedEncoder:
             data = json.loads(run.data.read_text(encoding="utf-8"))
             trained_by = config[config_class_of(config).section]["name"]
             model = validate_section(MODELS, config["model"])
-            input_shape = tuple((data.get("source") or data)["input_shape"])
+            source = data.get("source") or data
+            input_shape = tuple(source["input_shape"])
+            classes = tuple(source.get("classes") or ())
+            content_sha256 = source["content_sha256"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{run.path} does not say what network it holds ({error!r}): restore config.json "
@@ -100,6 +107,8 @@ class PretrainedEncoder:
             model=model.model_copy(update={"weights": None}),
             trained_by=trained_by,
             input_shape=input_shape,
+            classes=classes,
+            content_sha256=content_sha256,
             checkpoint=_chosen(run) if file is None else read_checkpoint(file),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def initial_state(config: TransferConfig, domains: Domains) -> InitialState:
     encoder, origin = first_encoder(config, domains.source)
     teacher = read_teacher(config, domains)
     teacher_model = None if teacher is None else teacher.model
-    start = Start(encoder, None if teacher is None else _teacher_state(teacher, domains))
+    start = Start(encoder, None if teacher is None else _teacher_state(teacher, config, domains))
     objective = build_objective(config.job, networks_of(config, domains, teacher_model))
     state = objective.init(initial_parameters_seed(config.seed), start)
     dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
@@ -143,10 +143,57 @@ def read_teacher(config: TransferConfig, domains: Domains) -> PretrainedEncoder 
     return teacher
 
 
-def _teacher_state(teacher: PretrainedEncoder, domains: Domains) -> State:
+def _teacher_state(teacher: PretrainedEncoder, config: TransferConfig, domains: Domains) -> State:
     backbone = bare_backbone(teacher.model, teacher.input_shape)
     encoder, _ = teacher.encoder(backbone, _images(domains.source))
-    return State({**encoder.params, **teacher.head()}, encoder.buffers)
+    head = teacher.head()
+    if getattr(config.job, "soft_weight", True):  # else its predictions are not used
+        given = getattr(config.job, "teacher_classes", None)
+        head = head_in_order(head, teacher, domains.source, given)
+    return State({**encoder.params, **head}, encoder.buffers)
+
+
+def head_in_order(
+    head: Tensors,
+    teacher: PretrainedEncoder,
+    source: Examples,
+    given: Sequence[str] | None = None,
+) -> Tensors:
+    """The classifier of ``teacher`` with its outputs in the order of the classes of ``source``.
+
+    Args:
+        head: tensors with a row for each class, by name.
+        teacher: knows the names of its classes.
+        source: the data.
+        given: the teacher's name for each class of the data; None: the same names.
+
+    Raises:
+        InputError: the names do not say which class is which.
+    """
+    names = source.class_names
+    if not head or any(len(rows) != len(names) for rows in head.values()):
+        return head  # the objective says what is missing
+    if not teacher.classes:
+        if given is None and teacher.content_sha256 == source.store.header.sha256:
+            return head  # the same classes of the same data
+        raise InputError(
+            f"the teacher {teacher.run.path} does not record the names of its classes, so which of "
+            "its outputs is which class of the data is not known: give the data that it was "
+            "trained on, or set job.soft_weight = 0"
+        )
+    wanted = tuple(names if given is None else given)
+    if sorted(wanted) != sorted(teacher.classes):
+        raise InputError(
+            f"the teacher {teacher.run.path} knows the classes {_listed(teacher.classes)}, and the "
+            f"data has {_listed(names)}: set job.teacher_classes to the teacher's name for each of "
+            f"these, in this order" + ("" if given is None else f" (it is {_listed(wanted)})")
+        )
+    rows = [teacher.classes.index(name) for name in wanted]
+    return {name: tensor[rows] for name, tensor in head.items()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _images(examples: Examples) -> Iterator[Tensor]:
