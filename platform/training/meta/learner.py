@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import cast
 
@@ -21,7 +21,6 @@ from metaray.platform.training.meta.messages import (
     TrainRequest,
     UpdateReport,
 )
-from metaray.platform.training.plain_optimizers import SGD, Adam, PlainOptimizer, Slots
 from metaray.platform.training.schedule import meta_schedule
 
 
@@ -81,7 +80,7 @@ class MetaLearner:
 
     def snapshot(self) -> Checkpoint:
         """Everything that the next step depends on."""
-        slots = self._optimizer.state.get(self._params, {})
+        slots = self._optimizer.state_dict()["state"].get(0, {})
         tensors = {f"optimizer.{name}": value.clone() for name, value in slots.items()}
         tensors |= {"params": self._params.detach().clone(), "buffers": self._buffers.clone()}
         return Checkpoint(step=self.step, tensors=tensors)
@@ -98,7 +97,9 @@ class MetaLearner:
             for name, value in tensors.items()
             if name.startswith("optimizer.")
         }
-        _load(self._optimizer, self._params, slots)
+        loaded = self._optimizer.state_dict()
+        loaded["state"] = {0: slots} if slots else {}
+        self._optimizer.load_state_dict(loaded)
         self.step = checkpoint.step
         return self.state()
 
@@ -115,25 +116,13 @@ class MetaLearner:
         return lr
 
 
-def _build_optimizer(
-    params: nn.Parameter, train: TrainConfig
-) -> PlainOptimizer | torch.optim.Optimizer:
-    ours: dict[str, type[PlainOptimizer]] = {"adam": Adam, "sgd": SGD}
+def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
+    ours: dict[str, Callable[..., torch.optim.Optimizer]]
+    ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     if train.optimizer in ours:
-        return ours[train.optimizer]([{"params": [params]}], lr=train.meta_lr)
+        return ours[train.optimizer]([params], lr=train.meta_lr)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)
     return optimizer
-
-
-def _load(
-    optimizer: PlainOptimizer | torch.optim.Optimizer, params: nn.Parameter, slots: Slots
-) -> None:
-    if isinstance(optimizer, PlainOptimizer):
-        optimizer.state[params] = slots
-        return
-    loaded = optimizer.state_dict()
-    loaded["state"] = {0: slots} if slots else {}
-    optimizer.load_state_dict(loaded)
 
 
 def _check_finite(requests: Sequence[TrainRequest], reports: Sequence[ShardReport]) -> None:

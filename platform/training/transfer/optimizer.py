@@ -1,4 +1,4 @@
-"""Optimizers on a flat vector of parameters, with a rate for each of them."""
+"""Torch's optimizers on a flat vector of parameters, with a rate for each of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer.objective import Objective
 from metaray.platform.config.transfer import TransferTrainConfig
-from metaray.platform.training.plain_optimizers import SGD, Adam, AdamW, PlainOptimizer
 
 
 class FlatOptimizer:
@@ -73,18 +72,16 @@ def _decay(name: str, param: Tensor, objective: Objective, train: TransferTrainC
     return train.weight_decay if is_weight and objective.decays(name) else 0.0
 
 
-def _build(
-    groups: list[dict[str, object]], train: TransferTrainConfig
-) -> PlainOptimizer | torch.optim.Optimizer:
+def _build(groups: list[dict[str, object]], train: TransferTrainConfig) -> torch.optim.Optimizer:
     if train.optimizer == "adam":
-        return Adam(groups, lr=train.lr)
+        return torch.optim.Adam(groups, lr=train.lr)
     if train.optimizer == "adamw":
-        return AdamW(groups, lr=train.lr)
+        return torch.optim.AdamW(groups, lr=train.lr)
     if train.optimizer == "lars":
         from metaray.algorithms.transfer.lars import LARS
 
         return LARS(groups, lr=train.lr, momentum=train.momentum)
     if train.optimizer == "sgd":
-        return SGD(groups, lr=train.lr, momentum=train.momentum)
+        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, groups, train.lr)
     return optimizer

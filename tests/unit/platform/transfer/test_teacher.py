@@ -46,7 +46,12 @@ def settings(root: Path, names: dict[str, str]) -> list[str]:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("teacher")
     sets = settings(folder / "data", {name: name for name in COLOURS})
-    runner.new(TRANSFER.load(None, [*sets, "train.steps=60", "train.lr=0.2"]), folder / "run", "local", QUIET)
+    runner.new(
+        TRANSFER.load(None, [*sets, "train.steps=60", "train.lr=0.2"]),
+        folder / "run",
+        "local",
+        QUIET,
+    )
     return folder / "run"
 
 
@@ -67,7 +72,9 @@ def test_other_names_are_refused(teacher: Path, tmp_path: Path) -> None:
 def test_given_names_put_the_outputs_in_order(teacher: Path, tmp_path: Path) -> None:
     """The order of the data's classes is gras, himmel, kirsche."""
     given = "job.teacher_classes=['grass', 'sky', 'cherry']"
-    sets = distilled(settings(tmp_path / "data", GERMAN), teacher, given, "train.steps=60", "train.lr=0.2")
+    sets = distilled(
+        settings(tmp_path / "data", GERMAN), teacher, given, "train.steps=60", "train.lr=0.2"
+    )
     config = TRANSFER.load(None, sets)
     start = initial_state(config, Domains.open(config))
     _, buffers = start.checkpoint.named
