@@ -122,6 +122,14 @@ def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
     return store.path
 
 
+def left_out(data: DataConfig) -> list[str]:
+    """Which files of the raw data are not read, and why: a sentence for each reason."""
+    dataset = dataset_of(data.name)
+    if not isinstance(dataset, ImageDataset):
+        return []
+    return dataset.left_out(_root(dataset, data), data)
+
+
 def check_settings(data: DataConfig) -> None:
     """Raise InputError for a setting that would have no effect: none is ignored silently."""
     dataset = dataset_of(data.name)

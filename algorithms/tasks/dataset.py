@@ -109,6 +109,10 @@ class ImageDataset(ABC):
         when ``root`` does not hold the data; empty when there is no raw data.
         """
 
+    def left_out(self, root: Path, data: DataConfig) -> list[str]:
+        """Which files at ``root`` are not read, and why: a sentence for each reason."""
+        return []
+
     @abstractmethod
     def open_classes(
         self, root: Path, data: DataConfig, scratch: Path

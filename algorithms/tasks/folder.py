@@ -1,13 +1,9 @@
-"""Any folder of class folders, or a zip of one: ``<class>/<picture>``, groups of classes allowed.
+"""Any folder of class folders, or a zip of one: ``<class>/<image>``, groups of classes allowed.
 
-A class is a folder that holds images, and its name is its path below the root, so that
-``Greek/alpha`` and ``Latin/alpha`` are two classes. Two things on the way down say nothing of the
-class and are left out of its name: a single folder around everything, and a first folder that is
-called ``train``, ``val``, ``valid``, ``validation`` or ``test``. The images of ``train/cat`` and
-``test/cat`` are those of one class, as few-shot learning splits classes and not images.
-
-Classes and images come sorted by name. Hidden files, files that are no images, and links to
-folders are passed over.
+``Greek/alpha`` and ``Latin/alpha`` are two classes. The images of ``train/cat`` and ``test/cat``
+are those of one class, as few-shot learning splits classes and not images. ``folder_layout`` says
+what else is a class and what is left out. Classes and images come sorted by name; links are
+followed.
 """
 
 from __future__ import annotations
@@ -30,15 +26,13 @@ from metaray.algorithms.tasks.dataset import (
     missing,
 )
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
-from metaray.algorithms.tasks.image_files import RESIZING, SUFFIXES, ImageFileClass
+from metaray.algorithms.tasks.folder_layout import read_layout
+from metaray.algorithms.tasks.image_files import RESIZING, ImageFileClass
 from metaray.algorithms.tasks.splits import Splits, by_label, random_split
 
 VERSION = 3  # 2: upright, 16 bits; 3: a ground for transparent images, 16 bits of 0 to 255
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
-PART_SPLITS: dict[str, Split] = {
-    "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-}  # fmt: skip
 _NEEDS = "point data.root at a folder, or a zip, with one folder of images per class"
 
 
@@ -67,7 +61,19 @@ class Folder(ImageDataset):
             return None
         if root.is_file():
             return {"": root}
-        return {name: path for name, path in files_below(root).items() if _counts(name)}
+        found = files_below(root)
+        classes = read_layout(found, self.by_part).classes
+        return {name: found[name] for names in classes.values() for name in names}
+
+    @override
+    def left_out(self, root: Path, data: DataConfig) -> list[str]:
+        if not root.exists():
+            return []
+        files = _open_tree(root)
+        try:
+            return read_layout(files.sizes(), self.by_part).sentences()
+        finally:
+            files.close()
 
     @contextmanager
     @override
@@ -79,7 +85,7 @@ class Folder(ImageDataset):
             raise missing("images", root, _NEEDS)
         files = _open_tree(root)
         try:
-            paths = _images_by_class(files, self.by_part)
+            paths = read_layout(files.sizes(), self.by_part).classes
             if not paths:
                 raise missing("images in folders", root, _NEEDS)
             yield [
@@ -116,26 +122,6 @@ class FolderByPart(Folder):
 
 def _open_tree(root: Path) -> FileTree:
     return FolderTree(root) if root.is_dir() else ZipTree(root)
-
-
-def _counts(name: str) -> bool:
-    parts = name.split("/")
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return len(parts) > 1 and not hidden and name.lower().endswith(SUFFIXES)
-
-
-def _images_by_class(files: FileTree, by_part: bool) -> dict[str, list[str]]:
-    names = [name for name in files.sizes() if _counts(name)]
-    tops = {name.split("/")[0] for name in names}
-    around = len(tops) == 1 and all(name.count("/") > 1 for name in names)
-    classes: dict[str, list[str]] = {}
-    for name in names:
-        folders = name.split("/")[:-1][1 if around else 0 :]
-        if len(folders) > 1 and folders[0].lower() in PART_SPLITS:
-            part = PART_SPLITS[folders[0].lower()]
-            folders = [part, *folders[1:]] if by_part else folders[1:]
-        classes.setdefault("/".join(folders), []).append(name)
-    return classes
 
 
 def _split_by_lists(names: Sequence[str], folder: Path) -> Splits:

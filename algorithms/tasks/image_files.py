@@ -13,7 +13,10 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.file_tree import FileTree
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
+    ".pgm",
+)  # fmt: skip
 RESIZING = "lanczos"
 
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value for inverted grey

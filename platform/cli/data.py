@@ -102,6 +102,7 @@ def prepare(
     stopped goes on where it was. Training prepares what it needs by itself; this command does it
     ahead of time.
     """
+    from metaray.algorithms.tasks.catalog import left_out
     from metaray.algorithms.tasks.catalog import prepare as prepare_data
     from metaray.algorithms.tasks.store import ImageStore
     from metaray.platform.callbacks.preparing import preparing
@@ -114,6 +115,8 @@ def prepare(
     mapper = decoder(default_workers()) if workers is None else decoder(workers, at_least=0)
     with preparing(name) as progress:
         path = prepare_data(data, progress, mapper)
+    for sentence in left_out(data):
+        typer.echo(sentence)
     _print_summary(ImageStore.open(path), data)
 
 
