@@ -130,6 +130,8 @@ class DataConfig(NamedSection):
     """quarter turns of a class as further classes: in training only, in all splits, or nowhere"""
     augment: bool = False
     """colour images: shift by up to an eighth and flip at random, in training only"""
+    drop_duplicates: bool = False
+    """folder and arrays: leave out images that occur earlier in their class, byte for byte"""
     bbox_crop: bool = False
     """cub only: keep the part of each image within its bounding box"""
     channels: Literal[1, 3] | None = None

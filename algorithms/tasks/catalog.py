@@ -21,6 +21,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.collection import as_dataset
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
+from metaray.algorithms.tasks.duplicates import repeats_sentence, without_duplicates
 from metaray.algorithms.tasks.folder import FolderByPart
 from metaray.algorithms.tasks.npz import ArraysByPart
 from metaray.algorithms.tasks.parts import (
@@ -120,6 +121,14 @@ def prepare(data: DataConfig, progress: Progress = _silent, mapper: Mapper = map
         store.verify()
     splits_of(store, data)
     return store.path
+
+
+def copies_note(data: DataConfig, store: ImageStore) -> str:
+    """What should be known of images that occur more than once; empty where nothing is to be done.
+
+    Published sets are as they are.
+    """
+    return repeats_sentence(store) if "drop_duplicates" in dataset_of(data.name).settings else ""
 
 
 def left_out(data: DataConfig) -> list[str]:
@@ -229,6 +238,8 @@ def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper:
             loaded = decoded_in_parts(classes, scratch, mapper, progress)
         else:
             loaded = _loaded(classes, progress)
+        if data.drop_duplicates:
+            loaded = without_duplicates(loaded)
         parameters = dataset.parameters(data)
         write_store(path, loaded, name=dataset.prepared_as, parameters=parameters)
     remove_parts(scratch)

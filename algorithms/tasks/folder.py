@@ -44,6 +44,7 @@ class Folder(ImageDataset):
     splits = ("random", "lists")
     settings = (
         "root", "rotations", "augment", "channels", "split_seed", "split_ratio", "split_lists",
+        "drop_duplicates",
     )  # fmt: skip
     needs = _NEEDS
     prepared_as = "folder"
@@ -53,7 +54,8 @@ class Folder(ImageDataset):
 
     @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
+        own: dict[str, str | int] = {"drop_duplicates": 1} if data.drop_duplicates else {}
+        return {**own, "version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
     def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:

@@ -55,14 +55,23 @@ class Arrays(ImageDataset):
     name = "arrays"
     description = "your own images and labels as numpy arrays in .npz files"
     splits = ("random",)
-    settings = ("root", "rotations", "augment", "channels", "split_seed", "split_ratio")
+    settings = (
+        "root",
+        "rotations",
+        "augment",
+        "channels",
+        "split_seed",
+        "split_ratio",
+        "drop_duplicates",
+    )
     needs = _NEEDS
     prepared_as = "arrays"
     is_users_own = True
 
     @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:
-        return {"version": VERSION, "image_size": data.image_size, "filter": RESIZING}
+        own: dict[str, str | int] = {"drop_duplicates": 1} if data.drop_duplicates else {}
+        return {**own, "version": VERSION, "image_size": data.image_size, "filter": RESIZING}
 
     @override
     def raw_files(self, root: Path, data: DataConfig) -> Mapping[str, Path] | None:

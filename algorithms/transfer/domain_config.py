@@ -35,6 +35,9 @@ class DomainConfig(Section):
     for a target as the source"""
     num_classes: int = Field(100, ge=3, le=100_000)
     """glyphs only: characters to draw"""
+    drop_duplicates: bool = False
+    """folder and arrays: leave out images that occur earlier in their class, also in another part;
+    of copies in the training and the test part, the test keeps its own"""
     division: Literal["published", "random"] = "random"
     """published keeps the train, val and test parts of the raw data (folder and arrays); random
     divides the images of each class"""
@@ -103,6 +106,8 @@ class DomainConfig(Section):
             settings["split"] = self.split
         if self.image_size is not None:
             settings["image_size"] = self.image_size
+        if self.drop_duplicates:
+            settings["drop_duplicates"] = True
         if self.name == "glyphs":
             settings["num_classes"] = self.num_classes
         return DATA_SETS.validate(settings)

@@ -5,7 +5,8 @@ Episodes hold whole classes out; here every part has all classes, and other imag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -83,6 +84,16 @@ class Examples:
             pixels[out] = self.store.images(int(place.classes[index]))[place.rows[index]]
         x = torch.from_numpy(np.divide(pixels, np.float32(255), dtype=np.float32))
         return converted(x, self.input_shape[0])
+
+    def num_leaked(self) -> int:
+        """Test images that are training images too, byte for byte."""
+        train = set(self._bytes("train"))
+        return sum(image in train for image in self._bytes("test"))
+
+    def _bytes(self, part: Part) -> Iterator[bytes]:
+        place = self._places[part]
+        for c, row in zip(place.classes, place.rows, strict=True):
+            yield hashlib.sha256(self.store.images(int(c))[row].tobytes()).digest()
 
     def without_label_limit(self) -> Examples:
         """The same images, all of them to train on, for who sees no labels."""

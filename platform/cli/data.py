@@ -88,6 +88,14 @@ def prepare(
     image_size: ImageSize = None,
     download: Download = False,
     overrides: Overrides = None,
+    drop_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--drop-duplicates",
+            help="Leave out images that occur earlier in their class, as data.drop_duplicates=true "
+            "does in training.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -102,7 +110,7 @@ def prepare(
     stopped goes on where it was. Training prepares what it needs by itself; this command does it
     ahead of time.
     """
-    from metaray.algorithms.tasks.catalog import left_out
+    from metaray.algorithms.tasks.catalog import copies_note, left_out
     from metaray.algorithms.tasks.catalog import prepare as prepare_data
     from metaray.algorithms.tasks.store import ImageStore
     from metaray.platform.callbacks.preparing import preparing
@@ -111,11 +119,12 @@ def prepare(
     data = _config(
         overrides or [],
         name=name, root=root, cache=cache, split=split, image_size=image_size, download=download,
+        drop_duplicates=drop_duplicates,
     )  # fmt: skip
     mapper = decoder(default_workers()) if workers is None else decoder(workers, at_least=0)
     with preparing(name) as progress:
         path = prepare_data(data, progress, mapper)
-    for sentence in left_out(data):
+    for sentence in filter(None, (*left_out(data), copies_note(data, ImageStore.open(path)))):
         typer.echo(sentence)
     _print_summary(ImageStore.open(path), data)
 

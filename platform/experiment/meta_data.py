@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.tasks.catalog import build_source, copies_note
+from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.config.schema import RunConfig
@@ -33,6 +35,11 @@ def open_data(config: RunConfig, address: str = "local", only_test: bool = False
             source.check("val", config.test_shape)
     source.check("test", config.test_shape)
     return source
+
+
+def note_of(source: EpisodeSource, data: DataConfig) -> str:
+    """What is odd about the data; empty if nothing is."""
+    return copies_note(data, source.store) if isinstance(source, ImageEpisodes) else ""
 
 
 def record_of(source: EpisodeSource, name: str) -> DomainRecord:

@@ -17,7 +17,7 @@ from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode
-from metaray.platform.experiment.meta_data import open_data, record_of
+from metaray.platform.experiment.meta_data import note_of, open_data, record_of
 from metaray.platform.experiment.meta_executor import MetaExecutor, MetaResult
 from metaray.platform.experiment.meta_results import summarize, write_meta_test
 from metaray.platform.experiment.meta_state import fingerprint, flat_state, pretrained_state
@@ -107,6 +107,7 @@ def prepare(config: RunConfig, address: str) -> Prepared:
     started = pretrained_state(blueprint)
     first, origin = (None, None) if started is None else started
     record = record_of(source, config.data.name)
+    notes = (origin.sentence if origin else "", note_of(source, config.data))
 
     def session(run: RunDirectory, callbacks: CallbackList) -> MetaSession:
         return MetaSession(
@@ -122,7 +123,7 @@ def prepare(config: RunConfig, address: str) -> Prepared:
     return Prepared(
         record=DataRecord(source=record, init=None if origin is None else origin.as_json()),
         first=first,
-        origin=origin,
+        notes=tuple(filter(None, notes)),
         session=session,
     )
 

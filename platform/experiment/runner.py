@@ -195,8 +195,8 @@ def _create(
     if prepared.first is not None:
         session.checkpoints.save(prepared.first)
     write_config(run.config, config)  # last: with it, the folder holds a run that can be resumed
-    if prepared.origin is not None:
-        callbacks.notify(prepared.origin.sentence)
+    for note in prepared.notes:
+        callbacks.notify(note)
     return session
 
 

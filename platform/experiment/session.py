@@ -14,7 +14,6 @@ from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
-from metaray.platform.training.pretrained import Provenance
 
 Summary = dict[str, Any]
 """the content of ``summary.json``"""
@@ -109,7 +108,7 @@ class Prepared:
     record: DataRecord
     first: Checkpoint | None
     """the state of step 0; None where training draws it by itself"""
-    origin: Provenance | None
-    """where the network started, unless at random"""
+    notes: tuple[str, ...]
+    """sentences for the user: where the network started, what is odd about the data"""
     session: Callable[[RunDirectory, CallbackList], Session]
     """the run in its folder"""

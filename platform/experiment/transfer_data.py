@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaray.algorithms.tasks.catalog import dataset_of
 from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import Examples, open_examples
 from metaray.platform.callbacks.preparing import preparing
@@ -21,6 +22,18 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
             return open_examples(domain, section, progress, mapper)
 
     return Domains.open(config, opened)
+
+
+def notes_of(domains: Domains) -> list[str]:
+    """What makes the test on these data easier than it looks."""
+    tested = domains.tested
+    leaked, count = tested.num_leaked(), tested.count("test")
+    if not leaked:
+        return []
+    note = f"{leaked:,} of {count:,} test images are training images too: the accuracy is too high"
+    if "drop_duplicates" in dataset_of(tested.config.name).settings:
+        note += f"; remove the copies, or set {tested.section}.drop_duplicates = true"
+    return [note]
 
 
 def record_of(domains: Domains, start: InitialState | None = None) -> DataRecord:

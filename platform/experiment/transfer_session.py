@@ -14,7 +14,7 @@ from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.distributed.compute import check_place
 from metaray.platform.experiment.references import reference_config, training_text
 from metaray.platform.experiment.session import Executor, Prepared, Reference, Session, Summary
-from metaray.platform.experiment.transfer_data import open_domains, record_of
+from metaray.platform.experiment.transfer_data import notes_of, open_domains, record_of
 from metaray.platform.experiment.transfer_executor import TransferExecutor
 from metaray.platform.experiment.transfer_results import write_summary
 from metaray.platform.run.checkpoint import CheckpointStore, read_checkpoint
@@ -98,7 +98,7 @@ def prepare(config: TransferConfig, address: str) -> Prepared:
     return Prepared(
         record=record_of(domains, start),
         first=start.checkpoint,
-        origin=start.origin,
+        notes=(*([start.origin.sentence] if start.origin else []), *notes_of(domains)),
         session=session,
     )
 
