@@ -126,8 +126,8 @@ class MetaComparison(Comparable[RunConfig]):
 
     @override
     def title(self, config: RunConfig, num_entries: int) -> str:
-        task, head = config.task, f"{plural(num_entries, 'method')} on {config.data.name}"
-        if config.data.name == "sinusoid":
+        task, head = config.task, f"{plural(num_entries, 'method')} on {config.data.label}"
+        if config.data.is_regression:
             return f"{head}, {task.shots} examples per task"
         return f"{head}, {task.ways}-way {task.shots}-shot"
 

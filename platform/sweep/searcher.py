@@ -68,7 +68,7 @@ class StudySearcher(Searcher):
 
     @override
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The order of the next trial, for ``run_trial``; None where there is none just now."""
+        """The specification of the next trial, for ``run_trial``; None where there is none now."""
         with self._watched():
             return self._suggest(trial_id)
         return str(Searcher.FINISHED)

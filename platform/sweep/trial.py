@@ -37,12 +37,12 @@ Report = Callable[[Metrics], None]
 _LONGEST_END_S = 300  # of a pruned trial: background callbacks have half a minute each
 
 
-def run_trial(order: Mapping[str, Any]) -> None:
-    """What Tune calls. ``order`` is one of ``StudySearcher``."""
+def run_trial(spec: Mapping[str, Any]) -> None:
+    """What Tune calls. ``spec`` is one of ``StudySearcher``."""
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(_LONGEST_END_S))
-    folder = Path(order["folder"])
+    folder = Path(spec["folder"])
     try:
-        metrics = train_trial(order, tune.report)
+        metrics = train_trial(spec, tune.report)
     except Stopped:
         return  # paused at the end of its segment
     except Exception as error:  # a trial that fails must not end the sweep
@@ -53,11 +53,11 @@ def run_trial(order: Mapping[str, Any]) -> None:
     tune.report(metrics)
 
 
-def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
+def train_trial(spec: Mapping[str, Any], report: Report) -> Metrics:
     """Train or go on in a folder; the metrics of the parameters that a test would take.
 
     Args:
-        order: ``folder``, ``config`` (JSON), ``time_adaptation``, and ``until``: the step at which
+        spec: ``folder``, ``config`` (JSON), ``time_adaptation``, and ``until``: the step at which
             to save and stop, or None for the last.
         report: told the metrics after each validation but the last, whose are returned.
 
@@ -65,15 +65,15 @@ def train_trial(order: Mapping[str, Any], report: Report) -> Metrics:
         Stopped: at the step ``until``.
         InputError, TrainingError: as ``runner.fit``.
     """
-    folder, tree = Path(order["folder"]), json.loads(order["config"])
+    folder, tree = Path(spec["folder"]), json.loads(spec["config"])
     config: ExperimentConfig = validate_as(experiment_of(tree).config_class, tree)
     run = RunDirectory(folder)
     if folder.exists() and not run.config.exists():
         shutil.rmtree(folder)  # killed while it was being made
-    reporter = TrialReporter(config, run, report, order["until"])
+    reporter = TrialReporter(config, run, report, spec["until"])
     session = runner.fit(config, folder, address_of(config), [reporter])
     metrics = kept_metrics(MetricsLog.read(run.metrics), config)
-    if order["time_adaptation"]:
+    if spec["time_adaptation"]:
         metrics["adapt_s"] = session.adaptation_time()
     TrialResult(metrics=metrics).write(folder)
     return metrics
