@@ -18,6 +18,7 @@ from typing import Any
 
 from metaray.cluster.access import enter_local_cluster
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.proxies import avoid_proxies
 from metaray.cluster.ray_environment import (
     LOOPBACK_NODE,
     NO_TASK_HISTORY,
@@ -81,6 +82,7 @@ def _start_local(files: Sequence[Path]) -> None:
             "Ray was imported without a token, so that what it starts could be entered by "
             "others: set RAY_AUTH_MODE=token before the program imports ray"
         )
+    avoid_proxies()
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update([LOOPBACK_NODE])  # so that nothing listens elsewhere

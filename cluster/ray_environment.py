@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.proxies import avoid_proxies
 
 _REACH_S = 5.0
 # The one way to let Ray use the loopback address of a node, as its own or of one that it joins
@@ -19,6 +20,7 @@ SHORT_TASK_HISTORY = ("RAY_task_events_max_num_task_in_gcs", "10000")
 
 def prepare() -> None:
     """Settings that Ray reads when it is imported, where nobody has made them."""
+    avoid_proxies()
     os.environ.setdefault("RAY_AUTH_MODE", "token" if given_token() else "disabled")
     os.environ.setdefault(*LOOPBACK_NODE)
 

@@ -22,6 +22,7 @@ from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import ensure_token
 from metaray.cluster.local_cluster import LocalCluster, NodeProcess, changing, noted_cluster
 from metaray.cluster.processes import ProcessMark
+from metaray.cluster.proxies import avoid_proxies
 from metaray.cluster.ray_environment import LOOPBACK_NODE, SHORT_TASK_HISTORY
 from metaray.cluster.shape import ClusterShape, default_shape
 
@@ -136,6 +137,7 @@ def _start_node(cluster: LocalCluster, index: int, *arguments: str) -> LocalClus
 
 def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
     """That of this process, with Ray's settings exchanged for ours."""
+    avoid_proxies()
     shown = ("RAY_GRAFANA", "RAY_PROMETHEUS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(shown)}
     if "PYTHONPATH" in kept:  # nodes run in another folder
