@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from metaray.algorithms.atomic import write_json
 from metaray.cluster.dashboard import Dashboard
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import cluster_folder, token_file
+from metaray.cluster.private_folder import remove_folder
 from metaray.cluster.processes import ProcessMark, end
 from metaray.cluster.shape import ClusterShape
 
@@ -79,7 +79,7 @@ class LocalCluster:
     def end(self) -> None:
         """End all of its processes and remove Ray's files; nothing that others started."""
         end([node.mark for node in reversed(self.nodes)], _END_S)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
         _state_file().unlink(missing_ok=True)
 
 
