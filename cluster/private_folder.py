@@ -11,10 +11,10 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from time import sleep
 
+from metaray.algorithms.paths import has_home
 from metaray.cluster.errors import ClusterError
 
 _LONGEST_SOCKET = 107  # bytes that the system allows
@@ -62,7 +62,7 @@ def _places() -> Iterator[str]:
     yield "/tmp"
     if place := os.environ.get("XDG_RUNTIME_DIR"):
         yield os.path.abspath(place)
-    with suppress(RuntimeError):  # there is no home
+    if has_home():
         yield str(Path.home())
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from pathlib import Path
 
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.proxies import avoid_proxies
 
@@ -49,9 +50,9 @@ def given_token() -> str | None:
     """The token that the environment names, or that Ray keeps in the home folder."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token.strip()
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
-    with suppress(OSError):
-        return Path(path).expanduser().read_text(encoding="ascii").strip() or None
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    with suppress(OSError, InputError):
+        return user_path(path).read_text(encoding="ascii").strip() or None
     return None
 
 
