@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self, override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import absolute
 from metaray.algorithms.plugins import is_outside, label_of, load
 
 BatchNormMode = Literal["transductive", "inductive"]
@@ -167,8 +167,7 @@ class DataConfig(NamedSection):
     @field_validator("root", "cache", "split_lists")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # each worker runs in another folder
-        return None if path is None else str(Path(path).expanduser().absolute())
+        return None if path is None else absolute(path)
 
     @field_validator("split_ratio", mode="before")
     @classmethod
@@ -210,8 +209,7 @@ class ModelConfig(NamedSection):
     @field_validator("weights")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # each worker runs in another folder
-        return path if path in (None, "download") else str(Path(path).expanduser().absolute())
+        return path if path in (None, "download") else absolute(path)
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 
 PLUGIN_PATH = "METARAY_PLUGINS"
 """the environment variable with further folders of plug-in files"""
@@ -57,7 +58,7 @@ def located(name: str, folder: Path | None = None) -> str:
         return name
     if not module.endswith(".py") and not module.isidentifier():
         return name  # a module of a package, which is imported as such
-    relative = Path(module if module.endswith(".py") else f"{module}.py").expanduser()
+    relative = user_path(module if module.endswith(".py") else f"{module}.py")
     # a file that has moved, as with the folder of a job, may lie in one of the folders now
     candidates = dict.fromkeys([relative, Path(relative.name)])
     for place in _folders(folder):

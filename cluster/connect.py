@@ -18,6 +18,8 @@ from typing import Any
 
 from metaray.cluster.access import enter_local_cluster
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.private_folder import private_folder, remove_folder
+from metaray.cluster.proxies import avoid_proxies
 from metaray.cluster.ray_environment import (
     LOOPBACK_NODE,
     NO_TASK_HISTORY,
@@ -48,21 +50,8 @@ def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> 
     if address == "current" and not _leads_a_job():
         yield
         return
-    try:
-        _start_local(files) if address == "local" else _join(address, package, files)
-    except ClusterError:
-        raise
-    except Exception as error:
-        raise ClusterError(
-            f"cannot use the Ray cluster at {address!r} ({_first_line(error)}): check the address "
-            "and RAY_AUTH_TOKEN, or leave out --address to run on this machine"
-        ) from error
-    try:
+    with _embedded(files) if address == "local" else _joined(address, package, files):
         yield
-    finally:
-        import ray
-
-        ray.shutdown()
 
 
 def address_here() -> str:
@@ -74,13 +63,61 @@ def address_here() -> str:
     return "current" if ray is not None and ray.is_initialized() else "local"
 
 
-def _start_local(files: Sequence[Path]) -> None:
-    """Bound to loopback, without a dashboard, behind a token that no file holds."""
+@contextmanager
+def _embedded(files: Sequence[Path]) -> Iterator[None]:
+    """Bound to loopback, without a dashboard, behind a token that no file holds.
+
+    Its own files lie in a private folder, which is removed with it.
+    """
+    folder = private_folder()
+    try:
+        try:
+            _start_local(folder, files)
+        except ClusterError:
+            raise
+        except Exception as error:
+            raise ClusterError(
+                f"Ray did not start on this machine ({_first_line(error)}): look for lack of "
+                "memory or disk, or compute in one process with --set workers.count=0"
+            ) from error
+        with _until_the_end():
+            yield
+    finally:
+        remove_folder(folder)
+
+
+@contextmanager
+def _joined(address: str, package: ModuleType, files: Sequence[Path]) -> Iterator[None]:
+    try:
+        _join(address, package, files)
+    except ClusterError:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"cannot use the Ray cluster at {address!r} ({_first_line(error)}): check the address "
+            "and RAY_AUTH_TOKEN, or leave out --address to run on this machine"
+        ) from error
+    with _until_the_end():
+        yield
+
+
+@contextmanager
+def _until_the_end() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        import ray
+
+        ray.shutdown()
+
+
+def _start_local(folder: Path, files: Sequence[Path]) -> None:
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
         raise ClusterError(
             "Ray was imported without a token, so that what it starts could be entered by "
             "others: set RAY_AUTH_MODE=token before the program imports ray"
         )
+    avoid_proxies()
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update([LOOPBACK_NODE])  # so that nothing listens elsewhere
@@ -90,7 +127,7 @@ def _start_local(files: Sequence[Path]) -> None:
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = False  # as the variable, had Ray been imported before
-    ray.init(address="local", include_dashboard=False, **_quiet())
+    ray.init(address="local", include_dashboard=False, _temp_dir=str(folder / "ray"), **_quiet())
 
 
 def _let_import(files: Sequence[Path]) -> None:

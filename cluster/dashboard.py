@@ -9,12 +9,12 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener, getproxies
+from urllib.request import Request, build_opener
 
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.proxies import avoid_proxies
 
 _TIMEOUT_S = 20.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Dashboard:
 
     url: str
     token: str | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        avoid_proxies(urlsplit(self.url).hostname)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -85,10 +88,9 @@ class Dashboard:
             ClusterError: nothing answers there, the token is missing or refused, or what answers
                 is no dashboard of Ray.
         """
-        proxies = {} if urlsplit(self.url).hostname in _LOOPBACK else getproxies()
         request = Request(self.url + path, headers=self.headers)
         try:
-            with build_opener(ProxyHandler(proxies)).open(request, timeout=_TIMEOUT_S) as answer:
+            with build_opener().open(request, timeout=_TIMEOUT_S) as answer:
                 return json.load(answer)
         except HTTPError as error:
             raise refused(self, error.code, error.reason) from None

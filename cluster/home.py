@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from metaray.algorithms.paths import has_home, user_path
+from metaray.cluster.errors import ClusterError
 
 
 def home() -> Path:
-    """The folder, which may not be there yet."""
-    named = os.environ.get("METARAY_HOME")
-    return Path(named).expanduser().absolute() if named else Path.home() / ".metaray"
+    """The folder, which may not be there yet.
+
+    Raises:
+        ClusterError: the user has no home directory, and the variable is not set.
+    """
+    if not is_known():
+        raise ClusterError(
+            "there is no place to note clusters and tokens, since this user has no home directory: "
+            "set METARAY_HOME to a folder that you can write to"
+        )
+    return user_path(os.environ.get("METARAY_HOME") or "~/.metaray").absolute()
+
+
+def is_known() -> bool:
+    """Whether there is such a folder: some users have no home directory."""
+    return bool(os.environ.get("METARAY_HOME")) or has_home()
 
 
 def cluster_folder() -> Path:
@@ -26,12 +44,25 @@ def token_file() -> Path:
 def ensure_token() -> Path:
     """The file with the token, made once, readable by its owner alone."""
     path = token_file()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        path.chmod(0o600)
-        return path
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32))
+    with writing():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            path.chmod(0o600)
+            return path
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
     return path
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """One sentence where the folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise ClusterError(
+            f"cannot write to {home()} ({error.strerror}): set METARAY_HOME to a folder that you "
+            "can write to"
+        ) from None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,8 @@ from pathlib import Path
 from metaray.algorithms.atomic import write_json
 from metaray.cluster.dashboard import Dashboard
 from metaray.cluster.errors import ClusterError
-from metaray.cluster.home import cluster_folder, token_file
+from metaray.cluster.home import cluster_folder, is_known, token_file, writing
+from metaray.cluster.private_folder import remove_folder
 from metaray.cluster.processes import ProcessMark, end
 from metaray.cluster.shape import ClusterShape
 
@@ -79,7 +79,7 @@ class LocalCluster:
     def end(self) -> None:
         """End all of its processes and remove Ray's files; nothing that others started."""
         end([node.mark for node in reversed(self.nodes)], _END_S)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
         _state_file().unlink(missing_ok=True)
 
 
@@ -89,6 +89,8 @@ def noted_cluster() -> LocalCluster | None:
     Raises:
         ClusterError: the note cannot be read.
     """
+    if not is_known():
+        return None
     path = _state_file()
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -135,8 +137,10 @@ def read_token() -> str:
 def changing() -> Iterator[None]:
     """Only one command at a time starts or ends the cluster."""
     folder = cluster_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "lock").open("w") as lock:
+    with writing():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / "lock").open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from pathlib import Path
 
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.cluster.errors import ClusterError
+from metaray.cluster.proxies import avoid_proxies
 
 _REACH_S = 5.0
 # The one way to let Ray use the loopback address of a node, as its own or of one that it joins
@@ -19,6 +21,7 @@ SHORT_TASK_HISTORY = ("RAY_task_events_max_num_task_in_gcs", "10000")
 
 def prepare() -> None:
     """Settings that Ray reads when it is imported, where nobody has made them."""
+    avoid_proxies()
     os.environ.setdefault("RAY_AUTH_MODE", "token" if given_token() else "disabled")
     os.environ.setdefault(*LOOPBACK_NODE)
 
@@ -47,9 +50,9 @@ def given_token() -> str | None:
     """The token that the environment names, or that Ray keeps in the home folder."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token.strip()
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
-    with suppress(OSError):
-        return Path(path).expanduser().read_text(encoding="ascii").strip() or None
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    with suppress(OSError, InputError):
+        return user_path(path).read_text(encoding="ascii").strip() or None
     return None
 
 

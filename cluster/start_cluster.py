@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,9 @@ import psutil
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import ensure_token
 from metaray.cluster.local_cluster import LocalCluster, NodeProcess, changing, noted_cluster
+from metaray.cluster.private_folder import private_folder
 from metaray.cluster.processes import ProcessMark
+from metaray.cluster.proxies import avoid_proxies
 from metaray.cluster.ray_environment import LOOPBACK_NODE, SHORT_TASK_HISTORY
 from metaray.cluster.shape import ClusterShape, default_shape
 
@@ -69,7 +70,7 @@ def up(shape: ClusterShape | None, notify: Callable[[str], None]) -> LocalCluste
 
 
 def _start_head(shape: ClusterShape) -> LocalCluster:
-    folder = Path(tempfile.mkdtemp(prefix="metaray-", dir=_short_folder()))  # mode 700
+    folder = private_folder()
     (folder / "nodes").mkdir()
     gcs, dashboard = free_port(_GCS_PORT), free_port(_DASHBOARD_PORT)
     cluster = LocalCluster(
@@ -136,6 +137,7 @@ def _start_node(cluster: LocalCluster, index: int, *arguments: str) -> LocalClus
 
 def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
     """That of this process, with Ray's settings exchanged for ours."""
+    avoid_proxies()
     shown = ("RAY_GRAFANA", "RAY_PROMETHEUS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(shown)}
     if "PYTHONPATH" in kept:  # nodes run in another folder
@@ -161,11 +163,6 @@ def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
 def _object_store_bytes(shape: ClusterShape) -> int:
     share = psutil.virtual_memory().available * _SHARE_OF_MEMORY / (1 + shape.workers)
     return max(_MIN_OBJECT_STORE_BYTES, int(share))
-
-
-def _short_folder() -> str | None:
-    """Ray's sockets lie in it, whose paths must be shorter than 107 bytes."""
-    return "/tmp" if len(tempfile.gettempdir()) > 14 else None
 
 
 def free_port(wanted: int) -> int:

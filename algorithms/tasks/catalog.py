@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import cache_root, user_path
 from metaray.algorithms.tasks.collection import as_dataset
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
@@ -174,8 +174,7 @@ def splits_of(store: ImageStore, data: DataConfig) -> Splits:
 
 def cache_folder(data: DataConfig) -> Path:
     """Where prepared sets are kept: data.cache, $METARAY_CACHE or ~/.cache/metaray."""
-    chosen = data.cache or os.environ.get("METARAY_CACHE") or "~/.cache/metaray"
-    return Path(chosen).expanduser()
+    return user_path(data.cache) if data.cache else cache_root()
 
 
 def _path(dataset: ImageDataset, data: DataConfig, source: str | None = None) -> Path:
@@ -209,7 +208,7 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
 def _root(dataset: ImageDataset, data: DataConfig) -> Path:
     """Where raw data is looked for; without data.root, where it is downloaded to."""
     if data.root:
-        return Path(data.root).expanduser()
+        return user_path(data.root)
     return cache_folder(data) / f"{dataset.prepared_as}-raw"
 
 

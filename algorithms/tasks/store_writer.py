@@ -40,7 +40,7 @@ def write_store(
                     for c in range(reader.num_record_batches):
                         writer.write_batch(reader.get_batch(c))
     except OSError as error:
-        remedy = "free some space or choose another folder with data.cache"
+        remedy = "free some space, or choose another folder with data.cache or METARAY_CACHE"
         raise write_error(f"the prepared data set {path}", error, remedy) from error
 
 

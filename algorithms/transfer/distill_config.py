@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import absolute
 from metaray.algorithms.transfer.job_section import JobSection
 from metaray.algorithms.transfer.recipes import FROM_SCRATCH
 
@@ -54,8 +54,7 @@ class DistillConfig(JobSection):
     @field_validator("teacher")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # each worker runs in another folder
-        return None if path is None else str(Path(path).expanduser().absolute())
+        return None if path is None else absolute(path)
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:

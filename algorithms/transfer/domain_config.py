@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +10,7 @@ from typing_extensions import Self
 from metaray.algorithms.configs import DataConfig, Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import not_one_of
+from metaray.algorithms.paths import absolute
 from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.tasks.registry import DATA_SETS
 
@@ -72,8 +72,7 @@ class DomainConfig(Section):
     @field_validator("root", "cache")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # each worker runs in another folder
-        return None if path is None else str(Path(path).expanduser().absolute())
+        return None if path is None else absolute(path)
 
     @model_validator(mode="after")
     def _in_effect(self) -> Self:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.api.display import html_table
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
@@ -37,7 +38,7 @@ class Comparison:
         Raises:
             InputError: no comparison is there.
         """
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         self._directory = CompareDirectory.open(self.folder)
 
     @property

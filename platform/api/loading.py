@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from metaray.algorithms.paths import user_path
 from metaray.platform.api.comparison import Comparison
 from metaray.platform.api.run import Run
 from metaray.platform.api.sweeping import Sweep
@@ -31,6 +32,6 @@ def load(place: str | Path) -> Any:
         InputError: nothing of the kind is there.
     """
     for directory, opened in FOLDERS.items():
-        if (Path(place).expanduser() / directory.MARKER).is_file():
+        if (user_path(place) / directory.MARKER).is_file():
             return opened(place)
     return Run(place)

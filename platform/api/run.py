@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.api import runs
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.display import html_table, result_rows, score_text
@@ -49,7 +50,7 @@ class Run(Scored):
     @property
     def folder(self) -> Path:
         """The run directory; of a run that is kept at a URI, a copy of its small files."""
-        return Path(self.place).expanduser() if self._download is None else self._download
+        return user_path(self.place) if self._download is None else self._download
 
     @property
     def config(self) -> ExperimentConfig:

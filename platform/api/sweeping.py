@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.jobs import Job
 from metaray.platform.api.methods import Method
@@ -59,7 +60,7 @@ class Sweep(Scored):
         Raises:
             InputError: no sweep is there.
         """
-        return cls(SweepDirectory.open(Path(folder).expanduser()).path, storage)
+        return cls(SweepDirectory.open(user_path(folder)).path, storage)
 
     @property
     @override
@@ -260,7 +261,7 @@ def sweep(
         settings=settings,
     )
     check_importable(str(get(tree, "model.name", "")), other_processes=True)
-    given = Path(space).expanduser() if isinstance(space, str | Path) else space
+    given = user_path(space) if isinstance(space, str | Path) else space
     storage = storage or os.environ.get(STORAGE_VARIABLE)
     plan, folder = new_plan(
         tree,

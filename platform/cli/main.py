@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from metaray.algorithms.errors import InputError, is_of_disk
+from metaray.cluster.proxies import avoid_proxies
 from metaray.platform.cli import cluster, compare, data, jobs, runs, sweep, transfer, watch
 from metaray.platform.cli.options import command
 from metaray.platform.compare.request import CompareRequest
@@ -85,6 +86,7 @@ def version() -> None:
 
 def run() -> None:
     """Entry point. Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped."""
+    avoid_proxies()  # trackers may ask a server on this machine
     try:
         app()
     except InputError as error:

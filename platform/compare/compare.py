@@ -10,6 +10,7 @@ from rich.console import Console
 
 import metaray
 from metaray.algorithms import plugins
+from metaray.algorithms.paths import user_path
 from metaray.cluster.connect import connected
 from metaray.platform.callbacks.base import Callback, RunInfo
 from metaray.platform.callbacks.callback_list import CallbackList
@@ -70,7 +71,7 @@ def resume(folder: Path, options: LaunchOptions, console: Console) -> Results:
     Raises:
         InputError, ClusterError, Stopped: as ``compare``; or there is no comparison.
     """
-    directory = CompareDirectory.open(folder.expanduser().absolute())
+    directory = CompareDirectory.open(user_path(folder).absolute())
     return _run(directory, Plan.read(directory.plan), options, console, is_new=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +21,7 @@ from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
+from metaray.algorithms.paths import absolute
 from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.recipes.lookup import paper_defaults
 from metaray.algorithms.registry import METHODS
@@ -126,7 +126,7 @@ class InitConfig(Section):
     @field_validator("checkpoint")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        return None if path is None else str(Path(path).expanduser().absolute())
+        return None if path is None else absolute(path)
 
 
 class EvaluateConfig(Section):

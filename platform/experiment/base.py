@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config import loading
 from metaray.platform.config.schema import ExperimentConfig
@@ -86,7 +87,7 @@ class Experiment(ABC, Generic[Config]):
             return {}
         from metaray.platform.training.pretrained import PretrainedEncoder  # imports torch
 
-        return PretrainedEncoder.read(Path(checkpoint).expanduser()).settings()
+        return PretrainedEncoder.read(user_path(checkpoint)).settings()
 
     def load(
         self,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from glob import has_magic, iglob
-from pathlib import Path
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.config.kinds import INPUTS
 from metaray.platform.config.loading import with_overrides
 from metaray.platform.config.request import Nodes, Request
@@ -76,5 +76,5 @@ def _paths(request: Request) -> Iterator[tuple[str, str]]:
 
 
 def _exists(value: str) -> bool:
-    path = Path(value).expanduser()
+    path = user_path(value)
     return path.exists() or (has_magic(value) and any(iglob(str(path))))

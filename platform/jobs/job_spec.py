@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from metaray.algorithms.paths import user_path
+
 FOLDER = "job:folder"
 """the word that stands for the job's run directory"""
 FILES = "job:files/"
@@ -36,7 +38,7 @@ class JobSpec:
 
     def arguments(self, files: Path) -> list[str]:
         """The words as this machine understands them; ``files`` is the job's working folder."""
-        folder = str(Path(self.folder).expanduser())
+        folder = str(user_path(self.folder))
         return [
             folder if word == FOLDER
             else str(files / word.removeprefix(FILES)) if word.startswith(FILES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.platform.config.loading import OPEN_KEYS, read_toml, with_overrides
 from metaray.platform.config.request import Request
 from metaray.platform.config.tree import Tree, get, merged
@@ -67,7 +68,7 @@ def _runs(request: Request) -> list[object]:
 
 def _settings_of(folder: Path) -> Tree:
     """The settings of a run in a folder of this machine; none where there is no such folder."""
-    run = RunDirectory(folder.expanduser())
+    run = RunDirectory(user_path(folder))
     if not run.config.is_file():
         return {}
     config = experiment_in(run).read(run.config)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from metaray.algorithms.paths import user_path
 from metaray.platform.jobs.job_spec import JobSpec
 
 DATA, SUM, ERROR = "metaray-data:", "metaray-sha256:", "metaray-error:"
@@ -70,4 +71,4 @@ def send(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    send(Path(JobSpec.read(Path.cwd()).folder).expanduser())
+    send(user_path(JobSpec.read(Path.cwd()).folder))

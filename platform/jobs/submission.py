@@ -16,6 +16,7 @@ from typing import Any
 
 import metaray
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import user_path
 from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import home
@@ -197,7 +198,7 @@ def _folder_of(jobs: JobClient, job_id: object) -> str | None:
 
 def _there(what: str, path: Path, is_here: bool) -> str:
     if is_here:
-        return str(path.expanduser().absolute())
+        return str(user_path(path).absolute())
     if not path.is_absolute() and not str(path).startswith("~"):
         raise InputError(
             f"{what} {path} is a relative path, which the cluster cannot follow: give an absolute "

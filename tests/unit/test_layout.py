@@ -25,6 +25,7 @@ MAY_IMPORT = {
         "metaray.algorithms.atomic",
         "metaray.algorithms.configs",
         "metaray.algorithms.errors",
+        "metaray.algorithms.paths",
     ),
 }
 ROOMS = (

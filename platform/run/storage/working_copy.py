@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.paths import cache_root, user_path
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.storage.mirror import Mirror
 from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError, is_uri
@@ -40,7 +40,7 @@ def new_run(out: str, notify: Notify) -> Iterator[WorkingCopy]:
         StorageError: at the end, not all could be sent; the local copy stays.
     """
     if not is_uri(out):
-        yield WorkingCopy(Path(out).expanduser(), out)
+        yield WorkingCopy(user_path(out), out)
         return
     place, local = RemoteDirectory.open(out), _local_copy(out)
     if found := place.files():
@@ -70,7 +70,7 @@ def existing_run(run: str, notify: Notify) -> Iterator[WorkingCopy]:
         StorageError: it cannot be read, or at the end not all could be sent.
     """
     if not is_uri(run):
-        yield WorkingCopy(Path(run).expanduser(), run)
+        yield WorkingCopy(user_path(run), run)
         return
     place, local = RemoteDirectory.open(run), _local_copy(run)
     found = place.files()
@@ -139,14 +139,13 @@ def shared_folder(place: str, what: str) -> Path:
             f"{what} is written to by all its runs at once, so it cannot be kept at {place}: give "
             "--out a folder, on a disk that all nodes share"
         )
-    return Path(place).expanduser()
+    return user_path(place)
 
 
 def _local_copy(uri: str) -> Path:
     """The same for the same URI; within the cache, under a name that people can read."""
-    cache = Path(os.environ.get("METARAY_CACHE") or "~/.cache/metaray").expanduser().absolute()
     readable = re.sub(r"[^\w.-]+", "-", uri.partition("://")[2])[-60:]
-    return cache / "runs" / f"{readable}-{sha256(uri.rstrip('/').encode()).hexdigest()[:8]}"
+    return cache_root() / "runs" / f"{readable}-{sha256(uri.rstrip('/').encode()).hexdigest()[:8]}"
 
 
 def _names(folder: Path) -> list[str]:
