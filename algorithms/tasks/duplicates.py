@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
@@ -29,6 +32,12 @@ def repeats_sentence(store: ImageStore) -> str:
         f"{images} more than once within a class, which makes a test easier than it looks: remove "
         "the copies, or set data.drop_duplicates = true"
     )
+
+
+def image_digests(store: ImageStore, classes: Iterable[int]) -> NDArray[np.uint64]:
+    """The first 64 bits of the SHA-256 of every image of ``classes``, sorted, each once."""
+    found = {_hash(image)[:8] for c in classes for image in store.images(c)}
+    return np.sort(np.frombuffer(b"".join(found), np.uint64))
 
 
 def without_duplicates(classes: Iterable[ImageClass]) -> Iterator[ImageClass]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source, copies_note
+from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
@@ -40,6 +45,13 @@ def open_data(config: RunConfig, address: str = "local", only_test: bool = False
 def note_of(source: EpisodeSource, data: DataConfig) -> str:
     """What is odd about the data; empty if nothing is."""
     return copies_note(data, source.store) if isinstance(source, ImageEpisodes) else ""
+
+
+def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None:
+    """Digests of the images of a split; None for tasks without images."""
+    if not isinstance(source, ImageEpisodes):
+        return None
+    return image_digests(source.store, source.splits[split])
 
 
 def record_of(source: EpisodeSource, name: str) -> DomainRecord:

@@ -17,11 +17,16 @@ from metaray.platform.config.schema import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode
-from metaray.platform.experiment.meta_data import note_of, open_data, record_of
+from metaray.platform.experiment.meta_data import digests_of, note_of, open_data, record_of
 from metaray.platform.experiment.meta_executor import MetaExecutor, MetaResult
 from metaray.platform.experiment.meta_results import summarize, write_meta_test
 from metaray.platform.experiment.meta_state import fingerprint, flat_state, pretrained_state
-from metaray.platform.experiment.other_data import check_other_data, config_of_test, other_data
+from metaray.platform.experiment.other_data import (
+    check_other_data,
+    config_of_test,
+    leak_sentence,
+    other_data,
+)
 from metaray.platform.experiment.results import read_summary
 from metaray.platform.experiment.session import Executor, Prepared, Session, Summary
 from metaray.platform.run.checkpoint import CheckpointStore
@@ -121,7 +126,11 @@ def prepare(config: RunConfig, address: str) -> Prepared:
         )
 
     return Prepared(
-        record=DataRecord(source=record, init=None if origin is None else origin.as_json()),
+        record=DataRecord(
+            source=record,
+            init=None if origin is None else origin.as_json(),
+            trained_images=digests_of(source, "train"),
+        ),
         first=first,
         notes=tuple(filter(None, notes)),
         session=session,
@@ -153,6 +162,8 @@ def reopen_for_test(
         DataRecord(source=record_of(source, config.data.name)).check_same(run)
         return _session(run, config, source, address, callbacks)
     check_other_data(run, source, before.data, config.data)
+    if leaked := leak_sentence(run, source):
+        callbacks.notify(leaked)
     return _session(run, config, source, address, callbacks, before)
 
 

@@ -12,7 +12,7 @@ from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.loading import override, validate_as, with_overrides
 from metaray.platform.config.schema import RunConfig
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.run.provenance import DataRecord
+from metaray.platform.run.provenance import DataRecord, images_trained_on
 
 if TYPE_CHECKING:
     from metaray.algorithms.tasks.source import EpisodeSource
@@ -75,6 +75,24 @@ def check_other_data(
             "trained, so its test classes may be training classes: leave out data.name, or test "
             "on other images"
         )
+
+
+def leak_sentence(run: RunDirectory, source: EpisodeSource) -> str:
+    """What should be known of a test on images that the run was trained on; empty if none is."""
+    import numpy as np
+
+    from metaray.platform.experiment.meta_data import digests_of  # imports torch
+
+    tested = digests_of(source, "test")
+    if tested is None:
+        return ""
+    count = len(np.intersect1d(tested, images_trained_on(run)))
+    if not count:
+        return ""
+    return (
+        f"{count:,} of {len(tested):,} test images are images that {run.path} was trained on, so "
+        "the accuracy is too high: test on classes that are new to it"
+    )
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -29,6 +29,11 @@ class RunDirectory(BaseDirectory):
         return self.path / "data.json"
 
     @property
+    def trained_images(self) -> Path:
+        """Digests of the training images: they find training images in the test of other data."""
+        return self.path / "trained_images.npy"
+
+    @property
     def metrics(self) -> Path:
         """One JSON line per outer step."""
         return self.path / "metrics.jsonl"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from metaray.algorithms.atomic import write_json
+from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.errors import InputError
 from metaray.platform.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,9 @@ class DataRecord:
     """where the network started (``Provenance.as_json``), unless at random"""
     teacher: Mapping[str, Any] | None = None
     """the network that the run learned from (a dumped ``ModelConfig``), where there is one"""
+    trained_images: NDArray[np.uint64] | None = None
+    """digests of the training images, which a test on other data is compared with; in a file
+    beside, since there are many"""
 
     @classmethod
     def read(cls, run: RunDirectory) -> DataRecord:
@@ -101,6 +108,11 @@ class DataRecord:
             "init": self.init,
             "teacher": self.teacher,
         }
+        if self.trained_images is not None:
+            import numpy as np
+
+            with atomic_path(run.trained_images) as temporary, temporary.open("wb") as file:
+                np.save(file, self.trained_images, allow_pickle=False)
         write_json(run.data, record)
 
     def check_same(self, run: RunDirectory) -> None:
@@ -114,6 +126,17 @@ class DataRecord:
                 f"{_hashes(found, before)}: point {found.section}.root or {found.section}.cache "
                 "at the old one"
             )
+
+
+def images_trained_on(run: RunDirectory) -> NDArray[np.uint64]:
+    """The digests of the training images; none of a run that did not record them."""
+    import numpy as np
+
+    try:
+        found: NDArray[np.uint64] = np.load(run.trained_images, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return np.empty(0, np.uint64)
+    return found
 
 
 def _hashes(found: DomainRecord, before: DomainRecord | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,40 @@ def test_other_content_is_refused(
     (run / "data.json").unlink()
     with pytest.raises(InputError, match="does not say which data"):
         runner.resume(run, [], "local", QUIET)
+
+
+def test_a_test_on_a_grown_folder_says_how_much_of_it_was_trained_on(
+    tiny: list[str], photos: Path, tmp_path: Path
+) -> None:
+    """A class more, and the split is another one: training classes come into the test."""
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    data = ["data.name=folder", f"data.root={folder}", f"data.cache={tmp_path / 'cache'}"]
+    sets = [one for one in tiny if not one.startswith(("data.", "task."))]
+    sets += [*QUICK, *data, "data.image_size=16", "data.split_ratio=[0.5,0.25,0.25]"]
+    sets += ["task.queries=2", "task.shots=1"]
+    runner.new(META.load(None, sets), tmp_path / "run", "local", QUIET)
+    told = Console(record=True, width=300, file=io.StringIO())
+    for name in "abc":
+        shutil.copytree(photos / "class7", folder / f"a-new-{name}")
+        for path in (folder / f"a-new-{name}").iterdir():
+            pixels = np.random.default_rng((ord(name), int(path.stem))).integers(
+                0, 256, (20, 20, 3)
+            )
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    with pytest.raises(InputError, match="is not the one that .* was trained on"):
+        runner.evaluate(tmp_path / "run", [], "local", QUIET)
+    overrides = [*data, "data.split_ratio=[0.4,0.3,0.3]"]
+    runner.evaluate(tmp_path / "run", overrides, "local", [Terminal(told)])
+    found = re.search(
+        r"(\d+) of (\d+) test images are images that .* was trained on", told.export_text()
+    )
+    assert found is not None
+    assert 0 < int(found[1]) <= int(found[2])
+    assert int(found[1]) % 4 == 0  # whole classes
+
+
+def test_a_test_on_new_images_says_nothing_of_the_kind(run: Path, photos: Path) -> None:
+    told = Console(record=True, width=300, file=io.StringIO())
+    overrides = ["data.name=folder", f"data.root={photos}"]
+    runner.evaluate(run, overrides, "local", [Terminal(told)])
+    assert "was trained on" not in told.export_text()
