@@ -65,8 +65,8 @@ def check_reachable(address: Address) -> None:
     if address.is_dashboard:
         raise ClusterError(
             f"{address.named_by} = {address.text} is the address of a dashboard, which takes jobs "
-            f"but cannot be joined: set {address.named_by} to HOST:PORT of the cluster itself (6379 "
-            "is Ray's usual port), or send the command as a job with metaray submit"
+            f"but cannot be joined: set {address.named_by} to HOST:PORT of the cluster itself "
+            "(6379 is Ray's usual port), or send the command as a job with metaray submit"
         )
     if reason := _why_closed(address.text):
         raise ClusterError(

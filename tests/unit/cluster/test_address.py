@@ -23,14 +23,18 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _use(address: str | None) -> None:
+    if address is None:
+        JobClient(find_access(None).dashboard).jobs()
+    else:
+        with connected(address, metaray):
+            pass
+
+
 def refusal(address: str | None) -> str:
     """What is said where a run, or with None a command about jobs, cannot reach its cluster."""
     with pytest.raises(ClusterError) as found:
-        if address is None:
-            JobClient(find_access(None).dashboard).jobs()
-        else:
-            with connected(address, metaray):
-                pass
+        _use(address)
     said = str(found.value)
     assert "\n" not in said
     return said
