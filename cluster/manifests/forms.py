@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import shlex
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, ValidationInfo
 
-_CREDENTIALS = re.compile(r"://[^/\s]*@|[?&](access_key|secret_key|session_token|password)=", re.I)
+_USER = re.compile(r"://[^/\s]*@")
+_OPTION = re.compile(r"://\S*[?&](?!(region|endpoint_override|scheme)=)[^=&\s]+=")
 
 
 def _form(pattern: str, meaning: str) -> AfterValidator:
@@ -28,14 +30,14 @@ def _form(pattern: str, meaning: str) -> AfterValidator:
 def _line(value: str, info: ValidationInfo) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError(
-            f"{info.field_name} = {value!r} is not one line of text: remove line breaks and control "
-            "characters"
+            f"{info.field_name} = {value!r} is not one line of text: remove line breaks and "
+            "control characters"
         )
-    if _CREDENTIALS.search(value):
+    if _USER.search(plain := unquote(value)) or _OPTION.search(plain):
         raise ValueError(
-            f"{info.field_name} holds a password or a key, which the manifest would show: leave it "
-            "to the environment of the cluster (such as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY), a role or a secret"
+            f"{info.field_name} holds a password or a key, or an option that no URI takes, which "
+            "the manifest would show: leave it to the environment of the cluster (such as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), a role or a secret"
         )
     return value
 

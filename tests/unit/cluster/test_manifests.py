@@ -222,7 +222,12 @@ def test_what_a_kind_lacks_is_said(kind: str, changes: dict[str, Any], said: str
         KINDS[kind](config(**changes))
 
 
-SECRETS = ["s3://ada:s3cr3t@b/r", "ftp://:s3cr3t@b/r", "s3://b/r?secret_key=s3cr3t"]
+SECRETS = [
+    "s3://ada:s3cr3t@b/r",
+    "ftp://:s3cr3t@b/r",
+    "s3://b/r?region=x&aws_secret=s3cr3t",
+    "s3://a%3As3cr3t%40b/r",
+]
 
 
 @pytest.mark.parametrize("uri", SECRETS)
