@@ -19,7 +19,9 @@ NormKind = Literal["batch", "group", "instance"]
 class Section(BaseModel):
     """A frozen group of settings in which an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class NamedSection(Section):
@@ -72,17 +74,17 @@ def _restored(name: str, module: str, class_name: str, values: dict[str, Any]) -
 class TaskConfig(Section):
     """The shape of an episode. Training may use another shape than the test (as ProtoNet does)."""
 
-    ways: int = Field(5, ge=1)
+    ways: int = Field(5, ge=1, le=10_000)
     """classes per test episode (N)"""
-    shots: int = Field(1, ge=1)
+    shots: int = Field(1, ge=1, le=10_000)
     """labelled examples per class in a test episode (K)"""
-    queries: int = Field(15, ge=1)
+    queries: int = Field(15, ge=1, le=10_000)
     """examples to predict per class in a test episode"""
-    train_ways: int = Field(5, ge=1)
+    train_ways: int = Field(5, ge=1, le=10_000)
     """classes per training episode; as `ways` unless set"""
-    train_shots: int = Field(1, ge=1)
+    train_shots: int = Field(1, ge=1, le=10_000)
     """labelled examples per class in training; as `shots` unless set"""
-    train_queries: int = Field(15, ge=1)
+    train_queries: int = Field(15, ge=1, le=10_000)
     """examples to predict per class in training; as `queries` unless set"""
 
     @model_validator(mode="before")
@@ -191,10 +193,10 @@ class ModelConfig(NamedSection):
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
     conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
     wrn28_10: residual networks; torchvision: the network `arch`"""
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=65_536)
     """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
     size, and all widths follow; torchvision's networks have their own"""
-    depth: int = Field(2, ge=1)
+    depth: int = Field(2, ge=1, le=1_000)
     """hidden layers of an mlp"""
     norm: NormKind = "batch"
     """batch norm, or group or instance norm, which look at one image at a time"""

@@ -21,6 +21,8 @@ def user_path(text: str | Path) -> Path:
     """
     if "\0" in str(text):
         raise InputError(f"{str(text)!r} is not a path: remove the zero byte")
+    if not str(text).isascii() and str(text).encode(errors="replace").decode() != str(text):
+        raise InputError(f"{str(text)!r} is not a path in UTF-8: rename the file or folder")
     try:
         return Path(text).expanduser()
     except RuntimeError:

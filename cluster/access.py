@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from metaray.cluster.address import Address, address_in_environment
 from metaray.cluster.dashboard import Dashboard
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import token_file
@@ -36,18 +37,24 @@ def find_access(address: str | None) -> Access:
     Raises:
         ClusterError: there is none, or no dashboard can be found at it.
     """
-    named = address if address not in (None, "auto") else None
-    named = named or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+    named = (
+        Address(address)
+        if address not in (None, "auto")
+        else address_in_environment("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+    )
     cluster = running_cluster()
-    if cluster is not None and named in (None, cluster.address, cluster.dashboard_url):
+    if cluster is not None and (
+        named is None or named.text in (cluster.address, cluster.dashboard_url)
+    ):
         return Access(cluster.dashboard, is_here=True)
-    if named is not None and named.startswith(("http://", "https://")):
-        return Access(Dashboard(named.rstrip("/"), given_token()), is_here=False)
+    if named is not None and named.is_dashboard:
+        dashboard = Dashboard(named.text.rstrip("/"), given_token(), named.named_by)
+        return Access(dashboard, is_here=False)
     is_here = named is None
     prepare()
-    named = named or started_here()
+    named = named or Address(started_here("name one with --address http://HOST:8265"))
     check_reachable(named)
-    return Access(Dashboard(_dashboard_of(named), given_token()), is_here)
+    return Access(Dashboard(_dashboard_of(named.text), given_token(), named.named_by), is_here)
 
 
 def enter_local_cluster(address: str | None) -> str | None:

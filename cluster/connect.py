@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from metaray.cluster.access import enter_local_cluster
+from metaray.cluster.address import Address, address_in_environment
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.private_folder import private_folder, remove_folder
 from metaray.cluster.proxies import avoid_proxies
@@ -28,6 +29,7 @@ from metaray.cluster.ray_environment import (
     started_here,
 )
 
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a job
 
 
@@ -88,14 +90,17 @@ def _embedded(files: Sequence[Path]) -> Iterator[None]:
 
 @contextmanager
 def _joined(address: str, package: ModuleType, files: Sequence[Path]) -> Iterator[None]:
+    found = _address_to_join(address)
     try:
-        _join(address, package, files)
+        _join(found, package, files)
     except ClusterError:
         raise
     except Exception as error:
+        given = [name for name in _TOKENS if name in os.environ]
+        about_token = f"check {given[0]}; " if given and found.text == address else ""
         raise ClusterError(
-            f"cannot use the Ray cluster at {address!r} ({_first_line(error)}): check the address "
-            "and RAY_AUTH_TOKEN, or leave out --address to run on this machine"
+            f"cannot use the Ray cluster at {found.label} ({_first_line(error)}): "
+            f"{about_token}{found.remedy}"
         ) from error
     with _until_the_end():
         yield
@@ -147,20 +152,24 @@ def _leads_a_job() -> bool:
     return not ray.is_initialized()
 
 
-def _join(address: str, package: ModuleType, files: Sequence[Path]) -> None:
-    if address in ("auto", "current"):  # Ray names the cluster of a job in $RAY_ADDRESS
-        named = os.environ.get("RAY_ADDRESS") or enter_local_cluster(None)
-        prepare()
-        address = named or started_here()
-    else:
-        enter_local_cluster(address)
-        prepare()
+def _address_to_join(address: str) -> Address:
+    """The cluster that is meant, whose token this process then has where it is this machine's."""
+    if address not in ("auto", "current"):
+        named: Address | None = Address(address)
+    else:  # Ray names the cluster of a job in $RAY_ADDRESS
+        named = address_in_environment("RAY_ADDRESS")
+    own = enter_local_cluster(named.text if named else None)
+    prepare()
+    return named or Address(own or started_here("leave out --address to run on this machine"))
+
+
+def _join(address: Address, package: ModuleType, files: Sequence[Path]) -> None:
     check_reachable(address)
     import ray
 
     # A job brings the package with it, and Ray lets nobody name it twice
     shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package, *map(str, files)]}
-    ray.init(address=address, runtime_env=shipped, **_quiet())
+    ray.init(address=address.text, runtime_env=shipped, **_quiet())
 
 
 def _quiet() -> dict[str, Any]:

@@ -34,9 +34,17 @@ class Dashboard:
 
     url: str
     token: str | None = field(repr=False)
+    named_by: str = "--address"
+    """the option or the variable that its address comes from"""
 
     def __post_init__(self) -> None:
         avoid_proxies(urlsplit(self.url).hostname)
+
+    @property
+    def label(self) -> str:
+        """Its address, with the variable that it comes from."""
+        by = "" if self.named_by == "--address" else f" (from {self.named_by})"
+        return f"{self.url}{by}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -94,21 +102,21 @@ class Dashboard:
                 return json.load(answer)
         except HTTPError as error:
             raise refused(self, error.code, error.reason) from None
-        except (URLError, OSError, HTTPException) as error:
-            raise unreachable(self.url, getattr(error, "reason", error)) from None
+        except (URLError, OSError, HTTPException, UnicodeError) as error:
+            raise unreachable(self, getattr(error, "reason", error)) from None
         except ValueError:
             raise ClusterError(
-                f"what answers at {self.url} is not the dashboard of a Ray cluster: give its "
+                f"what answers at {self.label} is not the dashboard of a Ray cluster: give its "
                 "address, such as http://HOST:8265"
             ) from None
 
 
-def unreachable(url: str, reason: object) -> ClusterError:
+def unreachable(dashboard: Dashboard, reason: object) -> ClusterError:
     """Nothing answers."""
     said = getattr(reason, "strerror", None) or reason
     return ClusterError(
-        f"no Ray dashboard answers at {url} ({said}): check that the cluster runs and, for one "
-        "elsewhere, that the port is forwarded"
+        f"no Ray dashboard answers at {dashboard.label} ({said}): check that the cluster runs "
+        "and, for one elsewhere, that the port is forwarded"
     )
 
 
@@ -116,15 +124,15 @@ def refused(dashboard: Dashboard, status: int, reason: str) -> ClusterError:
     """It answers with an error."""
     if status == 401:
         return ClusterError(
-            f"the cluster at {dashboard.url} asks for a token and none is set: put it into "
+            f"the cluster at {dashboard.label} asks for a token and none is set: put it into "
             "RAY_AUTH_TOKEN, or its file into RAY_AUTH_TOKEN_PATH"
         )
     if status == 403:
         return ClusterError(
-            f"the cluster at {dashboard.url} refuses the token, which is another cluster's or was "
-            "replaced: set RAY_AUTH_TOKEN to the present one"
+            f"the cluster at {dashboard.label} refuses the token, which is another cluster's or "
+            "was replaced: set RAY_AUTH_TOKEN to the present one"
         )
     return ClusterError(
-        f"the dashboard at {dashboard.url} answers with an error ({status} {reason}): look at the "
-        "logs of the head node"
+        f"the dashboard at {dashboard.label} answers with an error ({status} {reason}): look at "
+        "the logs of the head node"
     )

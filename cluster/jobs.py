@@ -56,8 +56,8 @@ class JobClient:
         place = urlsplit(dashboard.url)
         try:
             knock(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
-        except OSError as error:
-            raise unreachable(dashboard.url, error) from None
+        except (OSError, UnicodeError) as error:
+            raise unreachable(dashboard, error) from None
         prepare()
         with _saying(dashboard), _own_address():
             from ray.job_submission import JobSubmissionClient
@@ -188,17 +188,17 @@ def _sentence(error: Exception, dashboard: Dashboard, job_id: str | None) -> Clu
     lost_names = ("Client", "ServerDisconnected", "WSServer")  # of aiohttp's errors
     if isinstance(error, OSError) or name.startswith(lost_names) or "WebSocket" in said:
         going_on = f"; job {job_id} goes on there without this terminal" if job_id else ""
-        lost = unreachable(dashboard.url, type(error).__name__)
+        lost = unreachable(dashboard, type(error).__name__)
         return ClusterError(f"{lost}{going_on}")
     if job_id and "does not exist" in said:
         return ClusterError(
-            f"the cluster at {dashboard.url} has no job {job_id}: metaray jobs lists those it has "
-            "(it forgets all when it is restarted)"
+            f"the cluster at {dashboard.label} has no job {job_id}: metaray jobs lists those it "
+            "has (it forgets all when it is restarted)"
         )
     if job_id and "already" in said:
         return ClusterError(
-            f"the cluster at {dashboard.url} has a job {job_id} already: choose another --name, or "
-            "leave it out"
+            f"the cluster at {dashboard.label} has a job {job_id} already: choose another --name, "
+            "or leave it out"
         )
     lines = [line for line in said.strip().splitlines() if line.strip()] or [name]
-    return ClusterError(f"the cluster at {dashboard.url} refuses ({lines[-1].strip()})")
+    return ClusterError(f"the cluster at {dashboard.label} refuses ({lines[-1].strip()})")

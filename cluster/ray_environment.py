@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import user_path
+from metaray.cluster.address import Address
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.proxies import avoid_proxies
 
@@ -26,11 +27,14 @@ def prepare() -> None:
     os.environ.setdefault(*LOOPBACK_NODE)
 
 
-def started_here() -> str:
+def started_here(advice: str = "name one with --address") -> str:
     """The address of the cluster that ``ray start`` began on this machine.
 
     Ray's own search would also find a Ray that is embedded in another program, and waits minutes
     for an answer from it; and its note of a cluster outlives the cluster.
+
+    Args:
+        advice: what else can be done, in the sentence about a cluster that is not there.
 
     Raises:
         ClusterError: none was, or it has ended.
@@ -40,8 +44,8 @@ def started_here() -> str:
     address = find_bootstrap_address(None)
     if not address or _why_closed(address):
         raise ClusterError(
-            "no Ray cluster was started on this machine: start one with metaray cluster up, name "
-            "one with --address HOST:PORT, or leave out --address to run on this machine"
+            "no Ray cluster was started on this machine: start one with metaray cluster up, or "
+            f"{advice}"
         )
     return str(address)
 
@@ -56,17 +60,17 @@ def given_token() -> str | None:
     return None
 
 
-def check_reachable(address: str) -> None:
+def check_reachable(address: Address) -> None:
     """Raise a ClusterError where a port is closed; Ray itself would try for minutes."""
-    _, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
+    if address.is_dashboard:
         raise ClusterError(
-            f"{address!r} is not a cluster address: use local, auto, HOST:PORT or ray://HOST:PORT"
+            f"{address.named_by} = {address.text} is the address of a dashboard, which takes jobs "
+            f"but cannot be joined: set {address.named_by} to HOST:PORT of the cluster itself "
+            "(6379 is Ray's usual port), or send the command as a job with metaray submit"
         )
-    if reason := _why_closed(address):
+    if reason := _why_closed(address.text):
         raise ClusterError(
-            f"no Ray cluster answers at {address} ({reason}): check that it runs, or leave out "
-            "--address to run on this machine"
+            f"no Ray cluster answers at {address.label} ({reason}): {address.remedy}"
         )
 
 
@@ -75,8 +79,8 @@ def _why_closed(address: str) -> str | None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         knock(host.strip("[]"), int(port))
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or str(error)
     return None
 
 

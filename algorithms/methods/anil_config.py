@@ -17,9 +17,9 @@ class ANILConfig(GradientConfig):
     implementation: ClassVar[str] = "metaray.algorithms.methods.anil:ANIL"
 
     name: Literal["anil"] = "anil"
-    inner_steps: int = Field(5, ge=0)
+    inner_steps: int = Field(5, ge=0, le=10_000)
     """inner gradient steps in training"""
-    eval_inner_steps: int = Field(10, ge=0)
+    eval_inner_steps: int = Field(10, ge=0, le=10_000)
     """inner gradient steps in validation and test"""
     inner_lr: float = Field(0.1, gt=0)
     """inner step size, for a loss that is the mean over the support set"""

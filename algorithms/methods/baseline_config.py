@@ -10,9 +10,9 @@ from metaray.algorithms.methods.method_section import BatchTrained
 
 
 class _Baseline(BatchTrained):
-    eval_inner_steps: int = Field(100, ge=0)
+    eval_inner_steps: int = Field(100, ge=0, le=10_000)
     """mini-batch steps in which the new head is fitted to a support set"""
-    eval_inner_batch: int = Field(4, ge=1)
+    eval_inner_batch: int = Field(4, ge=1, le=10_000)
     """examples per mini-batch of the fit"""
     eval_inner_lr: float = Field(0.01, gt=0)
     """step size of the fit"""

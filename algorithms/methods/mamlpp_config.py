@@ -18,7 +18,7 @@ class MAMLPlusPlusConfig(MethodSection):
     implementation: ClassVar[str] = "metaray.algorithms.methods.mamlpp:MAMLPlusPlus"
 
     name: Literal["mamlpp"] = "mamlpp"
-    inner_steps: int = Field(5, ge=1)
+    inner_steps: int = Field(5, ge=1, le=10_000)
     """inner gradient steps, in training as in test: each has separate rates and norms"""
     inner_lr: float = Field(0.1, gt=0)
     """inner step size; with learned_rates where every one of them starts"""

@@ -21,13 +21,13 @@ class MANNConfig(MethodSection):
     labels_are_inputs: ClassVar[bool] = True
 
     name: Literal["mann"] = "mann"
-    controller_width: int = Field(200, ge=1)
+    controller_width: int = Field(200, ge=1, le=65_536)
     """units of the LSTM"""
-    memory_slots: int = Field(128, ge=1)
+    memory_slots: int = Field(128, ge=1, le=65_536)
     """rows of the memory"""
-    memory_width: int = Field(40, ge=1)
+    memory_width: int = Field(40, ge=1, le=65_536)
     """numbers in a row"""
-    read_heads: int = Field(4, ge=1)
+    read_heads: int = Field(4, ge=1, le=65_536)
     """keys of a step; each reads, and writes to its own least used row"""
     usage_decay: float = Field(0.95, ge=0, lt=1)
     """share of the usage of a row that is left after a step"""

@@ -19,9 +19,9 @@ class MetaSGDConfig(MethodSection):
     implementation: ClassVar[str] = "metaray.algorithms.methods.metasgd:MetaSGD"
 
     name: Literal["metasgd"] = "metasgd"
-    inner_steps: int = Field(1, ge=0)
+    inner_steps: int = Field(1, ge=0, le=10_000)
     """inner gradient steps in training"""
-    eval_inner_steps: int = Field(1, ge=0)
+    eval_inner_steps: int = Field(1, ge=0, le=10_000)
     """inner gradient steps in validation and test"""
     inner_lr_low: float = 0.005
     """step sizes start uniform between this"""

@@ -20,9 +20,9 @@ class ProtoMAMLConfig(GradientConfig):
     learns_regression: ClassVar[bool] = False
 
     name: Literal["protomaml"] = "protomaml"
-    inner_steps: int = Field(6, ge=0)
+    inner_steps: int = Field(6, ge=0, le=10_000)
     """inner gradient steps in training"""
-    eval_inner_steps: int = Field(11, ge=0)
+    eval_inner_steps: int = Field(11, ge=0, le=10_000)
     """inner gradient steps in validation and test"""
     inner_lr: float = Field(0.311, gt=0)
     """inner step size, for a loss that is the mean over the support set"""

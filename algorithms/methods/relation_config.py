@@ -23,5 +23,5 @@ class RelationConfig(MethodSection):
     drops_features: ClassVar[bool] = True
 
     name: Literal["relation"] = "relation"
-    hidden_units: int = Field(8, ge=1)
+    hidden_units: int = Field(8, ge=1, le=65_536)
     """units between the relation module's map and its score"""

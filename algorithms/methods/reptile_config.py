@@ -21,11 +21,11 @@ class ReptileConfig(MethodSection):
     """inner step size"""
     inner_optimizer: Literal["adam", "sgd"] = "adam"
     """adam has beta1 = 0, and its second moment is carried from task to task"""
-    inner_steps: int = Field(5, ge=1)
+    inner_steps: int = Field(5, ge=1, le=10_000)
     """inner mini-batch steps in training"""
-    inner_batch: int = Field(10, ge=1)
+    inner_batch: int = Field(10, ge=1, le=10_000)
     """examples per inner mini-batch in training"""
-    eval_inner_steps: int = Field(50, ge=0)
+    eval_inner_steps: int = Field(50, ge=0, le=10_000)
     """inner mini-batch steps in validation and test"""
-    eval_inner_batch: int = Field(5, ge=1)
+    eval_inner_batch: int = Field(5, ge=1, le=10_000)
     """examples per inner mini-batch in validation and test"""

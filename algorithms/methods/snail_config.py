@@ -19,8 +19,8 @@ class SNAILConfig(MethodSection):
     labels_are_inputs: ClassVar[bool] = True
 
     name: Literal["snail"] = "snail"
-    width: int = Field(128, ge=4)
+    width: int = Field(128, ge=4, le=65_536)
     """channels that each temporal convolution adds; keys and values of attention follow it"""
-    sequence_length: int = Field(6, ge=2)
+    sequence_length: int = Field(6, ge=2, le=1_000)
     """steps that the temporal convolutions span: support examples and one query; what is further
     back is reached by attention alone"""

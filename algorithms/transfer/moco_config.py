@@ -41,9 +41,9 @@ class MoCoConfig(JobSection):
     """divides the cosines before the softmax; 0.2 unless set, 0.07 for v1"""
     momentum: float = Field(0.999, ge=0, lt=1)
     """share of the key encoder that stays in a step; short runs need less, such as 0.99"""
-    queue_size: int = Field(65_536, ge=1)
+    queue_size: int = Field(65_536, ge=1, le=10_000_000)
     """keys of earlier batches that a query is compared with; small data needs less, such as 4096"""
-    projection_dim: int = Field(128, ge=1)
+    projection_dim: int = Field(128, ge=1, le=65_536)
     """outputs of the projection head, in which images are compared"""
     smallest_crop: float = Field(0.2, gt=0, le=1)
     """least share of an image that a crop keeps"""

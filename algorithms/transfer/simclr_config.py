@@ -37,7 +37,7 @@ class SimCLRConfig(JobSection):
     name: Literal["simclr"] = "simclr"
     temperature: float = Field(0.5, gt=0)
     """divides the cosines before the softmax (0.5 on CIFAR-10, 0.1 on ImageNet)"""
-    projection_dim: int = Field(128, ge=1)
+    projection_dim: int = Field(128, ge=1, le=65_536)
     """outputs of the projection head, in which images are compared"""
     jitter: float = Field(0.5, ge=0, le=1)
     """strength of the colour jitter (0.5 on CIFAR-10, 1 on ImageNet)"""

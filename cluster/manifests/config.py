@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.configs import Section
+from metaray.cluster.manifests.forms import Command, Host, Image, Line, Word, Words
 
 STORAGE = re.compile(r"(s3|gs)://\S+|~?/.+")
 
@@ -23,7 +24,7 @@ class HeadConfig(Section):
     """CPUs"""
     memory_gb: int = Field(8, ge=2)
     """memory in GiB"""
-    machine: str = "m6i.large"
+    machine: Word = "m6i.large"
     """aws: type of instance"""
 
 
@@ -42,7 +43,7 @@ class GroupConfig(Section):
     """nodes that are always there"""
     max: int = Field(4, ge=1)
     """nodes when there is work for so many"""
-    machine: str = "m6i.xlarge"
+    machine: Word = "m6i.xlarge"
     """aws: type of instance"""
 
     @model_validator(mode="after")
@@ -58,9 +59,9 @@ class GroupConfig(Section):
 class AwsConfig(Section):
     """Instances of EC2, started by ``ray up`` under the credentials of who calls it."""
 
-    region: str = "eu-central-1"
+    region: Word = "eu-central-1"
     """region"""
-    user: str = "ubuntu"
+    user: Word = "ubuntu"
     """user of the machine image"""
     disk_gb: int = Field(100, ge=20)
     """disk of a node in GB"""
@@ -72,13 +73,13 @@ class AwsConfig(Section):
 class SshConfig(Section):
     """Machines that are there, reached by SSH."""
 
-    head: str | None = None
+    head: Host | None = None
     """address of the head node, in a network that only the machines share"""
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
     """addresses of the other machines"""
-    user: str = "ubuntu"
+    user: Word = "ubuntu"
     """user on all of them"""
-    environment: str = "~/metaray"
+    environment: Line = "~/metaray"
     """folder of a virtual environment with metaray, at the same place on all of them"""
 
 
@@ -98,11 +99,11 @@ class KubernetesConfig(Section):
 class SlurmConfig(Section):
     """Nodes of one allocation."""
 
-    partition: str | None = None
+    partition: Words | None = None
     """partition; Slurm's default unless set"""
     time: str = Field("08:00:00", pattern=r"^(\d+-)?\d{1,2}:\d\d:\d\d$")
     """time limit, two minutes before which the run saves a checkpoint and ends"""
-    environment: str = "~/metaray"
+    environment: Line = "~/metaray"
     """folder of a virtual environment with metaray, on a disk that all nodes share"""
 
 
@@ -111,11 +112,11 @@ class ClusterConfig(Section):
 
     name: Name = "metaray"
     """name of the cluster"""
-    image: str = "registry.example.org/metaray:latest"
+    image: Image = "registry.example.org/metaray:latest"
     """container image, made by `metaray cluster manifest docker`; aws and kuberay"""
-    storage: str = "s3://bucket/runs"
+    storage: Line = "s3://bucket/runs"
     """where new runs go: s3://bucket/path, gs://bucket/path, or a folder that all nodes share"""
-    command: str = "train --set workers.count=4 --set workers.start_timeout_s=900"
+    command: Command = "train --set workers.count=4 --set workers.start_timeout_s=900"
     """what a kuberay-job and a slurm job do, as after `metaray`"""
     idle_minutes: int = Field(5, ge=1)
     """time without work after which a node beyond min is given back; aws and kuberay"""

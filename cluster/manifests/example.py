@@ -28,7 +28,8 @@ def _table(section: BaseModel, path: str) -> Iterator[str]:
                 inner += ["", *_comment(one), f"[[{below}]]", *_table(one, below)]
         else:
             yield f"# {' '.join((field.description or '').split())}"
-            yield f'# {name} = ""' if value is None else f"{name} = {json.dumps(value)}"
+            written = json.dumps(value, ensure_ascii=False)
+            yield f'# {name} = ""' if value is None else f"{name} = {written}"
     yield from inner
 
 

@@ -91,7 +91,8 @@ def _head_pod(config: ClusterConfig) -> dict[str, Any]:
     container = pod["containers"][0]
     ports = {"gcs-server": 6379, "dashboard": 8265, "metrics": 8080}
     container["ports"] = [{"name": name, "containerPort": number} for name, number in ports.items()]
-    container["env"] = [{"name": "METARAY_RUNS", "value": config.storage}]
+    storage = config.storage.replace("$(", "$$(")  # which Kubernetes would fill in
+    container["env"] = [{"name": "METARAY_RUNS", "value": storage}]
     if secret := config.kubernetes.secret:
         container["envFrom"] = [{"secretRef": {"name": secret}}]
     return pod

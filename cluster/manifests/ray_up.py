@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.manifests.config import ClusterConfig, GroupConfig, HeadConfig
+from metaray.cluster.manifests.forms import shell_path
 
 _TOKEN = "~/.ray/auth_token"
 _PORT = 6379
@@ -85,7 +85,7 @@ def ssh(config: ClusterConfig) -> dict[str, Any]:
         "max_workers": len(hosts),
         "provider": {"type": "local", "head_ip": head, "worker_ips": list(hosts)},
         "auth": {"ssh_user": config.ssh.user},
-        **_start(config, f". {config.ssh.environment}/bin/activate && "),
+        **_start(config, f". {shell_path(config.ssh.environment + '/bin/activate')} && "),
     }
 
 
@@ -110,7 +110,7 @@ def _instances(config: ClusterConfig, group: HeadConfig | GroupConfig) -> dict[s
 def _start(config: ClusterConfig, prepare: str = "") -> dict[str, Any]:
     """The token, and how Ray starts: with it, and the dashboard on loopback."""
     ray = f"{prepare}ulimit -n 65536; RAY_AUTH_MODE=token"
-    runs = f"METARAY_RUNS={shlex.quote(config.storage)}"
+    runs = f"METARAY_RUNS={shell_path(config.storage)}"
     return {
         "file_mounts": {_TOKEN: _TOKEN},
         "head_start_ray_commands": [

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.manifests.config import ClusterConfig
+from metaray.cluster.manifests.forms import shell_path
 
 
 def docker(config: ClusterConfig) -> str:
@@ -45,15 +46,10 @@ def slurm(config: ClusterConfig) -> str:
         memory_gb=group.memory_gb,
         partition=config.slurm.partition,
         time=config.slurm.time,
-        environment=_path(config.slurm.environment),
-        storage=_path(config.storage),
+        environment=shell_path(config.slurm.environment),
+        storage=shell_path(config.storage),
         command=shlex.join(shlex.split(config.command)),
     )
-
-
-def _path(path: str) -> str:
-    """Quoted for the shell, but for a leading ``~``, which it expands."""
-    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 
 
 def _rendered(template: str, **values: Any) -> str:

@@ -33,14 +33,14 @@ from metaray.platform.config.tree import Tree, get
 class TrainConfig(Section):
     """The outer loop."""
 
-    outer_steps: int = Field(600, ge=0)
+    outer_steps: int = Field(600, ge=0, le=1_000_000_000)
     """updates of the meta-parameters; 0 tests what training would start from, such as the encoder
     of init.checkpoint"""
     time_budget_s: float | None = Field(None, gt=0)
     """stop training after this much time even if outer_steps are not done; then test"""
-    meta_batch_size: int = Field(32, ge=1)
+    meta_batch_size: int = Field(32, ge=1, le=100_000)
     """tasks per outer step"""
-    shard_size: int = Field(8, ge=1)
+    shard_size: int = Field(8, ge=1, le=100_000)
     """tasks computed together by one worker; it fixes the order of sums, so it is part of the
     result: the number of workers is not"""
     optimizer: Annotated[str, one_of(OUTSIDE_OPTIMIZERS, "adam", "sgd")] = "adam"
@@ -65,7 +65,7 @@ class TrainConfig(Section):
     """the meta-gradient is scaled down to at most this norm"""
     validate_every: int = Field(100, ge=0)
     """outer steps between validations; 0: never (the last parameters are tested)"""
-    validate_episodes: int = Field(100, ge=2)
+    validate_episodes: int = Field(100, ge=2, le=10_000_000)
     """episodes of each validation"""
     patience: int = Field(0, ge=0)
     """early stopping: validations without improvement after which training ends; 0: never"""
@@ -78,7 +78,7 @@ class TrainConfig(Section):
 class ComputeConfig(Section):
     """Compute resources. Only device, precision and threads affect results."""
 
-    count: int = Field(2, ge=0)
+    count: int = Field(2, ge=0, le=10_000)
     """Ray worker actors; 0 computes in this process, without Ray"""
     cpus: float = Field(1.0, ge=0)
     """CPUs each worker reserves"""
@@ -88,7 +88,7 @@ class ComputeConfig(Section):
     """auto takes a GPU where workers have one"""
     precision: Literal["float64", "float32", "bfloat16"] = "float32"
     """bfloat16 computes layers in bfloat16 and keeps parameters in float32"""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1_024)
     """CPU threads of each worker; part of the result, as it changes the order of sums"""
     max_restarts: int = Field(20, ge=0)
     """lost workers replaced in one run before it gives up"""
@@ -132,13 +132,13 @@ class InitConfig(Section):
 class EvaluateConfig(Section):
     """The meta-test."""
 
-    num_episodes: int = Field(600, ge=2)
+    num_episodes: int = Field(600, ge=2, le=10_000_000)
     """test episodes"""
     batch_norm: BatchNormMode = "transductive"
     """transductive: statistics of the queries that are predicted; inductive: never of queries"""
     checkpoint: Literal["best", "last"] = "best"
     """parameters to test: best on validation, or those of the last step"""
-    shard_size: int = Field(8, ge=1)
+    shard_size: int = Field(8, ge=1, le=100_000)
     """episodes computed together by one worker"""
 
 
@@ -230,7 +230,8 @@ class RunConfig(ExperimentConfig):
         data = get(user, "data.name", default.data.name)
         shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
         chosen = {"method.name": method}
-        if not isinstance(method, str) or not all(isinstance(n, int) for n in shape):
+        named = isinstance(method, str) and isinstance(data, str)
+        if not named or not all(isinstance(number, int) for number in shape):
             return chosen  # validation says what is wrong
         if method in METHODS.builtin:
             recipe = _recipe(method, data, *shape)

@@ -29,13 +29,13 @@ class TransferTrainConfig(Section):
 
     epochs: float = Field(20.0, gt=0)
     """passes over the training images of the source"""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=1_000_000_000)
     """optimizer steps, in place of epochs"""
     time_budget_s: float | None = Field(None, gt=0)
     """stop training after this much time even if its steps are not done; then test"""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
     """images of each domain in a step; at most as many as the source has"""
-    shard_size: int = Field(32, ge=1)
+    shard_size: int = Field(32, ge=1, le=1_000_000)
     """images computed together, and normalised together by batch norm (ghost batch norm, Hoffer
     et al. 2017); the shards of a batch are dealt to the workers, and their number does not change
     the result"""
@@ -74,7 +74,7 @@ class TransferTrainConfig(Section):
 class TransferWorkersConfig(ComputeConfig):
     """Workers of Ray Train, each in its own process."""
 
-    min_count: int | None = Field(None, ge=1)
+    min_count: int | None = Field(None, ge=1, le=10_000)
     """start with as few workers where there is no room for all, and let more join later; all
     that are asked for must have room unless set"""
 
@@ -87,7 +87,7 @@ class TransferWorkersConfig(ComputeConfig):
 class TransferEvaluateConfig(Section):
     """The test."""
 
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(256, ge=1, le=1_000_000)
     """images predicted together"""
     checkpoint: Literal["best", "last"] = "best"
     """weights to test: best on validation, or those of the last step"""

@@ -7,6 +7,7 @@ from typing import Any
 
 from metaray.algorithms.errors import InputError
 
+_MAX_SECTIONS = 16
 Tree = dict[str, Any]
 
 
@@ -52,6 +53,8 @@ def get(tree: Tree, path: str, default: Any) -> Any:
 def put(tree: Tree, path: str, value: Any) -> None:
     """Set ``path`` in nested dicts."""
     *sections, leaf = path.split(".")
+    if len(sections) > _MAX_SECTIONS:
+        raise InputError(f"unknown setting {path[:40]}...: it names {len(sections)} sections")
     for section in sections:
         inner = tree.setdefault(section, {})
         if not isinstance(inner, dict):

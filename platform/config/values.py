@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from metaray.algorithms.errors import InputError
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -19,6 +21,10 @@ else:
 
 NULL = "null"
 _BARE = re.compile(r"[A-Za-z_/~.][\w/~.-]*")
+MAX_DEPTH = 16
+"""how deeply settings may be nested"""
+_TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
+_LARGEST = 2**63  # as TOML promises
 _NOT_TEXT = {"true", "false", "inf", "nan"}
 
 
@@ -26,17 +32,23 @@ def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML text, in which the string ``null`` is no value.
 
     Raises:
-        TOMLDecodeError: it is not TOML (a ValueError).
+        ValueError: it is not TOML, or holds numbers or nested values beyond all use.
 
     >>> parse_toml('[train]\\nclip_norm = "null"')
     {'train': {'clip_norm': None}}
     """
-    tree: dict[str, Any] = _with_none(tomllib.loads(text))
+    try:
+        tree: dict[str, Any] = _with_none(tomllib.loads(text))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     return tree
 
 
 def parse_value(text: str) -> Any:
     """The value that ``--set key=text`` gives; a bare word is a string.
+
+    Raises:
+        InputError: a number is too large, or values are nested too deeply.
 
     >>> parse_value("0.1"), parse_value("anil"), parse_value("null")
     (0.1, 'anil', None)
@@ -47,6 +59,8 @@ def parse_value(text: str) -> Any:
         return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except ValueError as error:
+        raise InputError(f"the value {text[:40]}... cannot be read ({error}): shorten it") from None
 
 
 def set_value(value: Any) -> str:
@@ -93,10 +107,14 @@ def toml_tables(values: Mapping[str, Any]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _with_none(value: Any) -> Any:
+def _with_none(value: Any, depth: int = 0) -> Any:
     """``value`` with None in the place of each string ``null``."""
+    if depth > MAX_DEPTH:
+        raise ValueError(_TOO_DEEP)
     if isinstance(value, dict):
-        return {key: _with_none(item) for key, item in value.items()}
+        return {key: _with_none(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_none(item) for item in value]
+        return [_with_none(item, depth + 1) for item in value]
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        raise ValueError("a whole number has over 64 bits")
     return None if value == NULL else value

@@ -47,8 +47,11 @@ class RemoteDirectory:
             InputError: no such scheme or bucket, no permission, no network, or credentials in
                 the URI, where they would be shown and kept.
         """
-        parts = urlsplit(uri)
-        if parts.scheme not in _SCHEMES:
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InputError(f"a URI of a storage cannot be read ({error}): {_HELP}") from None
+        if "@" not in parts.netloc and parts.scheme not in _SCHEMES:
             raise InputError(f"{uri} is in no storage that metaray knows: {_HELP}")
         if "@" in parts.netloc:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from metaray.cluster.manifests.make import KINDS
 from metaray.platform.cli.main import run
 from metaray.platform.cli.manifest import Kind
 from metaray.platform.config.loading import read_toml, validate_as
+from metaray.platform.config.values import parse_toml
 
 GROUPS = [
     {"name": "cpu", "cpus": 8, "min": 1, "max": 3},
@@ -186,6 +188,19 @@ def test_the_command_offers_every_kind_and_writes_it(
         ({"workers": []}, "workers = [] is not valid"),
         ({"storage": "ftp://host/runs"}, "storage = 'ftp://host/runs' is no place for runs"),
         ({"name": "My Cluster"}, "name = 'My Cluster' is not valid"),
+        ({"slurm": {"partition": "gpu\n#SBATCH --uid=0"}}, "is not the name of a partition"),
+        ({"image": "host/a:1\nRUN evil"}, "is not the name of a container image"),
+        ({"image": "$(evil)"}, "is not the name of a container image"),
+        ({"ssh": {"environment": "/a\nevil"}}, "is not one line of text"),
+        ({"slurm": {"environment": ""}}, "is not one line of text"),
+        ({"ssh": {"head": "h;evil"}}, "is not the name or address of a machine"),
+        ({"ssh": {"hosts": ["-oProxyCommand=evil"]}}, "hosts = '-oProxyCommand=evil' is not"),
+        ({"ssh": {"user": "a b"}}, "is not one word"),
+        ({"aws": {"region": "eu west"}}, "is not one word"),
+        ({"head": {"machine": "m6i\n"}}, "is not one word"),
+        ({"command": "train --set 'a"}, "is not a command line (No closing quotation)"),
+        ({"command": "train\nevil"}, "is not one line of text"),
+        ({"storage": "/runs\n#SBATCH --uid=0"}, "is not one line of text"),
     ],
 )
 def test_a_bad_description_gets_a_sentence(changes: dict[str, Any], said: str) -> None:
@@ -205,6 +220,43 @@ def test_a_bad_description_gets_a_sentence(changes: dict[str, Any], said: str) -
 def test_what_a_kind_lacks_is_said(kind: str, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ClusterError, match=said):
         KINDS[kind](config(**changes))
+
+
+SECRETS = [
+    "s3://ada:s3cr3t@b/r",
+    "ftp://:s3cr3t@b/r",
+    "s3://b/r?region=x&aws_secret=s3cr3t",
+    "s3://a%3As3cr3t%40b/r",
+]
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+@pytest.mark.parametrize("key", ["storage", "command"])
+def test_credentials_are_refused_and_not_shown(key: str, uri: str) -> None:
+    value = uri if key == "storage" else f"train --out {uri}"
+    with pytest.raises(InputError, match=f"{key} holds a password or a key") as caught:
+        validate_as(ClusterConfig, FULL | {key: value})
+    assert "s3cr3t" not in str(caught.value)
+
+
+ODD = "~/it's $(touch evil) `touch evil`; # \u00e4"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_odd_text_stays_a_value(kind: str) -> None:
+    ssh = {"head": "10.0.0.1", "hosts": ["10.0.0.2"], "environment": ODD}
+    odd = {"storage": ODD, "ssh": ssh, "slurm": {"environment": ODD}, "workers": [{}]}
+    text = KINDS[kind](config(**odd, command=shlex.join(["train", "--out", ODD])))
+    if kind in ("docker", "slurm"):
+        assert ODD not in text.replace(shlex.quote(ODD), "").replace(shlex.quote(ODD[2:]), "")
+    elif kind == "config":
+        assert parse_toml(text)["storage"] == ODD
+    elif kind == "kuberay-job":
+        words = shlex.split(yaml.safe_load(text)["spec"]["entrypoint"])
+        assert words == ["metaray", "train", "--out", ODD, "--address", "auto"]
+    elif kind == "ssh":
+        first, *_ = yaml.safe_load(text)["head_start_ray_commands"]
+        assert shlex.split(first) == [".", f"{ODD}/bin/activate", "&&", "ray", "stop"]
 
 
 def slurm(folder: Path, **changes: Any) -> Path:
