@@ -137,14 +137,14 @@ def test_other_content_is_refused(
     )
     runner.new(config, run, "local", QUIET)
     moved = root.rename(tmp_path / "moved")
-    runner.resume(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
+    runner.evaluate(run, [f"data.root={moved}"], "local", QUIET)  # the same in another place
     shutil.copy(moved / "class1" / "0.png", moved / "class1" / "9.png")
     for again in (runner.resume, runner.evaluate):
         with pytest.raises(InputError, match=r"folder is not the one that .*content hash \w{12}"):
             again(run, [f"data.root={moved}"], "local", QUIET)
     (run / "data.json").unlink()
     with pytest.raises(InputError, match="does not say which data"):
-        runner.resume(run, [], "local", QUIET)
+        runner.resume(run, [f"data.root={moved}"], "local", QUIET)
 
 
 def test_a_test_on_a_grown_folder_says_how_much_of_it_was_trained_on(
