@@ -32,7 +32,7 @@ from common import Row, report
 
 import metaray
 from metaray.cluster.connect import connected
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint

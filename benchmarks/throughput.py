@@ -23,7 +23,7 @@ from common import report
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.registry import METHODS
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.meta import META
 from metaray.platform.training.meta.blueprint import Blueprint

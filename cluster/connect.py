@@ -57,7 +57,7 @@ def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> 
 
 
 def address_here() -> str:
-    """Where a program computes that names no address: on the Ray that it uses, or one of its own.
+    """Where a program without an address computes: on the Ray that it uses, or on a new one.
 
     A Ray that the program has started with ``ray.init`` is used and left running.
     """
@@ -167,7 +167,7 @@ def _join(address: Address, package: ModuleType, files: Sequence[Path]) -> None:
     check_reachable(address)
     import ray
 
-    # A job brings the package with it, and Ray lets nobody name it twice
+    # A job brings the package with it, and Ray refuses a package that is named twice
     shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package, *map(str, files)]}
     ray.init(address=address.text, runtime_env=shipped, **_quiet())
 

@@ -21,7 +21,7 @@ SHORT_TASK_HISTORY = ("RAY_task_events_max_num_task_in_gcs", "10000")
 
 
 def prepare() -> None:
-    """Settings that Ray reads when it is imported, where nobody has made them."""
+    """Settings that Ray reads when it is imported, unless they are set already."""
     avoid_proxies()
     os.environ.setdefault("RAY_AUTH_MODE", "token" if given_token() else "disabled")
     os.environ.setdefault(*LOOPBACK_NODE)
@@ -85,5 +85,5 @@ def _why_closed(address: str) -> str | None:
 
 
 def knock(host: str, port: int) -> None:
-    """Open a connection and close it again; OSError if there is nobody."""
+    """Open a connection and close it again; OSError if nothing answers."""
     socket.create_connection((host, port), timeout=_REACH_S).close()

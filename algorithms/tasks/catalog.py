@@ -52,7 +52,7 @@ _OF_ALL = {"name", "cache"}
 
 
 def _silent(done: int, total: int) -> None:
-    """Progress that nobody follows."""
+    """Progress that is not shown."""
 
 
 def dataset_of(name: str) -> ImageDataset | GeneratedTasks:

@@ -1,6 +1,6 @@
 """Statistics to normalise by, for encoders whose training kept none.
 
-MAML and its kin normalise by the current batch, so that what they learned says nothing of an image
+MAML and related methods normalise by the current batch, so what they learned does not fit an image
 by itself. Their statistics are estimated on batches of a data set under the final weights, as in
 Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021 (arXiv 2105.07576), section 3.
 """

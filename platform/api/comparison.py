@@ -96,7 +96,7 @@ class Comparison:
         progress: bool = True,
         address: str | None = None,
     ) -> Comparison:
-        """Do what is left: unfinished runs go on from their checkpoints.
+        """Do what is left: unfinished runs continue from their checkpoints.
 
         Runs that have a result are kept, and failed ones are tried again.
 

@@ -29,7 +29,7 @@ def load(place: str | Path) -> Any:
         know which, write ``mr.Run(place)``, ``mr.Comparison(place)`` or ``mr.Sweep.open(place)``.
 
     Raises:
-        InputError: nothing of the kind is there.
+        InputError: no such folder is there.
     """
     for directory, opened in FOLDERS.items():
         if (user_path(place) / directory.MARKER).is_file():

@@ -112,7 +112,7 @@ class Sweep(Scored):
         progress: bool = True,
         address: str | None = None,
     ) -> Sweep:
-        """Finish the sweep, or go on to more trials. What is finished is kept.
+        """Finish the sweep, or continue with more trials. What is finished is kept.
 
         Trials that were running continue from their checkpoints, and the best trial is tested.
 

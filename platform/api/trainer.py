@@ -17,7 +17,7 @@ from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.api.settings import meta_tree, nested
 from metaray.platform.callbacks.base import Callback
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.tree import merged
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import fresh_place

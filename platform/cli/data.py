@@ -176,7 +176,7 @@ def show(
 
 def _config(overrides: list[str], **values: Any) -> DataConfig:
     from metaray.platform.config.loading import validate_as, with_overrides
-    from metaray.platform.config.schema import RunConfig
+    from metaray.platform.config.meta import RunConfig
 
     for item in overrides:
         if not item.startswith("data."):

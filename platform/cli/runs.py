@@ -31,7 +31,7 @@ def train(request: TrainRequest) -> None:
 
 
 def train_or_resume(request: RunRequest) -> None:
-    """A new run or one that goes on, of any kind of experiment; prints its result."""
+    """A new or resumed run of any kind of experiment; prints its result."""
     if request.resume is None:
         settings = request.settings()
     else:

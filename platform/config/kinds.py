@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.schema import ExperimentConfig, RunConfig
+from metaray.platform.config.meta import RunConfig
+from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.transfer import TransferConfig
 
 CONFIGS: tuple[type[ExperimentConfig], ...] = (RunConfig, TransferConfig)
-"""settings that have none of their own sections are those of the first"""
+"""settings without any of these sections are those of the first"""
 INPUTS = tuple(dict.fromkeys(path for one in CONFIGS for path in one.inputs))
 """paths of the settings of any kind that name a file or a folder to read"""
 

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from typing_extensions import override
 
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import FlatState, ShardReport, ShardRequest

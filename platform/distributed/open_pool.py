@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.pool import LocalPool, Notify, Pool
 

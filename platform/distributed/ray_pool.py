@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_learner
 from metaray.platform.distributed.scheduler import Scheduler, cannot_start
 from metaray.platform.distributed.worker_group import WorkerGroup

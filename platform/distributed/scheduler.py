@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from metaray.platform.common.errors import WorkersLostError
 from metaray.platform.common.ray_errors import cause_of
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest

@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from metaray.platform.common.errors import WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_worker
 from metaray.platform.run.status import WorkerState, WorkerStates
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.plugins import label_of
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.base import Bar, Experiment
 from metaray.platform.experiment.other_data import other_data
 from metaray.platform.report.words import method_title, result_lines

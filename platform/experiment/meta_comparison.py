@@ -15,7 +15,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.common.formatting import plural
 from metaray.platform.config import loading
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.tree import Tree, get, with_values
 from metaray.platform.experiment.comparison import Budget, Comparable, Curves
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.comparison import Curves
 
 _SHOTS, _WAYS = (1, 2, 5, 10, 15, 20), (2, 5, 10, 20)

@@ -10,7 +10,7 @@ from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.loading import override
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.comparison import Curves
 from metaray.platform.experiment.meta_curves import shapes_of

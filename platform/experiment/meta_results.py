@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.tasks.registry import DATA_SETS
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta_executor import MetaResult
 from metaray.platform.experiment.results import of_training, rate, write_config
 from metaray.platform.run.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.loading import check_changes
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode

@@ -13,7 +13,7 @@ from metaray.algorithms.episode_shape import BatchSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.tasks.source import EpisodeSource
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint, shapes_text
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import FlatState

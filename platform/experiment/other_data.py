@@ -10,7 +10,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.loading import override, validate_as, with_overrides
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord, images_trained_on
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ _SET = "Set one setting, as often as you like: --set seed=1. Wins over the file.
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRequest(Request):
+class RunRequest(Request, ABC):
     """A new run of some kind, or one to continue."""
 
     config: Path | None = argument(

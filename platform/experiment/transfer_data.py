@@ -25,7 +25,7 @@ def open_domains(config: TransferConfig, address: str = "local") -> Domains:
 
 
 def notes_of(domains: Domains) -> list[str]:
-    """What makes the test on these data easier than it looks."""
+    """Sentences about test images that are training images too."""
     tested = domains.tested
     leaked, count = tested.num_leaked(), tested.count("test")
     if not leaked:

@@ -19,7 +19,7 @@ from metaray.platform.run.directory import RunDirectory
 def plugin_files(request: Request, is_here: bool) -> list[Path]:
     """The files that the settings of ``request`` name, and what these import from beside them.
 
-    A run that goes on has its settings on the cluster. If that is another machine, they cannot be
+    A resumed run has its settings on the cluster. If that is another machine, they cannot be
     read here: then all files in the folders of $METARAY_PLUGINS go along.
 
     Args:

@@ -72,12 +72,12 @@ def without(
     fixed: Mapping[str, Any],
     on_suggest: Callable[[str], object] = lambda path: None,
 ) -> SpaceFunction:
-    """``space`` as a function that is told the values of ``fixed`` and does not search them."""
+    """``space`` as a function that gets the values of ``fixed`` and does not search them."""
     return lambda trial: space(_TrialWithFixed(trial, fixed, on_suggest))
 
 
 class _TrialWithFixed:
-    """An Optuna trial that suggests a fixed value wherever there is one."""
+    """An Optuna trial that suggests the fixed value if there is one."""
 
     def __init__(
         self, trial: Any, fixed: Mapping[str, Any], on_suggest: Callable[[str], object]

@@ -61,7 +61,7 @@ class PopulationSearcher(StudySearcher):
 
     def _compare(self) -> None:
         step = self._until
-        assert step is not None  # nobody waits at the end
+        assert step is not None  # no trial waits at the end
         assert isinstance(self._space, dict)  # as checked
         members = [t for t in studies.unfinished(self._study) if t.number in self._waiting]
         found = exploits_at(

@@ -124,7 +124,7 @@ class _Stopper(tune.Stopper):
 
     @override
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # for the copies that Tune pickles and that nobody reads
+        return {}  # for the copies that Tune pickles and never reads
 
 
 class _LostTrials(tune.Callback):
@@ -145,7 +145,7 @@ class _LostTrials(tune.Callback):
 
 
 def check_complete(study: optuna.Study, num_trials: int, folder: SweepDirectory) -> None:
-    """Raise TrainingError where Tune ended before all trials did, though nobody asked it to."""
+    """Raise TrainingError if Tune ended early and no stop was requested."""
     left = [str(trial.number) for trial in studies.unfinished(study)]
     left += [str(number) for number in range(studies.begun(study), num_trials)]
     if left:

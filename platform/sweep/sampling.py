@@ -43,7 +43,7 @@ def make_sampler(
 ) -> BaseSampler:
     """The sampler of trial ``number``.
 
-    Each trial has one of its own, seeded by the sweep's seed and the trial's number; what samplers
+    Each trial has its own sampler, seeded by the sweep's seed and the trial's number; what samplers
     know lies in the study. So a sweep that was interrupted goes on as if it had not been.
 
     Raises:

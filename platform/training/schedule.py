@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import cos, pi
 
 from metaray.algorithms.outer_loop_registry import rate_factor
-from metaray.platform.config.schema import TrainConfig
+from metaray.platform.config.meta import TrainConfig
 from metaray.platform.config.transfer import TransferTrainConfig
 
 

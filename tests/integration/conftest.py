@@ -1,4 +1,4 @@
-"""The real command, in this process, or in one of its own where that is not all the same."""
+"""The real command: in this process, or in a new one where that makes a difference."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def process(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Run ``metaray`` with arguments, in a process and a folder of its own."""
+    """Run ``metaray`` with arguments, in a new process and a separate folder."""
     folder = tmp_path_factory.mktemp("cwd")
 
     def command(*args: object) -> subprocess.CompletedProcess[str]:
@@ -110,7 +110,7 @@ def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def own_ray() -> None:
-    """Commands in this process start a Ray of their own, as they do without an --address."""
+    """Commands in this process start a new Ray, as they do without an --address."""
     RAY.end()
     RAY.wanted = False
 

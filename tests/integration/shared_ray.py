@@ -1,7 +1,7 @@
 """One Ray for the tests of a process that are not about starting or ending one.
 
 Starting Ray costs more than what most tests do on it. A command that runs in this process uses
-this Ray instead of one of its own, as it would where the program around it had started Ray.
+this Ray and start no other, as if the surrounding program had started Ray.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from shared_ray import RAY
 
 from metaray.algorithms.registry import METHODS
 from metaray.platform.common.errors import NonFiniteError, WorkersLostError
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256
 from metaray.platform.training.meta.blueprint import Blueprint

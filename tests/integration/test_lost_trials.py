@@ -33,7 +33,7 @@ class SlowToEnd(Callback):
 def test_no_trial_is_lost_when_the_one_before_it_is_slow_to_end(
     environment: dict[str, str], tiny: list[str], tmp_path: Path, is_patient: bool
 ) -> None:
-    """Three seconds, where Tune waits two unless it is told; an impatient one waits none."""
+    """Three seconds, where Tune waits two by default; an impatient one waits none."""
     (tmp_path / "slow.py").write_text(SLOW_TO_END)
     (tmp_path / "sweep.toml").write_text('[monitoring]\ncallbacks = ["slow.py:SlowToEnd"]\n')
     (tmp_path / "space.toml").write_text(SPACE)

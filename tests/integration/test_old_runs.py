@@ -1,6 +1,6 @@
 """Run directories that earlier code wrote are tested and continued by today's.
 
-``old_runs/`` holds them without what nobody needs to go on (pages, plots, TensorBoard's files):
+``old_runs/`` holds them without what resuming does not need (pages, plots, TensorBoard's files):
 a meta-training and a fine-tuning that ended, the same two killed in the middle (their logs are
 ahead of their checkpoints), and a comparison and a sweep that were stopped in their second run.
 A killed run that is resumed must end with the bits of the one that was not; as in

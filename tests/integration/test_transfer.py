@@ -55,7 +55,7 @@ def weights(folder: Path) -> np.ndarray:
 def test_two_workers_give_the_result_of_one_process(
     environment: dict[str, str], sets: list[str], in_process: Path, tmp_path: Path
 ) -> None:
-    """And nobody can reach the process group from another machine."""
+    """The process group cannot be reached from another machine."""
     out, addresses = tmp_path / "run", set[str]()
     with running(environment, FINETUNE, out, [*sets, "workers.count=2"]) as process:
         while process.poll() is None:

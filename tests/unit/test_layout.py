@@ -39,7 +39,6 @@ OF_ONE_KIND = re.compile(
     r"(experiment|config|report)\.(meta|transfer)|training\.(meta|transfer)\b"
     r"|experiment\.(adaptation|example|other_data|references)\b"
     r"|experiment\.request\.T|report\.(page|record|results|curves|words)\b"
-    r"|config\.schema\.(Run|Train|Workers|Evaluate)Config"
     r"|config\.commands\.evaluate_command)"
 )
 """what belongs to meta-training or to transfer jobs alone"""
@@ -202,7 +201,7 @@ def test_what_is_of_one_kind_is_found() -> None:
     platform = "metaray.platform"
     for target in (
         "experiment.meta.META", "experiment.meta_session.MetaSession", "experiment.transfer",
-        "training.meta.blueprint.Blueprint", "training.transfer.step", "config.schema.RunConfig",
+        "training.meta.blueprint.Blueprint", "training.transfer.step", "config.meta.RunConfig",
         "config.transfer.TransferConfig", "report.record.RunRecord",
         "experiment.request.TrainRequest", "experiment.adaptation.adaptation_time",
     ):  # fmt: skip

@@ -17,7 +17,7 @@ from metaray.algorithms.registry import build_algorithm
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.seeds import initial_parameters_seed
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.meta.messages import FlatState
 
 

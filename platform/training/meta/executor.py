@@ -6,7 +6,7 @@ from time import perf_counter
 
 from typing_extensions import override
 
-from metaray.platform.config.schema import RunConfig, TrainConfig
+from metaray.platform.config.meta import RunConfig, TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.device import gpu_metrics

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.platform.common.errors import NonFiniteError
-from metaray.platform.config.schema import TrainConfig
+from metaray.platform.config.meta import TrainConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import (

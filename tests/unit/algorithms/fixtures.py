@@ -126,7 +126,7 @@ def episode(seed: int = 0, shots: int = 2, queries: int = 3) -> Episode:
 def labelling(seed: int, renamed: bool = True) -> Episode:
     """The same three images in every task, under much noise and labels that the seed permutes.
 
-    One image by itself is hardly told from another; who knows the three can. Not ``renamed``,
+    One image is hard to tell from another; a method that knows all three can. Not ``renamed``,
     the labels are the same in every task too.
     """
     generator = torch.Generator().manual_seed(99)

@@ -92,5 +92,5 @@ def test_advice_about_an_option_names_that() -> None:
     assert "RAY_ADDRESS" not in said
 
 
-def test_without_any_address_nobody_is_told_to_leave_it_out() -> None:
+def test_without_an_address_the_advice_is_not_to_leave_it_out() -> None:
     assert "leave out --address" not in refusal(None)

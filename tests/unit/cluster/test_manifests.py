@@ -88,7 +88,7 @@ def test_aws_groups_have_their_resources_and_limits() -> None:
 
 
 @pytest.mark.parametrize("kind", ["aws", "ssh"])
-def test_what_ray_up_starts_asks_for_the_token_and_shows_its_dashboard_to_nobody(kind: str) -> None:
+def test_what_ray_up_starts_asks_for_the_token_and_hides_its_dashboard(kind: str) -> None:
     cluster = made(kind)
     assert cluster["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}
     for role in ("head", "worker"):

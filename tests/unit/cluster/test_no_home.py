@@ -1,4 +1,4 @@
-"""A user without a home directory, or with one that cannot be written to, is told what to set."""
+"""A user without a home directory, or with a read-only one, gets a sentence with the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metaray.cluster.ray_environment import given_token
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user id has no entry in passwd, and no variable says where things are."""
 
     def unknown(uid: int) -> None:
@@ -31,14 +31,14 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("without_home")
 def test_what_needs_no_home_works_without_one() -> None:
     assert running_cluster() is None
     assert given_token() is None
     remove_folder(private_folder())
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("without_home")
 def test_what_needs_one_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="set METARAY_HOME"), changing():
         pass
@@ -68,7 +68,7 @@ def test_what_is_no_path(text: str) -> None:
         DataConfig(root=text)
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("without_home")
 def test_a_tilde_without_a_home() -> None:
     with pytest.raises(InputError, match="this user has no home directory"):
         user_path("~/data")

@@ -75,7 +75,7 @@ def test_a_dashboard_on_this_machine_is_asked_directly(proxied: list[str], host:
 def test_every_library_asks_all_of_loopback_directly(proxied: list[str]) -> None:
     avoid_proxies()
     for host in ("127.0.0.1", "localhost", "[::1]"):
-        url = f"http://{host}:1/"  # where nobody answers
+        url = f"http://{host}:1/"  # where nothing answers
         with pytest.raises(OSError, match="refused"):
             build_opener().open(url, timeout=5)
         with pytest.raises(requests.ConnectionError):

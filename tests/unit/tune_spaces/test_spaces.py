@@ -7,7 +7,7 @@ import pytest
 
 from metaray.algorithms.registry import METHODS
 from metaray.algorithms.transfer.registry import JOBS
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.tune_spaces.registry import JOB_SPACES, SPACES
 from metaray.tune_spaces.space import Choice, Float, Int, check_conditions
 

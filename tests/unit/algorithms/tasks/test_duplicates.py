@@ -1,4 +1,4 @@
-"""Copies of images are counted, told of, and left out on request."""
+"""Copies of images are counted, reported, and left out on request."""
 
 from __future__ import annotations
 

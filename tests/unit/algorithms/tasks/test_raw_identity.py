@@ -1,4 +1,4 @@
-"""Raw data is told apart by its content, and hashed again only where a file has changed."""
+"""Raw data is identified by its content, and hashed again only where a file has changed."""
 
 from __future__ import annotations
 

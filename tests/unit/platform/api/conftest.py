@@ -1,4 +1,4 @@
-"""Runs of a second, whose plots nobody looks at."""
+"""Short runs without plots."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_callback_sees_everything_in_order(kind: type[Recording]) -> None:
     assert callback.calls == ["start 0/2", "step 1", "step 2", "validation 2", "done None"]
 
 
-def test_a_failure_is_reported_once_and_concerns_nobody_else() -> None:
+def test_a_failure_is_reported_once_and_stops_no_other() -> None:
     callback = Recording()
     run(CallbackList([Broken(), callback]))
     report = callback.calls.pop(2)

@@ -33,7 +33,7 @@ def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDir
     directory = CompareDirectory.create(tmp_path_factory.mktemp("compare") / "out")
     plan.write(directory.plan)
     configs = {entry.name: entry for entry in plan.entries}
-    with nothing_drawn():  # of the runs: a comparison has plots of its own
+    with nothing_drawn():  # of the runs: a comparison draws its own plots
         for folder in directory.runs(plan):
             config = configs[folder.entry].config_of(folder.seed)
             perform(config, folder, plan.curves, "local", CallbackList())

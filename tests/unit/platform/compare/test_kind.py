@@ -23,7 +23,7 @@ def test_runs_of_meta_training_are_compared() -> None:
     assert comparison_of({"maml": META, "anil": META}) is META_COMPARISON
 
 
-def test_transfer_jobs_are_refused_wherever_they_come_from(tmp_path: Path) -> None:
+def test_transfer_jobs_are_refused_from_every_source(tmp_path: Path) -> None:
     file = tmp_path / "head.toml"
     file.write_text('[job]\nname = "finetune"\n')
     with pytest.raises(InputError, match=GOT_JOBS):

@@ -13,7 +13,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.catalog import DATASETS
 from metaray.platform.config.complaints import known_keys
 from metaray.platform.config.loading import changed_keys, override, read_config
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.tree import flat
 from metaray.platform.experiment.meta import META
 

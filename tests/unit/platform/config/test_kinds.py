@@ -6,7 +6,7 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.kinds import CONFIGS, config_class_of
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.experiment.registry import EXPERIMENTS, experiment_of
 

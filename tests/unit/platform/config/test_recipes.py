@@ -1,4 +1,4 @@
-"""Recipes: what docs/methods.md tells of the published settings is what a run has."""
+"""Recipes: a run has the published settings that docs/methods.md lists."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metaray.platform.config.schema import WorkersConfig
+from metaray.platform.config.meta import WorkersConfig
 from metaray.platform.config.transfer import TransferWorkersConfig
 from metaray.platform.distributed.resources import (
     NoRoomError,

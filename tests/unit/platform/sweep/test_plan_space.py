@@ -40,7 +40,7 @@ def set_to(settings: dict[str, Any], **options: Any) -> SweepPlan:
 
 
 @pytest.mark.parametrize("plan_with", [plan_of, set_to], ids=["file", "--set"])
-def test_whatever_is_set_leaves_the_built_in_space(plan_with: Any) -> None:
+def test_what_is_set_leaves_the_built_in_space(plan_with: Any) -> None:
     space, sentences = plan_space(plan_with({"method": {"inner_lr": 0.1}}), None)
     assert isinstance(space, dict)
     assert set(SPACES["maml"]) - set(space) == {"method.inner_lr"}

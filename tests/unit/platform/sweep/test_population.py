@@ -14,7 +14,7 @@ from rich.console import Console
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.loading import read_config
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256, read_checkpoint
 from metaray.platform.run.directory import RunDirectory

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from metaray.platform.config.loading import validate_as
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.results import write_config
 from metaray.platform.sweep import study as studies

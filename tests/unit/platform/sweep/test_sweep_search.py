@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.errors import TrainingError
 from metaray.platform.config.loading import read_config
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.sweep import study as studies

@@ -18,7 +18,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.cli.main import app
 from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
-from metaray.platform.config.schema import RunConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore, params_sha256
 from metaray.platform.run.directory import RunDirectory
