@@ -50,8 +50,7 @@ class Address:
     @property
     def label(self) -> str:
         """It, with the variable that it comes from."""
-        by = "" if self.named_by == "--address" else f" (from {self.named_by})"
-        return f"{self.text}{by}"
+        return with_source(self.text, self.named_by)
 
     @property
     def _is_sound(self) -> bool:
@@ -64,6 +63,11 @@ class Address:
             return False
         known = parts.scheme in ("", "ray", *_WEB)
         return known and bool(parts.hostname) and (port is not None or parts.scheme in _WEB)
+
+
+def with_source(address: str, named_by: str) -> str:
+    """``address``, with the variable that it comes from."""
+    return address if named_by == "--address" else f"{address} (from {named_by})"
 
 
 def address_in_environment(*names: str) -> Address | None:

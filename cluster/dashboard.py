@@ -11,6 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, build_opener
 
+from metaray.cluster.address import with_source
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.proxies import avoid_proxies
 
@@ -43,8 +44,7 @@ class Dashboard:
     @property
     def label(self) -> str:
         """Its address, with the variable that it comes from."""
-        by = "" if self.named_by == "--address" else f" (from {self.named_by})"
-        return f"{self.url}{by}"
+        return with_source(self.url, self.named_by)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from metaray.platform.run.sweep_directory import SweepDirectory
 
 FOLDERS: dict[type[BaseDirectory], Callable[[str | Path], Any]] = {
     CompareDirectory: Comparison,
-    SweepDirectory: Sweep.open,
+    SweepDirectory: Sweep,
 }
 """what opens each kind of folder that is no run"""
 
@@ -26,7 +26,7 @@ def load(place: str | Path) -> Any:
 
     Returns:
         A ``Run``, a ``Comparison`` or a ``Sweep``, by what lies there. Where a type checker should
-        know which, write ``mr.Run(place)``, ``mr.Comparison(place)`` or ``mr.Sweep.open(place)``.
+        know which, write ``mr.Run(place)``, ``mr.Comparison(place)`` or ``mr.Sweep(place)``.
 
     Raises:
         InputError: no such folder is there.

@@ -45,12 +45,7 @@ class Sweep(Scored):
         folder: with ``sweep.html``, ``best.toml``, the tables, and a run directory for each trial.
     """
 
-    def __init__(self, folder: Path, storage: str | None = None) -> None:
-        self.folder = folder
-        self._storage = storage or os.environ.get(STORAGE_VARIABLE)
-
-    @classmethod
-    def open(cls, folder: str | Path, storage: str | None = None) -> Sweep:
+    def __init__(self, folder: str | Path, storage: str | None = None) -> None:
         """The sweep in a folder, whether it is finished, was stopped, or still runs.
 
         Args:
@@ -60,7 +55,8 @@ class Sweep(Scored):
         Raises:
             InputError: no sweep is there.
         """
-        return cls(SweepDirectory.open(user_path(folder)).path, storage)
+        self.folder = SweepDirectory.open(user_path(folder)).path
+        self._storage = storage or os.environ.get(STORAGE_VARIABLE)
 
     @property
     @override

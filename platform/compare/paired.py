@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from metaray.platform.common.intervals import mean_and_ci95
+from metaray.algorithms.intervals import mean_and_ci95
 
 Array = NDArray[np.float64]
 Scores = Mapping[int, Array]

@@ -91,7 +91,7 @@ class StudySearcher(Searcher):
                 continue
             self._running[trial_id] = trial
             self._callbacks.on_event(TrialStarted(number=trial.number, values=values))
-            return self._order(trial.number, config)
+            return self._spec(trial.number, config)
         return str(Searcher.FINISHED)
 
     @override
@@ -175,7 +175,7 @@ class StudySearcher(Searcher):
         """By path: what the trial has already, or new ones."""
         return draw(self._space, trial, self._fixed)
 
-    def _order(self, number: int, config: ExperimentConfig) -> dict[str, Any]:
+    def _spec(self, number: int, config: ExperimentConfig) -> dict[str, Any]:
         return {
             "folder": str(self._folder.trial(number)),
             "config": config.model_dump_json(),

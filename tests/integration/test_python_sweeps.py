@@ -36,7 +36,7 @@ def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     assert list(found.trials["state"]) == ["complete"]
     assert found.best_run.config.train.steps == 4
 
-    opened = mr.Sweep.open(tmp_path / "sweep")
+    opened = mr.Sweep(tmp_path / "sweep")
     assert opened.accuracy == found.accuracy
     assert opened.resume(num_trials=2, parallel=1, progress=False) is opened
     assert list(opened.trials.index) == [0, 1]

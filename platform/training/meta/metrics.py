@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.special import log_softmax, softmax
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.intervals import mean_and_ci95
+from metaray.algorithms.intervals import mean_and_ci95
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

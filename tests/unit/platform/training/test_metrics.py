@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, log_loss
 
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.intervals import mean_and_ci95
+from metaray.algorithms.intervals import mean_and_ci95
 from metaray.platform.training.meta.metrics import (
     Bin,
     MetaTest,
