@@ -32,6 +32,29 @@ class _Way(NamedTuple):
     turns: int
 
 
+class EpisodeDraw(NamedTuple):
+    """Which images an episode has, and in which order."""
+
+    ways: Sequence[_Way]
+    images: NDArray[np.int64]
+    """the images of each class, ``[ways, shots + queries]``"""
+    orders: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """of the support and the query images, all classes in a row"""
+    rng: Generator
+    """the rest of the random stream"""
+
+
+class BatchDraw(NamedTuple):
+    """Which images a mini-batch has: of each the class, the place in its class, and the turns."""
+
+    class_ids: NDArray[np.int64]
+    images: NDArray[np.int64]
+    turns: NDArray[np.int64]
+    labels: Tensor
+    rng: Generator
+    """the rest of the random stream"""
+
+
 @dataclass(frozen=True)
 class ImageEpisodes:
     """Episodes over an ImageStore. With rotations a class counts as four, one per quarter turn.
@@ -102,15 +125,25 @@ class ImageEpisodes:
 
         The label of a class is its place in the draw, which is a fresh random order.
         """
+        draw = self.draw(spec)
+        images = self._gather(draw)
+        shots = spec.shape.shots
+        support = _ordered(images[:, :shots], draw.orders[0])
+        query = _ordered(images[:, shots:], draw.orders[1])
+        support, query = (self._as_seen(draw.rng, spec.split, *part) for part in (support, query))
+        return Episode(*support, *query, episode_key(draw.rng))
+
+    def draw(self, spec: TaskSpec) -> EpisodeDraw:
+        """The random choices of the episode of ``spec``."""
         rng = episode_rng(spec)
         ways = self._draw_ways(rng, spec)
-        images = self._gather(rng, ways, spec.shape)
-        labels = np.arange(len(ways))
-        shots = spec.shape.shots
-        support = _shuffled(rng, images[:, :shots], np.repeat(labels, shots))
-        query = _shuffled(rng, images[:, shots:], np.repeat(labels, spec.shape.queries))
-        support, query = (self._as_seen(rng, spec.split, *part) for part in (support, query))
-        return Episode(*support, *query, episode_key(rng))
+        shots, queries = spec.shape.shots, spec.shape.queries
+        images = np.empty((len(ways), shots + queries), np.int64)
+        for label, way in enumerate(ways):
+            stored = len(self.store.images(way.class_id))
+            images[label] = rng.choice(stored, shots + queries, replace=False)
+        orders = rng.permutation(len(ways) * shots), rng.permutation(len(ways) * queries)
+        return EpisodeDraw(ways, images, orders, rng)
 
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
@@ -121,6 +154,15 @@ class ImageEpisodes:
 
         The label of a class is its place in the split, times the turns, plus its turn.
         """
+        draw = self.draw_batch(spec)
+        x = np.empty((spec.size, *self.store.header.image_shape), np.uint8)
+        for row, (class_id, image, turns) in enumerate(zip(*draw[:3], strict=True)):
+            x[row] = np.rot90(self.store.images(class_id)[image], turns, axes=(-2, -1))
+        query, y = self._as_seen(draw.rng, spec.split, unit_range(x), draw.labels)
+        return Episode(query[:0], y[:0], query, y, episode_key(draw.rng))
+
+    def draw_batch(self, spec: BatchSpec) -> BatchDraw:
+        """The random choices of the mini-batch of ``spec``."""
         rng = episode_rng(spec)
         turns = self._turns(spec.split)
         ends = self._image_ends[spec.split]
@@ -132,13 +174,10 @@ class ImageEpisodes:
         drawn = rng.choice(ends[-1] * turns, spec.size, replace=False)
         images, turned = drawn // turns, drawn % turns
         places = np.searchsorted(ends, images, side="right")
-        x = np.empty((spec.size, *self.store.header.image_shape), np.uint8)
-        for row, (image, place, turn) in enumerate(zip(images, places, turned, strict=True)):
-            stored = self.store.images(self.splits[spec.split][place])
-            x[row] = np.rot90(stored[image - ends[place]], turn, axes=(-2, -1))  # from the end
+        starts = np.concatenate(([0], ends[:-1]))
+        class_ids = np.asarray(self.splits[spec.split])[places]
         labels = torch.from_numpy(places * turns + turned)
-        query, y = self._as_seen(rng, spec.split, _unit_range(x), labels)
-        return Episode(query[:0], y[:0], query, y, episode_key(rng))
+        return BatchDraw(class_ids, images - starts[places], turned, labels, rng)
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The class behind every label of the episode of ``spec``, with its rotation if any."""
@@ -170,13 +209,13 @@ class ImageEpisodes:
         drawn = rng.choice(self.num_classes(spec.split), spec.shape.ways, replace=False)
         return [_Way(classes[i // turns], i % turns) for i in drawn.tolist()]
 
-    def _gather(self, rng: Generator, ways: Sequence[_Way], shape: EpisodeShape) -> Images:
-        """Distinct images of every class, ``[ways, shots + queries, C, H, W]``."""
-        needed = shape.shots + shape.queries
-        out = np.empty((len(ways), needed, *self.store.header.image_shape), np.uint8)
-        for label, (class_id, turns) in enumerate(ways):
-            stored = self.store.images(class_id)
-            picked = stored[rng.choice(len(stored), needed, replace=False)]
+    def _gather(self, draw: EpisodeDraw) -> Images:
+        """The images of every class, ``[ways, shots + queries, C, H, W]``."""
+        out = np.empty((*draw.images.shape, *self.store.header.image_shape), np.uint8)
+        for label, ((class_id, turns), places) in enumerate(
+            zip(draw.ways, draw.images, strict=True)
+        ):
+            picked = self.store.images(class_id)[places]
             out[label] = np.rot90(picked, turns, axes=(-2, -1)) if turns else picked
         return out
 
@@ -201,13 +240,17 @@ def _augmented(rng: Generator, x: Tensor) -> Tensor:
     return torch.from_numpy(out)
 
 
-def _shuffled(rng: Generator, images: Images, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Images ``[ways, n, C, H, W]`` as float32 in [0, 1] and labels as int64, in one new order."""
-    order = rng.permutation(len(labels))
-    flat = images.reshape(len(labels), *images.shape[2:])[order]
-    return _unit_range(flat), torch.from_numpy(labels[order].astype(np.int64))
+def _ordered(images: Images, order: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Images ``[ways, n, C, H, W]`` as float32 in [0, 1] and labels as int64, in ``order``."""
+    flat = images.reshape(len(order), *images.shape[2:])[order]
+    return unit_range(flat), labels_of(images.shape[1], order)
 
 
-def _unit_range(pixels: Images) -> Tensor:
+def labels_of(images: int, order: NDArray[np.int64]) -> Tensor:
+    """Labels, int64, of all classes in a row, each with so many ``images``, in ``order``."""
+    return torch.from_numpy(order // images)
+
+
+def unit_range(pixels: Images) -> Tensor:
     """Bytes as float32 in [0, 1]."""
     return torch.from_numpy(np.divide(pixels, np.float32(255), dtype=np.float32))

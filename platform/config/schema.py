@@ -29,8 +29,12 @@ class ComputeConfig(Section):
     """GPUs each worker reserves; may be a fraction"""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     """auto takes a GPU where workers have one"""
-    precision: Literal["float64", "float32", "bfloat16"] = "float32"
-    """bfloat16 computes layers in bfloat16 and keeps parameters in float32"""
+    precision: Literal["float64", "float32", "tf32", "bfloat16"] = "float32"
+    """tf32 multiplies with 10 bits of mantissa on a CUDA device; bfloat16 computes layers in
+    bfloat16; both keep parameters in float32"""
+    cuda_graphs: bool = True
+    """on a CUDA device, meta-training records the kernels of a shard once and starts them together:
+    the same bits, faster; false needs less memory"""
     threads: int = Field(1, ge=1, le=1_024)
     """CPU threads of each worker; part of the result, as it changes the order of sums"""
     max_restarts: int = Field(20, ge=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,11 +21,29 @@ class GpuMemory(NamedTuple):
 
 
 def prepare_process(workers: ComputeConfig) -> None:
-    """Pin the CPU threads, whose number changes the order of floating-point sums; keep memory."""
+    """Pin the CPU threads, whose number changes the order of floating-point sums; keep memory.
+
+    TF32 is used only where ``workers.precision`` asks for it: torch's own default is to use it in
+    the convolutions of a CUDA device.
+    """
     keep_freed_memory()
     torch.set_num_threads(workers.threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = workers.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = workers.precision == "tf32"
+
+
+def dtype_of(workers: ComputeConfig) -> torch.dtype:
+    """Of parameters and inputs."""
+    return torch.float64 if workers.precision == "float64" else torch.float32
+
+
+def autocast(workers: ComputeConfig, device: torch.device) -> Any:
+    """The context in which layers compute."""
+    if workers.precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def choose_device(workers: ComputeConfig) -> torch.device:
@@ -47,6 +66,11 @@ def choose_device(workers: ComputeConfig) -> torch.device:
         )
     if name == "mps" and not torch.backends.mps.is_available():
         raise InputError("workers.device = 'mps', but torch finds no Apple GPU: use cpu or auto")
+    if workers.precision == "tf32" and not name.startswith("cuda"):
+        raise InputError(
+            f"workers.precision = 'tf32' needs a CUDA device, and this run computes on {name}: use "
+            "float32"
+        )
     return torch.device(name)
 
 

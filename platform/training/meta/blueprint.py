@@ -18,6 +18,7 @@ from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.training.device import dtype_of
 from metaray.platform.training.meta.messages import FlatState
 
 
@@ -36,7 +37,7 @@ class Blueprint:
             source.kind,
             _num_outputs(config, source),
         )
-        self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+        self.dtype = dtype_of(config.workers)
 
     @classmethod
     def open(cls, config: RunConfig) -> Blueprint:

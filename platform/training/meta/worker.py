@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.platform.training.device import choose_device, gpu_memory, prepare_process
+from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.tasks.device_images import images_on
+from metaray.platform.training.cuda_graph import Computation, CudaGraphs
+from metaray.platform.training.device import autocast, choose_device, gpu_memory, prepare_process
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import (
     EvaluateRequest,
@@ -38,6 +41,9 @@ class TaskWorker:
         self.source = blueprint.source
         self.blueprint = blueprint
         self.device = choose_device(self.config.workers)
+        self._images = images_on(self.device, self.source)
+        records = self.device.type == "cuda" and self.config.workers.cuda_graphs
+        self._graphs = CudaGraphs() if records and not self.config.method.anneals else None
 
     def run(self, request: ShardRequest, state: FlatState) -> tuple[Any, ShardReport]:
         """The payload of ``request`` at ``state``, and a report.
@@ -45,23 +51,32 @@ class TaskWorker:
         A train request's payload is ``[P + B]``: summed gradients, then summed buffers. An evaluate
         request's is ``Predictions``.
         """
-        at = self._state(state)
-        with self._autocast():
-            if isinstance(request, TrainRequest):
-                return self._train(request, at)
-            return self._evaluate(request, at)
+        # a copy: arrays from Ray's object store are shared between processes, and torch writes
+        at = torch.from_numpy(np.array(state)).to(self.device)
+        if isinstance(request, TrainRequest):
+            return self._train(request, at)
+        return self._evaluate(request, at)
 
-    def _train(self, request: TrainRequest, state: State) -> tuple[FlatState, ShardReport]:
+    def _train(self, request: TrainRequest, at: Tensor) -> tuple[FlatState, ShardReport]:
         started = perf_counter()
         episodes = self._training_tasks(request)
         sampled = perf_counter()
         progress = request.step / self.config.train.outer_steps
-        result = batched_task_gradients(
-            self.blueprint.algorithm, state, episodes, self.config.task.train_ways, progress
-        )
-        flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
-        total = flat.detach().to("cpu", self.blueprint.dtype).numpy()
-        metrics = {name: float(value.sum()) for name, value in result.metrics.items()}
+
+        def summed(state: Tensor, *episode: Tensor) -> tuple[Tensor, Tensors]:
+            result = batched_task_gradients(
+                self.blueprint.algorithm,
+                self.blueprint.unflatten(state),
+                Episode(*episode),
+                self.config.task.train_ways,
+                progress,
+            )
+            flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
+            return flat.detach(), {name: value.sum() for name, value in result.metrics.items()}
+
+        flat, sums = self._computed("train", summed, at, *episodes)
+        total = flat.to("cpu", self.blueprint.dtype).numpy()
+        metrics = {name: float(value) for name, value in sums.items()}
         return total, ShardReport(
             num_tasks=request.num_tasks,
             finite=bool(np.isfinite(total).all()) and bool(np.isfinite(metrics["loss"])),
@@ -71,15 +86,23 @@ class TaskWorker:
             gpu=gpu_memory(self.device),
         )
 
-    def _evaluate(self, request: EvaluateRequest, state: State) -> tuple[Predictions, ShardReport]:
+    def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
         shape = self.config.test_shape
         episodes = self._sample(request.split, request.first_episode, request.num_episodes, shape)
         sampled = perf_counter()
-        outputs = batched_predictions(
-            self.blueprint.algorithm, state, episodes, shape.ways, self.config.evaluate.batch_norm
-        )
-        array = outputs.detach().to("cpu", self.blueprint.dtype).numpy()
+
+        def predicted(state: Tensor, *episode: Tensor) -> Tensor:
+            return batched_predictions(
+                self.blueprint.algorithm,
+                self.blueprint.unflatten(state),
+                Episode(*episode),
+                shape.ways,
+                self.config.evaluate.batch_norm,
+            ).detach()
+
+        outputs = self._computed(request.split, predicted, at, *episodes)
+        array = outputs.to("cpu", self.blueprint.dtype).numpy()
         return Predictions(outputs=array, labels=episodes.query_y.cpu().numpy()), ShardReport(
             num_tasks=request.num_episodes,
             finite=bool(np.isfinite(array).all()),
@@ -96,23 +119,27 @@ class TaskWorker:
             BatchSpec(split="train", index=index, seed=seed, size=config.method.batch_size)
             for index in range(request.first_task, request.first_task + request.num_tasks)
         ]
-        return self._stacked([self.source.sample_batch(spec) for spec in batches])
+        if self._images is not None:
+            return self._placed(self._images.sample_batches(batches))
+        return self._placed(Episode.stack([self.source.sample_batch(spec) for spec in batches]))
 
     def _sample(self, split: Split, first: int, count: int, shape: EpisodeShape) -> Episode:
         specs = [
             TaskSpec(split=split, index=index, seed=self.config.seed, shape=shape)
             for index in range(first, first + count)
         ]
-        return self._stacked([self.source.sample(spec) for spec in specs])
+        if self._images is not None:
+            return self._placed(self._images.sample(specs))
+        return self._placed(Episode.stack([self.source.sample(spec) for spec in specs]))
 
-    def _stacked(self, episodes: list[Episode]) -> Episode:
-        return Episode.stack(episodes).to(self.device, self.blueprint.dtype)
+    def _placed(self, episodes: Episode) -> Episode:
+        return episodes.to(self.device, self.blueprint.dtype)
 
-    def _state(self, flat: FlatState) -> State:
-        # a copy: arrays from Ray's object store are shared between processes, and torch writes
-        return self.blueprint.unflatten(torch.from_numpy(np.array(flat)).to(self.device))
+    def _computed(self, name: str, compute: Computation, *inputs: Tensor) -> Any:
+        def under_autocast(*given: Tensor) -> Any:
+            with autocast(self.config.workers, self.device):
+                return compute(*given)
 
-    def _autocast(self) -> Any:
-        if self.config.workers.precision != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        if self._graphs is None:
+            return under_autocast(*inputs)
+        return self._graphs(name, under_autocast, *inputs)

@@ -28,6 +28,7 @@ from metaray.algorithms.transfer.examples import (
 from metaray.algorithms.transfer.objective import Networks, Objective, View
 from metaray.algorithms.transfer.registry import build_objective
 from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.training.device import dtype_of
 
 Indices = NDArray[np.int64]
 _MOST_VALIDATIONS = 50  # of those that were not asked for
@@ -112,7 +113,7 @@ class TransferBlueprint:
         self.objective = objective or build_objective(
             config.job, networks_of(config, domains, plan.teacher)
         )
-        self.dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+        self.dtype = dtype_of(config.workers)
         self._drawn = {
             name: examples if self._labelled(name) else examples.without_label_limit()
             for name, examples in (("source", domains.source), ("target", domains.target))

@@ -22,6 +22,7 @@ from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.run.checkpoint import Checkpoint, part_of, shapes_text
+from metaray.platform.training.device import dtype_of
 from metaray.platform.training.pretrained import PretrainedEncoder, Provenance, statistics_batches
 from metaray.platform.training.transfer.blueprint import Domains, Plan, bare_backbone, networks_of
 
@@ -49,7 +50,7 @@ def initial_state(config: TransferConfig, domains: Domains) -> InitialState:
     start = Start(encoder, None if teacher is None else _teacher_state(teacher, config, domains))
     objective = build_objective(config.job, networks_of(config, domains, teacher_model))
     state = objective.init(initial_parameters_seed(config.seed), start)
-    dtype = torch.float64 if config.workers.precision == "float64" else torch.float32
+    dtype = dtype_of(config.workers)
     checkpoint, layout = first_checkpoint(state, dtype)
     plan = Plan(config=config, param_layout=layout, teacher=teacher_model)
     checkpoint = replace(checkpoint, shapes=fingerprint(plan))
@@ -69,8 +70,7 @@ def restore_plan(
 
 def fingerprint(plan: Plan) -> str:
     """What the flat vector of a job means."""
-    precision = plan.config.workers.precision
-    dtype = "float64" if precision == "float64" else "float32"
+    dtype = str(dtype_of(plan.config.workers)).removeprefix("torch.")
     return shapes_text(f"{plan.config.job.name} {dtype}", plan.param_layout)
 
 

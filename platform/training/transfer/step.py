@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer import batches
 from metaray.algorithms.transfer.objective import Forward, Shard
+from metaray.platform.training.device import autocast
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
 from metaray.platform.training.transfer.communicator import Communicator
 
@@ -108,7 +108,7 @@ class BatchGradient:
         parts = []
         for own in self._shards:
             shard = self._shard(own, step, order)
-            with self._autocast():
+            with autocast(self._blueprint.config.workers, self._device):
                 forward = self._objective.forward(state, shard, progress)
             outputs = {name: self._full(value) for name, value in forward.outputs.items()}
             loss, metrics = self._objective.loss(state, outputs, shard.labels, progress)
@@ -121,7 +121,7 @@ class BatchGradient:
     ) -> tuple[list[_Part], Tensors]:
         """All shards, then one loss over the outputs of all processes."""
         forwards = []
-        with self._autocast():
+        with autocast(self._blueprint.config.workers, self._device):
             for own in self._shards:
                 shard = self._shard(own, step, order)
                 forwards.append(self._objective.forward(state, shard, progress))
@@ -203,11 +203,6 @@ class BatchGradient:
     def _full(self, output: Tensor) -> Tensor:
         """In the type of the parameters, which losses need."""
         return output.to(self._blueprint.dtype) if output.is_floating_point() else output
-
-    def _autocast(self) -> Any:
-        if self._blueprint.config.workers.precision != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
 
 
 def _backward(loss: Tensor) -> None:
