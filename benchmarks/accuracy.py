@@ -33,7 +33,7 @@ from metaray.algorithms.registry import METHODS
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.executor import train_requests
+from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import LocalPool
 
 TASKS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1)}

@@ -42,13 +42,12 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.training.cuda_graph import CudaGraph
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.executor import train_requests
-from metaray.platform.training.meta.messages import EvaluateRequest, TrainRequest
+from metaray.platform.training.meta.messages import EvaluateRequest, TrainRequest, train_requests
 from metaray.platform.training.meta.pool import LocalPool
 from metaray.platform.training.meta.worker import TaskWorker
 
 SHARDS = (8, 32, 128)
-SECONDS = 0.3  # of one figure
+SECONDS = 0.2  # of one figure
 INNER_STEPS = (1, 2, 5, 10, 20, 40)
 THRESHOLDS = (0.95, 0.97, 0.98, 0.987)
 
@@ -110,7 +109,7 @@ def shard_of(config: RunConfig, size: int) -> tuple[Callable[[], torch.Tensor], 
     blueprint, worker = opened(config)
     request = TrainRequest(step=0, shard=0, first_task=0, num_tasks=size)
     flat = torch.from_numpy(blueprint.initial_flat).to(worker.device)
-    state, episodes = blueprint.unflatten(flat), worker._training_tasks(request)
+    state, episodes = blueprint.unflatten(flat), worker.training_tasks(request)()
 
     def work() -> torch.Tensor:
         result = batched_task_gradients(
@@ -227,7 +226,7 @@ def peers() -> Iterator[Row]:
         config = config_for("maml", *settings)
         work, worker = shard_of(config, 128)
         request = TrainRequest(step=0, shard=0, first_task=0, num_tasks=8)
-        episodes = worker._training_tasks(request)
+        episodes = worker.training_tasks(request)()
         row["metaray"] = 128 / seconds_of(work)
         row["metaray, graph"] = 128 / seconds_of(CudaGraph(work, []))
         row["torch.func loop"] = 8 / seconds_of(func_loop(episodes, steps))

@@ -36,9 +36,13 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_data import open_data
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.executor import train_requests
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import FlatState, ShardReport, TrainRequest
+from metaray.platform.training.meta.messages import (
+    FlatState,
+    ShardReport,
+    TrainRequest,
+    train_requests,
+)
 
 SHARD_S = 0.5
 TASKS = 4

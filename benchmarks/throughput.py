@@ -27,7 +27,7 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.meta import META
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.executor import train_requests
+from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool, StepResult
 from metaray.platform.training.meta.worker import TaskWorker
 

@@ -7,6 +7,7 @@ numbers through a table that the CPU computed, since a device may divide by mult
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from metaray.algorithms.episode import BatchSpec, Episode, TaskSpec
 from metaray.algorithms.tasks.image_episodes import (
+    BatchDraw,
     EpisodeDraw,
     ImageEpisodes,
     labels_of,
@@ -25,8 +27,18 @@ from metaray.algorithms.tasks.source import EpisodeSource, episode_key
 _SHARE = 0.25  # of the free memory that the images may take
 
 
+class Rows(NamedTuple):
+    """T stacked episodes on the CPU, with the rows of their images in place of the images."""
+
+    support: Tensor  # [T, N*K]
+    support_y: Tensor  # [T, N*K]
+    query: Tensor  # [T, N*Q]
+    query_y: Tensor  # [T, N*Q]
+    key: Tensor  # [T]
+
+
 class DeviceImages:
-    """Episodes of ``source``, stacked, on ``device``."""
+    """The images of ``source`` on ``device``. Row ``turns * images + image`` is one of them."""
 
     def __init__(self, source: ImageEpisodes, device: torch.device) -> None:
         self._source = source
@@ -39,40 +51,49 @@ class DeviceImages:
         self._starts = np.cumsum([0, *map(len, stored)])[:-1]
         self._values = unit_range(np.arange(256, dtype=np.uint8)).to(device)
 
-    def sample(self, specs: Sequence[TaskSpec]) -> Episode:
-        """The episodes of ``specs``, all of one shape."""
+    def rows(self, specs: Sequence[TaskSpec]) -> Rows:
+        """Of the episodes of ``specs``, all of one shape."""
         draws = [self._source.draw(spec) for spec in specs]
         shots = specs[0].shape.shots
-        parts: list[Tensor] = []
-        for part, columns in enumerate((slice(None, shots), slice(shots, None))):
-            orders = [draw.orders[part] for draw in draws]
-            chosen = [self._rows(draw)[:, columns] for draw in draws]
-            rows = [part.reshape(-1)[order] for part, order in zip(chosen, orders, strict=True)]
-            labels = [labels_of(chosen[0].shape[1], order) for order in orders]
-            parts += [self._gathered(rows), torch.stack(labels).to(self._device)]
-        support_x, support_y, query_x, query_y = parts
-        keys = self._keys([draw.rng for draw in draws])
-        return Episode(support_x, support_y, query_x, query_y, keys)
+        drawn = [self._rows_of(draw) for draw in draws]
+        orders = [draw.orders for draw in draws]
+        support = [_ordered(r[:, :shots], o[0]) for r, o in zip(drawn, orders, strict=True)]
+        query = [_ordered(r[:, shots:], o[1]) for r, o in zip(drawn, orders, strict=True)]
+        return Rows(*_stacked(support), *_stacked(query), _keys(draws))
 
-    def sample_batches(self, specs: Sequence[BatchSpec]) -> Episode:
-        """The mini-batches of ``specs``, all of one size."""
+    def batch_rows(self, specs: Sequence[BatchSpec]) -> Rows:
+        """Of the mini-batches of ``specs``, all of one size."""
         draws = [self._source.draw_batch(spec) for spec in specs]
         rows = [self._starts[d.class_ids] + d.images + d.turns * self._stored for d in draws]
-        x, y = self._gathered(rows), torch.stack([d.labels for d in draws]).to(self._device)
-        return Episode(x[:, :0], y[:, :0], x, y, self._keys([draw.rng for draw in draws]))
+        x, y = torch.from_numpy(np.stack(rows)), torch.stack([d.labels for d in draws])
+        return Rows(x[:, :0], y[:, :0], x, y, _keys(draws))
 
-    def _rows(self, draw: EpisodeDraw) -> NDArray[np.int64]:
+    def episodes(self, rows: Rows) -> Episode:
+        """With their images, float32 in [0, 1], on the device."""
+        support, support_y, query, query_y, key = (part.to(self._device) for part in rows)
+        return Episode(self._gathered(support), support_y, self._gathered(query), query_y, key)
+
+    def _rows_of(self, draw: EpisodeDraw) -> NDArray[np.int64]:
         """Of the images of every class, ``[ways, shots + queries]``."""
         first = [self._starts[way.class_id] + way.turns * self._stored for way in draw.ways]
         return np.array(first)[:, None] + draw.images
 
-    def _gathered(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
-        """The images in ``rows``, float32 in [0, 1], ``[T, n, C, H, W]``."""
-        index = torch.from_numpy(np.stack(rows)).to(self._device)
-        return self._values[self._images[index].int()]
+    def _gathered(self, rows: Tensor) -> Tensor:
+        return self._values[self._images[rows].int()]
 
-    def _keys(self, rngs: Sequence[np.random.Generator]) -> Tensor:
-        return torch.stack([episode_key(rng) for rng in rngs]).to(self._device)
+
+def _ordered(rows: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Rows ``[ways, n]`` and their labels in ``order``."""
+    return torch.from_numpy(rows.reshape(-1)[order]), labels_of(rows.shape[1], order)
+
+
+def _stacked(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    rows, labels = zip(*parts, strict=True)
+    return torch.stack(rows), torch.stack(labels)
+
+
+def _keys(draws: Sequence[EpisodeDraw | BatchDraw]) -> Tensor:
+    return torch.stack([episode_key(draw.rng) for draw in draws])
 
 
 def images_on(device: torch.device, source: EpisodeSource) -> DeviceImages | None:

@@ -12,7 +12,12 @@ from typing_extensions import override
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import FlatState, ShardReport, ShardRequest
+from metaray.platform.training.meta.messages import (
+    FlatState,
+    ShardReport,
+    ShardRequest,
+    TrainRequest,
+)
 from metaray.platform.training.meta.worker import TaskWorker
 
 
@@ -28,9 +33,11 @@ class WorkerActor(TaskWorker):
         self._computing = Lock()
 
     @override
-    def run(self, request: ShardRequest, state: FlatState) -> tuple[Any, ShardReport]:
+    def run(
+        self, request: ShardRequest, state: FlatState, then: TrainRequest | None = None
+    ) -> tuple[Any, ShardReport]:
         with self._computing:
-            return super().run(request, state)
+            return super().run(request, state, then)
 
     def place(self) -> tuple[str, int]:
         """Address of its machine and its process; answers once the worker is built."""

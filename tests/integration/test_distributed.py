@@ -20,7 +20,7 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.executor import train_requests
+from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from typing_extensions import override
 
-from metaray.platform.config.meta import RunConfig, TrainConfig
+from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.training.device import gpu_metrics
@@ -14,7 +14,7 @@ from metaray.platform.training.executor import Executor, Signal, StepOutcome
 from metaray.platform.training.loop import LoopSettings
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.messages import TrainRequest
+from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import Pool, StepResult
 
 
@@ -79,20 +79,6 @@ class ShardSumExecutor(Executor):
             "workers_lost": health.lost,
             "shards_recomputed": result.recomputed,
         }
-
-
-def train_requests(step: int, train: TrainConfig) -> list[TrainRequest]:
-    """The shards of one outer step: fixed by the config, not by the number of workers."""
-    first = step * train.meta_batch_size
-    return [
-        TrainRequest(
-            step=step,
-            shard=shard,
-            first_task=first + offset,
-            num_tasks=min(train.shard_size, train.meta_batch_size - offset),
-        )
-        for shard, offset in enumerate(range(0, train.meta_batch_size, train.shard_size))
-    ]
 
 
 def loop_settings(config: RunConfig) -> LoopSettings:

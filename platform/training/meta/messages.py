@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaray.algorithms.episode_shape import Split
+from metaray.platform.config.meta import TrainConfig
 from metaray.platform.training.device import GpuMemory
 
 FlatState = npt.NDArray[np.floating]
@@ -77,3 +78,17 @@ class UpdateReport:
     grad_norm: float
     meta_lr: float
     update_s: float
+
+
+def train_requests(step: int, train: TrainConfig) -> list[TrainRequest]:
+    """The shards of one outer step: fixed by the config, not by the number of workers."""
+    first = step * train.meta_batch_size
+    return [
+        TrainRequest(
+            step=step,
+            shard=shard,
+            first_task=first + offset,
+            num_tasks=min(train.shard_size, train.meta_batch_size - offset),
+        )
+        for shard, offset in enumerate(range(0, train.meta_batch_size, train.shard_size))
+    ]

@@ -20,6 +20,7 @@ from metaray.platform.training.meta.messages import (
     ShardReport,
     TrainRequest,
     UpdateReport,
+    train_requests,
 )
 from metaray.platform.training.meta.worker import TaskWorker
 
@@ -104,6 +105,7 @@ class LocalPool(Pool):
     """One worker and the learner in this process, without Ray: the reference for all others."""
 
     def __init__(self, blueprint: Blueprint) -> None:
+        self._train = blueprint.config.train
         self._worker = TaskWorker(blueprint)
         self._learner = MetaLearner(blueprint)
         self._state = self._learner.state()
@@ -111,7 +113,11 @@ class LocalPool(Pool):
     @override
     def train_step(self, requests: Sequence[TrainRequest]) -> StepResult:
         started = perf_counter()
-        results = [self._worker.run(request, self._state) for request in requests]
+        after = [*requests[1:], train_requests(requests[0].step + 1, self._train)[0]]
+        results = [
+            self._worker.run(request, self._state, then)
+            for request, then in zip(requests, after, strict=True)
+        ]
         reports = [report for _, report in results]
         sums = [total for total, _ in results]
         self._state, update = self._learner.update(requests, *sums, *reports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.tasks.device_images import images_on
+from metaray.algorithms.tasks.device_images import DeviceImages, Rows, images_on
 from metaray.platform.training.cuda_graph import Computation, CudaGraphs
 from metaray.platform.training.device import autocast, choose_device, gpu_memory, prepare_process
 from metaray.platform.training.meta.blueprint import Blueprint
@@ -27,6 +28,9 @@ from metaray.platform.training.meta.messages import (
     ShardRequest,
     TrainRequest,
 )
+
+Tasks = Callable[[], Episode]
+"""Tasks whose random choices are made: called, it puts them on the device."""
 
 
 class TaskWorker:
@@ -42,11 +46,17 @@ class TaskWorker:
         self.blueprint = blueprint
         self.device = choose_device(self.config.workers)
         self._images = images_on(self.device, self.source)
+        self._ahead: dict[TrainRequest, Tasks] = {}
         records = self.device.type == "cuda" and self.config.workers.cuda_graphs
         self._graphs = CudaGraphs() if records and not self.config.method.anneals else None
 
-    def run(self, request: ShardRequest, state: FlatState) -> tuple[Any, ShardReport]:
+    def run(
+        self, request: ShardRequest, state: FlatState, then: TrainRequest | None = None
+    ) -> tuple[Any, ShardReport]:
         """The payload of ``request`` at ``state``, and a report.
+
+        The tasks of ``then``, which comes next, are sampled while a GPU computes those of a train
+        request.
 
         A train request's payload is ``[P + B]``: summed gradients, then summed buffers. An evaluate
         request's is ``Predictions``.
@@ -54,12 +64,15 @@ class TaskWorker:
         # a copy: arrays from Ray's object store are shared between processes, and torch writes
         at = torch.from_numpy(np.array(state)).to(self.device)
         if isinstance(request, TrainRequest):
-            return self._train(request, at)
+            return self._train(request, at, then)
         return self._evaluate(request, at)
 
-    def _train(self, request: TrainRequest, at: Tensor) -> tuple[FlatState, ShardReport]:
+    def _train(
+        self, request: TrainRequest, at: Tensor, then: TrainRequest | None
+    ) -> tuple[FlatState, ShardReport]:
         started = perf_counter()
-        episodes = self._training_tasks(request)
+        ahead = self._ahead.pop(request, None)
+        episodes = (ahead or self.training_tasks(request))()
         sampled = perf_counter()
         progress = request.step / self.config.train.outer_steps
 
@@ -75,6 +88,8 @@ class TaskWorker:
             return flat.detach(), {name: value.sum() for name, value in result.metrics.items()}
 
         flat, sums = self._computed("train", summed, at, *episodes)
+        if then is not None and self.device.type == "cuda":  # which has only begun
+            self._ahead = {then: self.training_tasks(then)}
         total = flat.to("cpu", self.blueprint.dtype).numpy()
         metrics = {name: float(value) for name, value in sums.items()}
         return total, ShardReport(
@@ -89,7 +104,8 @@ class TaskWorker:
     def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
         shape = self.config.test_shape
-        episodes = self._sample(request.split, request.first_episode, request.num_episodes, shape)
+        tasks = self._sample(request.split, request.first_episode, request.num_episodes, shape)
+        episodes = tasks()
         sampled = perf_counter()
 
         def predicted(state: Tensor, *episode: Tensor) -> Tensor:
@@ -111,7 +127,8 @@ class TaskWorker:
             compute_s=perf_counter() - sampled,
         )
 
-    def _training_tasks(self, request: TrainRequest) -> Episode:
+    def training_tasks(self, request: TrainRequest) -> Tasks:
+        """Those of ``request``: T tasks, or T mini-batches."""
         config, seed = self.config, self.config.seed
         if not isinstance(config.method, BatchTrained):
             return self._sample("train", request.first_task, request.num_tasks, config.train_shape)
@@ -120,20 +137,23 @@ class TaskWorker:
             for index in range(request.first_task, request.first_task + request.num_tasks)
         ]
         if self._images is not None:
-            return self._placed(self._images.sample_batches(batches))
+            return self._gathered(self._images, self._images.batch_rows(batches))
         return self._placed(Episode.stack([self.source.sample_batch(spec) for spec in batches]))
 
-    def _sample(self, split: Split, first: int, count: int, shape: EpisodeShape) -> Episode:
+    def _sample(self, split: Split, first: int, count: int, shape: EpisodeShape) -> Tasks:
         specs = [
             TaskSpec(split=split, index=index, seed=self.config.seed, shape=shape)
             for index in range(first, first + count)
         ]
         if self._images is not None:
-            return self._placed(self._images.sample(specs))
+            return self._gathered(self._images, self._images.rows(specs))
         return self._placed(Episode.stack([self.source.sample(spec) for spec in specs]))
 
-    def _placed(self, episodes: Episode) -> Episode:
-        return episodes.to(self.device, self.blueprint.dtype)
+    def _gathered(self, images: DeviceImages, rows: Rows) -> Tasks:
+        return lambda: images.episodes(rows).to(self.device, self.blueprint.dtype)
+
+    def _placed(self, episodes: Episode) -> Tasks:
+        return lambda: episodes.to(self.device, self.blueprint.dtype)
 
     def _computed(self, name: str, compute: Computation, *inputs: Tensor) -> Any:
         def under_autocast(*given: Tensor) -> Any:

@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass
+from metaray.algorithms.tasks.device_images import DeviceImages, images_on
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, Rotations
 from metaray.algorithms.tasks.splits import Splits
 from metaray.algorithms.tasks.store import ImageStore
@@ -239,3 +241,23 @@ def test_batches_are_functions_of_their_spec(tmp_path: Path) -> None:
     assert not torch.equal(batch(1), batch(1, seed=1))
     with pytest.raises(InputError, match="has 120 images, fewer than a batch of 121"):
         data.sample_batch(BatchSpec(split="train", index=0, seed=0, size=121))
+
+
+@pytest.mark.parametrize("rotations", ["none", "train", "all"])
+def test_put_together_by_index_they_have_the_same_bits(
+    tmp_path: Path, rotations: Rotations
+) -> None:
+    from_cpu = source(tmp_path, rotations)
+    images = DeviceImages(from_cpu, torch.device("cpu"))
+    specs = [task(index) for index in range(4)]
+    batches = [BatchSpec(split="train", index=index, seed=3, size=40) for index in range(4)]
+    for ours, theirs in (
+        (images.rows(specs), [from_cpu.sample(spec) for spec in specs]),
+        (images.batch_rows(batches), [from_cpu.sample_batch(spec) for spec in batches]),
+    ):
+        pairs = zip(images.episodes(ours), Episode.stack(theirs), strict=True)
+        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in pairs)
+
+
+def test_the_cpu_puts_its_episodes_together(tmp_path: Path) -> None:
+    assert images_on(torch.device("cpu"), source(tmp_path)) is None

@@ -29,10 +29,9 @@ from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.executor import (
     ShardSumExecutor,
     loop_settings,
-    train_requests,
 )
 from metaray.platform.training.meta.learner import MetaLearner
-from metaray.platform.training.meta.messages import ShardReport, TrainRequest
+from metaray.platform.training.meta.messages import ShardReport, TrainRequest, train_requests
 from metaray.platform.training.meta.pool import LocalPool
 from metaray.platform.training.meta.worker import TaskWorker
 from metaray.platform.training.schedule import meta_schedule

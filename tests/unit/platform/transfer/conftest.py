@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -20,6 +19,7 @@ from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsRow
+from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.transfer.blueprint import Domains, TransferBlueprint
 from metaray.platform.training.transfer.communicator import (
     Communicator,
@@ -43,6 +43,7 @@ TINY = [
     "train.validate_every=3",
     "train.checkpoint_every=2",
     "workers.count=0",
+    "workers.device=cpu",
     "workers.precision=float64",
 ]
 
@@ -122,7 +123,9 @@ class TinyJob:
         callbacks = CallbackList([RowList(self.rows)])
         callbacks.stop.add_condition(stop)
         writer = LocalRunWriter(self.run, self.store, callbacks)
-        return Trainer(self.blueprint, communicator, torch.device("cpu"), writer)
+        prepare_process(self.config.workers)
+        device = choose_device(self.config.workers)
+        return Trainer(self.blueprint, communicator, device, writer)
 
     def train(self, size: int = 1, stop: Callable[[], bool] = lambda: False) -> Checkpoint:
         """All of it, by ``size`` threads; the last checkpoint."""

@@ -55,6 +55,17 @@ def test_the_number_of_processes_does_not_change_the_result(
     assert results[0]["accuracy"] == results[1]["accuracy"]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", JOBS)
+def test_a_gpu_agrees_with_the_cpu(job: Make, squares: list[str], name: str) -> None:
+    sets = settings(squares, name)
+    on_cpu, on_gpu = job(*sets), job(*sets, "workers.device=cuda")
+    same(on_cpu.train(), on_gpu.train(), 1e-9)
+    again = job(*sets, "workers.device=cuda")
+    assert params_sha256(again.train()) == params_sha256(on_gpu.store.latest())
+
+
 def test_processes_without_a_shard_compute_along(job: Make) -> None:
     few = ["train.batch_size=4"]  # one shard
     same(job(*few).train(), job(*few).train(size=3), 1e-9)
