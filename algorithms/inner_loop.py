@@ -62,7 +62,8 @@ class MetaGradient(NamedTuple):
 
 
 with warnings.catch_warnings():  # torch's own tables for forward mode use a deprecated call
-    warnings.simplefilter("ignore", FutureWarning)
+    for category in (FutureWarning, DeprecationWarning):  # its category differs by version
+        warnings.simplefilter("ignore", category)
     jvp(torch.square, (torch.zeros(()),), (torch.zeros(()),))
 
 
