@@ -6,8 +6,10 @@ small shard. A graph runs the same kernels on the same numbers: its results have
 
 from __future__ import annotations
 
+import gc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,7 +37,7 @@ class CudaGraph:
                 compute(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        with _nothing_freed(), torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = compute(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Any:
@@ -44,6 +46,19 @@ class CudaGraph:
             own.copy_(given)
         self._graph.replay()
         return self._outputs
+
+
+@contextmanager
+def _nothing_freed() -> Iterator[None]:
+    """No garbage collection: to free an earlier graph would end the recording of this one."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class CudaGraphs:
