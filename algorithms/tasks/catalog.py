@@ -44,7 +44,10 @@ DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
     name: DATA_SETS.target(name)() for name in DATA_SETS.builtin
 }
 """our own"""
-BY_PART: dict[str, ImageDataset] = {"folder": FolderByPart(), "arrays": ArraysByPart()}
+BY_PART: dict[str, FolderByPart | ArraysByPart] = {
+    "folder": FolderByPart(),
+    "arrays": ArraysByPart(),
+}
 """sets whose raw data has parts, in the form that keeps them apart"""
 
 _OF_IMAGES = {"split", "image_size"}
@@ -129,6 +132,12 @@ def copies_note(data: DataConfig, store: ImageStore) -> str:
     Published sets are as they are.
     """
     return repeats_sentence(store) if "drop_duplicates" in dataset_of(data.name).settings else ""
+
+
+def publishes_parts(data: DataConfig) -> bool:
+    """Whether the raw data has a part for training and one for the test; images are not read."""
+    dataset = BY_PART[data.name]
+    return {"train", "test"} <= dataset.parts(_root(dataset, data))
 
 
 def left_out(data: DataConfig) -> list[str]:

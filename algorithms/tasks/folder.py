@@ -121,6 +121,17 @@ class FolderByPart(Folder):
     prepared_as = "folder-parts"
     by_part = True
 
+    def parts(self, root: Path) -> set[str]:
+        """The parts that there are at ``root``: of train, val and test."""
+        if not root.exists():
+            return set()
+        files = _open_tree(root)
+        try:
+            classes = read_layout(files.sizes(), self.by_part).classes
+        finally:
+            files.close()
+        return {name.partition("/")[0] for name in classes} & set(get_args(Split))
+
 
 def _open_tree(root: Path) -> FileTree:
     return FolderTree(root) if root.is_dir() else ZipTree(root)

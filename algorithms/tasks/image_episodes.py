@@ -104,20 +104,20 @@ class ImageEpisodes:
 
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few images."""
+        task = "task.train_" if split == "train" else "task."
         available = self.num_classes(split)
         if available < shape.ways:
             raise InputError(
                 f"the {split} split of {self.store.header.name} has {available} classes, fewer "
-                f"than the {shape.ways} ways of an episode: lower the ways or use more classes"
+                f"than the {shape.ways} ways of an episode: lower {task}ways or use more classes"
             )
         needed = shape.shots + shape.queries
-        smallest = self._smallest[split]
-        images = len(self.store.images(smallest))
+        images, name = self.smallest_class(split)
         if images < needed:
             raise InputError(
-                f"class {self.store.header.class_names[smallest]} of the {split} split has "
+                f"class {name} of the {split} split has "
                 f"{images} images, fewer than {shape.shots} shots + {shape.queries} queries: "
-                "lower the shots or the queries"
+                f"lower {task}shots or {task}queries"
             )
 
     def sample(self, spec: TaskSpec) -> Episode:
@@ -148,6 +148,11 @@ class ImageEpisodes:
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
         return len(self.splits[split]) * self._turns(split)
+
+    def smallest_class(self, split: Split) -> tuple[int, str]:
+        """Images and name of the class of ``split`` that has the fewest."""
+        smallest = self._smallest[split]
+        return len(self.store.images(smallest)), self.store.header.class_names[smallest]
 
     def sample_batch(self, spec: BatchSpec) -> Episode:
         """Draw images of all classes without replacement; all are equally likely.

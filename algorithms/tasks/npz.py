@@ -109,6 +109,11 @@ class ArraysByPart(Arrays):
 
     prepared_as = "arrays-parts"
 
+    def parts(self, root: Path) -> set[str]:
+        """The parts that the names of the files at ``root`` say: of train, val and test."""
+        found = [_PART.search(path.stem) for path in _files(root)]
+        return {part.group() for part in found if part}
+
     @override
     def _classes(self, parts: list[_Part], root: Path, size: int) -> list[LazyClass]:
         names = [part.name for part in parts]

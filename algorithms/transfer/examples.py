@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.catalog import BY_PART, dataset_of, open_store, splits_of
+from metaray.algorithms.tasks.catalog import (
+    BY_PART,
+    dataset_of,
+    open_store,
+    splits_of,
+)
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.dataset import ImageDataset
 from metaray.algorithms.tasks.parts import Mapper, Progress

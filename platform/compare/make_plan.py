@@ -14,6 +14,7 @@ from metaray.platform.compare.plan import Entry, Plan, unique_names
 from metaray.platform.config.loading import override, read_toml, with_overrides
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.tree import Tree, merged
+from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.comparison import Budget, Comparable
 from metaray.platform.experiment.registry import experiment_of
 
@@ -75,8 +76,9 @@ def make_plan(
         raise InputError(f"--reference {reference!r} is not one of {', '.join(trees)}{hint}")
     kinds = {name: experiment_of(tree) for name, tree in trees.items()}
     comparison = comparison_of(kinds)
-    configs = {name: kinds[name].resolve(merged(_ONE_PROCESS, trees[name])) for name in trees}
-    alike, notes = made_alike(configs, comparison)
+    fits = {name: _fitted(kinds[name], merged(_ONE_PROCESS, trees[name]), name) for name in trees}
+    alike, notes = made_alike({name: config for name, (config, _) in fits.items()}, comparison)
+    notes = [*notes, *(f"{name}: {fit}." for name, (_, fit) in fits.items() if fit)]
     final = {
         name: _on_its_device(name, comparison.with_budget(config, budget))
         for name, config in alike.items()
@@ -91,6 +93,15 @@ def make_plan(
         reference=reference,
         notes=(*notes, *comparison.notes(final)),
     )
+
+
+def _fitted(kind: Experiment[Any], tree: Tree, name: str) -> tuple[ExperimentConfig, str]:
+    try:
+        config: ExperimentConfig
+        config, fit = kind.fitted(kind.resolve(tree))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    return config, fit
 
 
 def _checked(name: str, config: ExperimentConfig, comparison: Comparable[Any]) -> Any:

@@ -6,7 +6,7 @@ Later layers win: class defaults, the recipe of the method or job, the file, ``-
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,7 +49,18 @@ def resolve(model: type[Resolved], user: Tree, start: Tree | None = None) -> Res
             settings that exclude each other.
     """
     tree = with_values({}, model.defaults(user))
-    return validate_as(model, merged(merged(tree, start or {}), user))
+    config = validate_as(model, merged(merged(tree, start or {}), user))
+    config._given = frozenset(key for key, _ in flat(user))
+    return config
+
+
+def fitted_to(config: Resolved, values: Mapping[str, object]) -> Resolved:
+    """``config`` with ``values`` in place of defaults; what the user has set is remembered."""
+    if not values:
+        return config
+    fitted = validate_as(type(config), with_values(config.model_dump(), values))
+    fitted._given = config.given
+    return fitted
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:

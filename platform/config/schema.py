@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
-from typing_extensions import Self
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+from typing_extensions import Self, override
 
 from metaray.algorithms.configs import (
     Section,
@@ -93,6 +93,22 @@ class ExperimentConfig(Section, ABC):
 
     in_command: ClassVar[tuple[str, ...]] = ()
     """paths of the settings that ``command`` gives"""
+
+    _given: frozenset[str] | None = PrivateAttr(None)
+
+    @property
+    def given(self) -> frozenset[str] | None:
+        """Paths of the settings that the user has set; None where this is not known any more."""
+        return self._given
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        """Whether all settings are the same; who has set them makes no difference."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
     @classmethod
     @abstractmethod

@@ -120,11 +120,16 @@ class Experiment(ABC, Generic[Config]):
     def evaluable(self, trained: Config, overrides: Iterable[str]) -> tuple[str, ...]:
         """Beginnings of the settings that may change for a test under ``overrides``."""
 
+    fits: ClassVar[tuple[str, ...]] = ()
+    """paths of the settings whose defaults are lowered to what the data allows"""
+
     # Running
 
     @abstractmethod
-    def open_data(self, config: Config, address: str = "local") -> Any:
-        """The data, prepared with progress if need be, and checked against ``config``.
+    def fitted(self, config: Config, address: str = "local") -> tuple[Config, str]:
+        """``config`` with defaults that fit its data, and a sentence where they are lowered.
+
+        The data is prepared with progress if need be, and checked.
 
         Raises:
             InputError: it is missing, damaged, or too small.

@@ -22,7 +22,6 @@ from metaray.tune_spaces.space import Space
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from metaray.algorithms.tasks.source import EpisodeSource
     from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
     from metaray.platform.experiment.session import Prepared
@@ -52,6 +51,9 @@ class MetaTraining(Experiment[RunConfig]):
     test_name = "meta-test"
     scales = True
     plural = "meta-training runs"
+    fits = tuple(
+        f"task.{key}" for key in ("ways", "queries", "train_ways", "train_shots", "train_queries")
+    )
 
     @override
     def resumable(self, config: RunConfig) -> tuple[str, ...]:
@@ -67,10 +69,10 @@ class MetaTraining(Experiment[RunConfig]):
         return (*_EVALUABLE, "data.", "method.num_classes")
 
     @override
-    def open_data(self, config: RunConfig, address: str = "local") -> EpisodeSource:
-        from metaray.platform.experiment.meta_data import open_data
+    def fitted(self, config: RunConfig, address: str = "local") -> tuple[RunConfig, str]:
+        from metaray.platform.experiment.meta_data import open_fitted
 
-        return open_data(config, address)
+        return open_fitted(config, address)[1:]
 
     @override
     def prepare(self, config: RunConfig, address: str) -> Prepared:

@@ -16,21 +16,38 @@ from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.parallel_map import decoder
+from metaray.platform.experiment.fit_to_data import fitted
 from metaray.platform.run.provenance import DomainRecord
 
 
 def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
     """The data, prepared with progress if need be, and able to serve the splits that are used.
 
-    A large set is decoded by as many processes as the run has workers; but in this one for a run
-    that joins a cluster, whose other nodes may not share the cache.
-
     Raises:
         InputError: it is missing or damaged, or too small for the shapes of ``config``.
     """
+    source = _opened(config, address)
+    _check(config, source, only_test)
+    return source
+
+
+def open_fitted(config: RunConfig, address: str) -> tuple[EpisodeSource, RunConfig, str]:
+    """As ``open_data``, with a config whose defaults fit the data, and a sentence on them."""
+    source = _opened(config, address)
+    config, sentence = fitted(config, source)
+    _check(config, source)
+    return source, config, sentence
+
+
+def _opened(config: RunConfig, address: str) -> EpisodeSource:
+    """A large set is decoded by as many processes as the run has workers; but in this one for a run
+    that joins a cluster, whose other nodes may not share the cache."""
     mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
-        source = build_source(config.data, progress, mapper)
+        return build_source(config.data, progress, mapper)
+
+
+def _check(config: RunConfig, source: EpisodeSource, only_test: bool = False) -> None:
     if not only_test and config.train.outer_steps:
         if isinstance(config.method, BatchTrained):
             _check_classes(config.method, source.num_classes("train"))
@@ -39,7 +56,6 @@ def open_data(config: RunConfig, address: str = "local", only_test: bool = False
         if config.train.validate_every:
             source.check("val", config.test_shape)
     source.check("test", config.test_shape)
-    return source
 
 
 def note_of(source: EpisodeSource, data: DataConfig) -> str:

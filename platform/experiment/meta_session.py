@@ -17,7 +17,13 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode
-from metaray.platform.experiment.meta_data import digests_of, note_of, open_data, record_of
+from metaray.platform.experiment.meta_data import (
+    digests_of,
+    note_of,
+    open_data,
+    open_fitted,
+    record_of,
+)
 from metaray.platform.experiment.meta_executor import MetaExecutor, MetaResult
 from metaray.platform.experiment.meta_results import summarize, write_meta_test
 from metaray.platform.experiment.meta_state import fingerprint, flat_state, pretrained_state
@@ -107,12 +113,12 @@ def prepare(config: RunConfig, address: str) -> Prepared:
     """A new run; see ``Experiment.prepare``."""
     if config.workers.count == 0:
         choose_device(config.workers)  # elsewhere only the workers can tell what they have
-    source = open_data(config, address)
+    source, config, fit = open_fitted(config, address)
     blueprint = Blueprint(config, source)
     started = pretrained_state(blueprint)
     first, origin = (None, None) if started is None else started
     record = record_of(source, config.data.name)
-    notes = (origin.sentence if origin else "", note_of(source, config.data))
+    notes = (fit, origin.sentence if origin else "", note_of(source, config.data))
 
     def session(run: RunDirectory, callbacks: CallbackList) -> MetaSession:
         return MetaSession(
@@ -126,6 +132,7 @@ def prepare(config: RunConfig, address: str) -> Prepared:
         )
 
     return Prepared(
+        config=config,
         record=DataRecord(
             source=record,
             init=None if origin is None else origin.as_json(),

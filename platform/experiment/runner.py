@@ -61,7 +61,7 @@ def new(
     prepared = experiment.prepare(config, address)
     with ExitStack() as place:
         place.enter_context(experiment.place(config, address))
-        session = _create(prepared, config, out, CallbackList.of(callbacks))
+        session = _create(prepared, out, CallbackList.of(callbacks))
         return _train_and_evaluate(session, place)
 
 
@@ -145,13 +145,14 @@ def fit(
     experiment, run = experiment_of(config), RunDirectory(out)
     everyone = CallbackList.of(callbacks)
     if run.config.exists():
-        if changed := changed_keys(experiment.read(run.config), config):
+        before = experiment.read(run.config)
+        if changed := [key for key in changed_keys(before, config) if not _fitted(config, key)]:
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
-        session = experiment.reopen(run, config, address, everyone)
+        session = experiment.reopen(run, before, address, everyone)
     else:
-        session = _create(experiment.prepare(config, address), config, out, everyone)
+        session = _create(experiment.prepare(config, address), out, everyone)
     with (
         experiment.place(config, address),
         _followed(session) as followed,
@@ -185,16 +186,22 @@ def _done(session: Session, changed: Sequence[str]) -> Summary | None:
     return summary if summary["params_sha256"] == params_sha256(latest) else None
 
 
-def _create(
-    prepared: Prepared, config: ExperimentConfig, out: Path, callbacks: CallbackList
-) -> Session:
+def _fitted(config: ExperimentConfig, key: str) -> bool:
+    """Whether the data may have changed a setting that the user has left open."""
+    fits = experiment_of(config).fits
+    return config.given is not None and key in fits and key not in config.given
+
+
+def _create(prepared: Prepared, out: Path, callbacks: CallbackList) -> Session:
     """The folder of a new run, with all that it takes to go on from there."""
     run = RunDirectory.create(out)
     prepared.record.write(run)
     session = prepared.session(run, callbacks)
     if prepared.first is not None:
         session.checkpoints.save(prepared.first)
-    write_config(run.config, config)  # last: with it, the folder holds a run that can be resumed
+    write_config(
+        run.config, prepared.config
+    )  # last: with it, the folder holds a run that can be resumed
     for note in prepared.notes:
         callbacks.notify(note)
     return session

@@ -105,6 +105,8 @@ class Session(ABC):
 class Prepared:
     """A new run of which nothing is written yet."""
 
+    config: ExperimentConfig
+    """that which was asked for, with defaults that fit the data"""
     record: DataRecord
     first: Checkpoint | None
     """the state of step 0; None where training draws it by itself"""

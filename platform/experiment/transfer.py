@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.session import Prepared
     from metaray.platform.experiment.transfer_session import TransferSession
-    from metaray.platform.training.transfer.blueprint import Domains
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
 _PLACES = tuple(f"{section}.{key}" for section in ("data", "target") for key in ("root", "cache"))
@@ -61,10 +60,10 @@ class TransferJob(Experiment[TransferConfig]):
         return _EVALUABLE
 
     @override
-    def open_data(self, config: TransferConfig, address: str = "local") -> Domains:
-        from metaray.platform.experiment.transfer_data import open_domains
+    def fitted(self, config: TransferConfig, address: str = "local") -> tuple[TransferConfig, str]:
+        from metaray.platform.experiment.transfer_data import open_fitted
 
-        return open_domains(config, address)
+        return open_fitted(config, address)[1:]
 
     @override
     def prepare(self, config: TransferConfig, address: str) -> Prepared:

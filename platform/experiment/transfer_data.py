@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from metaray.algorithms.tasks.catalog import dataset_of
+from metaray.algorithms.tasks.catalog import dataset_of, publishes_parts
 from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import Examples, open_examples
 from metaray.platform.callbacks.preparing import preparing
+from metaray.platform.config.loading import fitted_to
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.distributed.parallel_map import decoder
 from metaray.platform.run.provenance import DataRecord, DomainRecord
 from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import InitialState
+
+
+def open_fitted(config: TransferConfig, address: str) -> tuple[Domains, TransferConfig, str]:
+    """As ``open_domains``, with the division that the data allows, and a sentence where it is not
+    the default."""
+    random = [
+        section
+        for section, domain in (("data", config.data), ("target", config.target))
+        if domain is not None
+        and domain.division == "published"
+        and config.given is not None
+        and f"{section}.division" not in config.given
+        and not publishes_parts(domain.stored())
+    ]
+    config = fitted_to(config, {f"{section}.division": "random" for section in random})
+    chosen = ", ".join(f"{section}.division = random" for section in random)
+    sentence = (
+        f"{chosen}: there is no train and test folder or file, so the images of each class are "
+        "divided at random"
+    )
+    return open_domains(config, address), config, sentence if random else ""
 
 
 def open_domains(config: TransferConfig, address: str = "local") -> Domains:

@@ -14,7 +14,7 @@ from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.distributed.compute import check_place
 from metaray.platform.experiment.references import reference_config, training_text
 from metaray.platform.experiment.session import Executor, Prepared, Reference, Session, Summary
-from metaray.platform.experiment.transfer_data import notes_of, open_domains, record_of
+from metaray.platform.experiment.transfer_data import notes_of, open_domains, open_fitted, record_of
 from metaray.platform.experiment.transfer_executor import TransferExecutor
 from metaray.platform.experiment.transfer_results import write_summary
 from metaray.platform.run.checkpoint import CheckpointStore, read_checkpoint
@@ -80,8 +80,9 @@ class TransferSession(Session):
 def prepare(config: TransferConfig, address: str) -> Prepared:
     """A new job; see ``Experiment.prepare``."""
     check_place(config.workers, address)
-    domains = open_domains(config, address)
+    domains, config, division = open_fitted(config, address)
     start = initial_state(config, domains)
+    origin = start.origin.sentence if start.origin else ""
     blueprint = TransferBlueprint(start.plan, domains, start.objective)
     check_batch_norm(config, blueprint)
 
@@ -96,9 +97,10 @@ def prepare(config: TransferConfig, address: str) -> Prepared:
         )
 
     return Prepared(
+        config=config,
         record=record_of(domains, start),
         first=start.checkpoint,
-        notes=(*([start.origin.sentence] if start.origin else []), *notes_of(domains)),
+        notes=tuple(filter(None, (division, origin, *notes_of(domains)))),
         session=session,
     )
 

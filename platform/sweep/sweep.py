@@ -68,7 +68,9 @@ def sweep(
         console.print(sentence)
     if limits.storage is not None:
         open_storage(limits.storage, SweepDirectory(out))  # before what takes time
-    plan.experiment.open_data(plan.base, limits.address)  # prepared once, not by each trial
+    _, fit = plan.experiment.fitted(plan.base, limits.address)  # prepared once, not by each trial
+    if fit:
+        console.print(fit)
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out.absolute())
         if not callable(space):

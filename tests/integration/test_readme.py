@@ -77,11 +77,11 @@ def draw(path: Path, seed: int, size: int, mode: str) -> None:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of somebody who follows the README.
 
-    Photographs in a zip, a folder for each of 24 classes; a small Omniglot in its published
+    Photographs in a zip, a folder for each of 12 classes; a small Omniglot in its published
     layout, which has too few characters for the published split and is divided at random.
     """
     desk = tmp_path_factory.mktemp("desk")
-    for number in range(24):
+    for number in range(12):
         for image in range(20):
             draw(
                 desk / "photos" / f"class {number}" / f"IMG_{image}.jpg",

@@ -1,0 +1,81 @@
+"""Defaults that ask too much of the data at hand are lowered to what it allows, and this is said.
+
+What the user has set stays as it is: where that does not fit, the data says so in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from metaray.algorithms.episode_shape import Split
+from metaray.algorithms.methods.method_section import BatchTrained
+from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.source import EpisodeSource
+from metaray.platform.config.loading import fitted_to
+from metaray.platform.config.meta import RunConfig
+
+
+class Lowered(NamedTuple):
+    """A setting, the value that fits, and why."""
+
+    key: str
+    value: int
+    reason: str
+
+
+def fitted(config: RunConfig, source: EpisodeSource) -> tuple[RunConfig, str]:
+    """``config`` with the episodes that ``source`` can serve, and a sentence; empty if all fits."""
+    if config.given is None or not isinstance(source, ImageEpisodes):
+        return config, ""
+    lowered = [*_fewer_ways(config, source)]
+    config = fitted_to(config, {one.key: one.value for one in lowered})
+    fewer_images = [*_fewer_images(config, source)]
+    config = fitted_to(config, {one.key: one.value for one in fewer_images})
+    lowered += fewer_images
+    if not lowered:
+        return config, ""
+    chosen = ", ".join(f"{one.key} = {one.value} ({one.reason})" for one in lowered)
+    return config, f"the defaults were lowered to what the data allows: {chosen}"
+
+
+def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
+    few, split = min((source.num_classes(split), split) for split in _tested(config))
+    train = source.num_classes("train")
+    if isinstance(config.method, BatchTrained):
+        train = few
+    elif config.method.fixed_head and train < few:
+        few, split = train, "train"
+    if few >= 2 and _left_open(config, "task.ways", config.task.ways > few):
+        yield Lowered("task.ways", few, f"the {split} split has {few} classes")
+        if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
+            yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
+            return
+    if train >= 2 and _left_open(config, "task.train_ways", config.task.train_ways > train):
+        yield Lowered("task.train_ways", train, f"the train split has {train} classes")
+
+
+def _fewer_images(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
+    images, name = min(source.smallest_class(split) for split in _tested(config))
+    room = images - config.task.shots
+    if room >= 1 and _left_open(config, "task.queries", config.task.queries > room):
+        yield Lowered("task.queries", room, f"{name} has {images} images")
+    if not config.train.outer_steps or isinstance(config.method, BatchTrained):
+        return
+    images, name = source.smallest_class("train")
+    shots = config.task.train_shots
+    if images >= 2 and _left_open(config, "task.train_shots", shots >= images):
+        shots = images // 2
+        yield Lowered("task.train_shots", shots, f"{name} has {images} images")
+    room = images - shots
+    if room >= 1 and _left_open(config, "task.train_queries", config.task.train_queries > room):
+        yield Lowered("task.train_queries", room, f"{name} has {images} images")
+
+
+def _tested(config: RunConfig) -> tuple[Split, ...]:
+    validates = config.train.outer_steps and config.train.validate_every
+    return ("val", "test") if validates else ("test",)
+
+
+def _left_open(config: RunConfig, key: str, is_too_much: bool) -> bool:
+    return is_too_much and key not in (config.given or ())
