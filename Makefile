@@ -7,6 +7,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# Tests start hundreds of processes; each would compile the 430 files of metaray anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 ARGS ?=
 PYTHON ?=
 BIN := .venv/bin

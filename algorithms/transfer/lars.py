@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from typing_extensions import override
 
+from metaray.algorithms.eager_optimizers import EagerOptimizer
 
-class LARS(Optimizer):
+
+class LARS(EagerOptimizer):
     """SGD with momentum, in which each layer has its own rate.
 
     Args:

@@ -10,6 +10,7 @@ import torch
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.common.malloc_tuning import keep_freed_memory
+from metaray.platform.common.torch_compiler import leave_compiler_out
 from metaray.platform.config.schema import ComputeConfig
 
 
@@ -27,6 +28,7 @@ def prepare_process(workers: ComputeConfig) -> None:
     the convolutions of a CUDA device.
     """
     keep_freed_memory()
+    leave_compiler_out()
     torch.set_num_threads(workers.threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -45,7 +45,11 @@ def steps_of(folder: Path) -> int:
 
 
 def wait_for_step(folder: Path, step: int, within_s: float = 120.0) -> None:
+    wait_for(lambda: steps_of(folder) >= step, f"step {step}", within_s)
+
+
+def wait_for(has_come: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     deadline = monotonic() + within_s
-    while (steps := steps_of(folder)) < step:
-        assert monotonic() < deadline, f"step {step} did not come, {steps} did"
+    while not has_come():
+        assert monotonic() < deadline, f"{what} did not come"
         sleep(0.02)

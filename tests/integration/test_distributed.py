@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,17 @@ from conftest import Command, arguments  # type: ignore[attr-defined]
 from shared_ray import RAY
 
 from metaray.algorithms.registry import METHODS
-from metaray.platform.common.errors import NonFiniteError, WorkersLostError
+from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
-from metaray.platform.run.checkpoint import params_sha256
+from metaray.platform.run.checkpoint import Checkpoint, params_sha256
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
+ONE_OF_EACH_FAMILY = ("maml", "reptile", "protonet", "baseline")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,9 +61,55 @@ def listening_addresses() -> set[str]:
     return addresses
 
 
-@pytest.mark.parametrize("method", METHODS)
+@dataclass(frozen=True)
+class Started:
+    """A pool that several tests use one after another, and what it has told so far."""
+
+    pool: Any
+    untrained: Checkpoint
+    notes: list[str]
+
+    def anew(self, count: int) -> None:
+        """Nothing is learned, and there are ``count`` workers."""
+        self.pool.resize(count)
+        self.pool.wait_for_workers(count)
+        self.pool.restore(self.untrained)
+        self.notes.clear()
+
+
+@pytest.fixture(scope="module")
+def config(tiny: list[str]) -> RunConfig:
+    """Eight shards a step."""
+    return config_of(tiny, "workers.count=1", "train.meta_batch_size=24")
+
+
+@pytest.fixture(scope="module")
+def started(config: RunConfig) -> Iterator[Started]:
+    """Its processes take seconds to start."""
+    notes: list[str] = []
+    pool = ray_pool(config, notes)
+    yield Started(pool, pool.snapshot(), notes)
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def expected(config: RunConfig) -> str:
+    """The digest after six steps in this process."""
+    return digest_after(LocalPool(Blueprint.open(config)), config, 6)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(name, marks=() if name in ONE_OF_EACH_FAMILY else pytest.mark.slow)
+        for name in METHODS
+    ],
+)
 def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
-    """Seven tasks in shards of three: the last shard is smaller."""
+    """Seven tasks in shards of three: the last shard is smaller.
+
+    ``tests/unit`` has every method with workers that share this process.
+    """
     more = [f"method.name={method}"]
     if not METHODS[method].fixed_head:
         more.append("task.train_ways=8")
@@ -83,89 +132,66 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
         pool.close()
 
 
-def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None:
-    config = config_of(tiny, "workers.count=2", "train.meta_batch_size=24")
-    expected = digest_after(LocalPool(Blueprint.open(config)), config, 6)
-    notes: list[str] = []
-    pool = ray_pool(config, notes)
-    try:
-        pool.wait_for_workers(2)
-        recomputed = 0
-        for step in range(6):
-            if step in (1, 3):  # in the middle of a step: its requests are already queued
-                victim = pool._workers.ready[0].pid
-                os.kill(victim, signal.SIGKILL)
-            recomputed += pool.train_step(train_requests(step, config.train)).recomputed
-        assert params_sha256(pool.snapshot()) == expected
-        assert pool.health.lost == 2
-        assert recomputed > 0
-        assert sum("was lost" in note for note in notes) == 2
-        pool.wait_for_workers(2)
-    finally:
-        pool.close()
+def test_workers_join_and_leave_a_running_job(
+    config: RunConfig, started: Started, expected: str
+) -> None:
+    started.anew(1)
+    pool, lost = started.pool, started.pool.health.lost
+    for step, count in enumerate([1, 3, 3, 2, 1, 1]):
+        pool.resize(count)
+        if step == 2:
+            pool.wait_for_workers(3)
+        pool.train_step(train_requests(step, config.train))
+    assert params_sha256(pool.snapshot()) == expected
+    assert pool.health.alive == 1
+    assert pool.health.lost == lost
 
 
-def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
-    config = config_of(tiny, "workers.count=1", "train.meta_batch_size=24")
-    expected = digest_after(LocalPool(Blueprint.open(config)), config, 6)
-    pool = ray_pool(config)
-    try:
-        for step, count in enumerate([1, 3, 3, 2, 1, 1]):
-            pool.resize(count)
-            if step == 2:
-                pool.wait_for_workers(3)
-            pool.train_step(train_requests(step, config.train))
-        assert params_sha256(pool.snapshot()) == expected
-        assert pool.health.alive == 1
-        assert pool.health.lost == 0
-    finally:
-        pool.close()
+def test_killed_workers_are_replaced_and_change_nothing(
+    config: RunConfig, started: Started, expected: str
+) -> None:
+    started.anew(2)
+    pool, lost = started.pool, started.pool.health.lost
+    recomputed = 0
+    for step in range(6):
+        if step in (1, 3):  # in the middle of a step: its requests are already queued
+            victim = pool._workers.ready[0].pid
+            os.kill(victim, signal.SIGKILL)
+        recomputed += pool.train_step(train_requests(step, config.train)).recomputed
+    assert params_sha256(pool.snapshot()) == expected
+    assert pool.health.lost == lost + 2
+    assert recomputed > 0
+    assert sum("was lost" in note for note in started.notes) == 2
+    pool.wait_for_workers(2)
 
 
-def test_deaths_are_bounded(tiny: list[str]) -> None:
-    config = config_of(tiny, "workers.count=1", "workers.max_restarts=0")
-    pool = ray_pool(config)
-    try:
-        os.kill(pool._workers.ready[0].pid, signal.SIGKILL)
-        with pytest.raises(
-            WorkersLostError, match="lost 1 workers, more than workers.max_restarts"
-        ):
-            digest_after(pool, config)
-    finally:
-        pool.close()
+def test_a_lost_learner_is_started_again_from_a_checkpoint(
+    config: RunConfig, started: Started, expected: str
+) -> None:
+    """Killed by its process id, as the kernel or Ray's memory monitor would."""
+    import ray
+
+    started.anew(1)
+    pool = started.pool
+    digest_after(pool, config, 2)
+    checkpoint = pool.snapshot()
+    pid = ray.get(pool._learner.process_id.remote())
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LearnerLostError):
+        pool.train_step(train_requests(2, config.train))
+    pool.restore(checkpoint)
+    for step in (2, 3, 4, 5):
+        pool.train_step(train_requests(step, config.train))
+    assert params_sha256(pool.snapshot()) == expected
 
 
 def test_what_cannot_be_placed_is_said_with_what_there_is(tiny: list[str]) -> None:
-    config = config_of(tiny, "workers.count=1", "workers.start_timeout_s=3").model_copy()
+    config = config_of(tiny, "workers.count=1", "workers.start_timeout_s=1").model_copy()
     config = config.model_copy(
         update={"workers": config.workers.model_copy(update={"cpus": 4096.0})}
     )
     with pytest.raises(WorkersLostError, match=r"each needs 4096 CPU, the cluster has \d+ CPU"):
         ray_pool(config)
-
-
-def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> None:
-    """Killed by its process id, as the kernel or Ray's memory monitor would."""
-    import ray
-
-    from metaray.platform.common.errors import LearnerLostError
-
-    config = config_of(tiny, "workers.count=1")
-    expected = digest_after(LocalPool(Blueprint.open(config)), config, 4)
-    pool = ray_pool(config)
-    try:
-        digest_after(pool, config, 2)
-        checkpoint = pool.snapshot()
-        pid = ray.get(pool._learner.process_id.remote())
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(LearnerLostError):
-            pool.train_step(train_requests(2, config.train))
-        pool.restore(checkpoint)
-        for step in (2, 3):
-            pool.train_step(train_requests(step, config.train))
-        assert params_sha256(pool.snapshot()) == expected
-    finally:
-        pool.close()
 
 
 def test_the_embedded_ray_listens_on_loopback_only() -> None:
@@ -181,14 +207,22 @@ def test_another_program_s_ray_is_not_taken_for_a_cluster(
     assert "no Ray cluster was started on this machine" in result.stderr
 
 
-def test_a_non_finite_shard_stops_before_the_update(tiny: list[str]) -> None:
-    sets = ["workers.count=1", "method.inner_lr=1e30", "method.inner_steps=3"]
-    config = config_of(tiny, *sets)
+def test_a_non_finite_shard_stops_before_the_update_and_deaths_are_bounded(
+    tiny: list[str],
+) -> None:
+    """The same pool: it goes on after the first, and allows no death."""
+    sets = ["workers.count=1", "workers.max_restarts=0"]
+    config = config_of(tiny, *sets, "method.inner_lr=1e30", "method.inner_steps=3")
     pool = ray_pool(config)
     try:
         before = params_sha256(pool.snapshot())
         with pytest.raises(NonFiniteError, match=r"step 0, shard 0 \(tasks 0 to 2\)"):
             pool.train_step(train_requests(0, config.train))
         assert params_sha256(pool.snapshot()) == before
+        os.kill(pool._workers.ready[0].pid, signal.SIGKILL)
+        with pytest.raises(
+            WorkersLostError, match="lost 1 workers, more than workers.max_restarts"
+        ):
+            digest_after(pool, config)
     finally:
         pool.close()

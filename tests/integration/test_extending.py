@@ -6,10 +6,12 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from shared_ray import RAY
 
 from metaray.algorithms import plugins
 
@@ -56,7 +58,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines))
     for folder in (PACKAGE, tmp_path):
         monkeypatch.syspath_prepend(folder)
-        monkeypatch.setenv("PYTHONPATH", str(PACKAGE), prepend=":")
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+
+
+@pytest.fixture
+def ray_with_it(package: None) -> Iterator[None]:
+    """A Ray whose processes find the package; other tests have no use for it."""
+    RAY.end()
+    yield
+    RAY.end()
 
 
 def short(cache: Path, *more: str) -> list[str]:
@@ -137,14 +147,15 @@ def test_a_package_offers_tasks_without_images(here: Command, tmp_path: Path) ->
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("package", "own_ray")
-def test_two_workers_and_a_sweep_of_a_package(here: Command, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("package", "ray_with_it")
+def test_a_worker_and_a_sweep_of_a_package(here: Command, tmp_path: Path) -> None:
     sets = short(tmp_path / "cache", *PARTS)
     alone = here("train", "--out", "alone", *sets)
     assert alone.returncode == 0, alone.stderr
-    two = here("train", "--out", "two", *sets, *arguments(["workers.count=2", "workers.cpus=0.5"]))
-    assert two.returncode == 0, two.stderr
-    digests = {summary_of(tmp_path / run)["params_sha256"] for run in ("alone", "two")}
+    worker = arguments(["workers.count=1", "workers.cpus=0.5"])
+    helped = here("train", "--out", "helped", *sets, *worker)
+    assert helped.returncode == 0, helped.stderr
+    digests = {summary_of(tmp_path / run)["params_sha256"] for run in ("alone", "helped")}
     assert len(digests) == 1
     swept = here("sweep", "--num-trials", 1, "--out", "swept", *sets)
     assert swept.returncode == 0, swept.stderr

@@ -128,7 +128,8 @@ TRANSFER_CASES = {
     "moco": Case("transfer moco", [*TRANSFER, "job.queue_size=30"]),
 }
 SWEEP = Case("sweep", [*GLYPHS, "method.name=maml"])
-QUICK_ON_RAY = ("maml", "protonet", "reptile")
+QUICK_ON_RAY = ("maml",)
+"""``test_distributed.py`` has a method of each family."""
 
 
 pytestmark = pytest.mark.filterwarnings(WARNING)

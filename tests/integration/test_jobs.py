@@ -82,10 +82,9 @@ def test_a_job_goes_the_whole_way(
     assert noted(home) == cluster
     assert "another shape is up" in runner("cluster", "up", "--workers", 2).stderr
 
-    sets = [*tiny, "workers.count=1", "workers.cpus=0.5"]
     settings = tmp_path / "mine.toml"
     settings.write_text("seed = 3\n")
-    sent = runner("submit", "--name", "first", "--wait", "--", "train", settings, *arguments(sets))
+    sent = runner("submit", "--name", "first", "--wait", "--", "train", settings, *arguments(tiny))
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "step 6/6" in sent.stdout
     run = home / "runs" / "first"

@@ -9,7 +9,7 @@ import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
 from sweeps import SPACE, trials_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SLOW_TO_END = """
 from time import sleep
@@ -23,13 +23,7 @@ class SlowToEnd(Callback):
 """
 
 
-@pytest.mark.parametrize(
-    "is_patient",
-    [
-        pytest.param(True, id="patient"),
-        pytest.param(False, id="impatient", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("is_patient", [True, False], ids=["patient", "impatient"])
 def test_no_trial_is_lost_when_the_one_before_it_is_slow_to_end(
     environment: dict[str, str], tiny: list[str], tmp_path: Path, is_patient: bool
 ) -> None:

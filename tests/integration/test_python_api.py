@@ -67,7 +67,7 @@ def _script(code: str, folder: Path, environment: dict[str, str]) -> str:
 def test_the_ten_lines_are_a_script(
     images: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    code = _code(images, cache, tmp_path / "run", workers=2)
+    code = _code(images, cache, tmp_path / "run", workers=1)
     code += "print(run.evaluate(episodes=6).accuracy)\n"
     output = _script(code, tmp_path, environment)
     assert float(output) == mr.load(tmp_path / "run").accuracy

@@ -34,6 +34,10 @@ PYTHON = README | {
     '{"train.outer_steps": 300}': '{"train.outer_steps": 2, "evaluate.num_episodes": 4}',
     '"train.steps": 200': '"train.steps": 2',
 }
+ONE_RAY = """import ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+"""
+"""Comparisons and sweeps use the Ray of the program; each would start one of its own."""
 PAGES = [("README.md", README), ("python.md", PYTHON)]
 
 
@@ -48,10 +52,11 @@ def test_the_blocks_of_a_page_are_one_program(
         assert large in code, f"{large} is no longer in {page}"
         code = code.replace(large, small)
     file = tmp_path / "page.py"
-    file.write_text(code)
+    file.write_text(ONE_RAY + code if page == "python.md" else code)
     done = subprocess.run(
         [sys.executable, file],
-        env=environment | {"METARAY_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg"},
+        env=environment
+        | {"METARAY_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg", "HOME": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

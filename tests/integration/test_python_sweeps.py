@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_ray import RAY
 
 import metaray as mr
 
@@ -22,6 +23,9 @@ def data(tmp_path: Path) -> Any:
 def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """On a Ray that the program has already."""
+    RAY.begin()
+    capfd.readouterr()
     found = mr.sweep(
         mr.jobs.Finetune(),
         data,
@@ -45,10 +49,11 @@ def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("nothing_drawn")
+@pytest.mark.usefixtures("nothing_drawn", "own_ray")
 def test_a_comparison_is_silent(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """On a Ray that it starts and ends."""
     result = mr.compare(
         [mr.MAML(mr.models.Conv4(width=4))],
         data,

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
 from ports import free_port, wait_for_port
-from runs import output_of, rows_of, running, steps_of, wait_for_step
+from runs import output_of, rows_of, running, steps_of, wait_for, wait_for_step
 
 pytestmark = pytest.mark.ray
 
@@ -28,10 +28,10 @@ LONG = [
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    process: Command, tiny: list[str], tmp_path_factory: pytest.TempPathFactory
+    metaray: Command, tiny: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder: Path = tmp_path_factory.mktemp("undisturbed") / "run"
-    result = process("train", "--out", folder, *arguments([*tiny, *LONG]))
+    result = metaray("train", "--out", folder, *arguments([*tiny, *LONG]))
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -56,10 +56,12 @@ def test_a_run_directory_holds_what_it_promises(undisturbed: Path) -> None:
     assert "<html" in (undisturbed / "report.html").read_text()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "others"), [(0, 0), (2, 0), pytest.param(2, 1, marks=pytest.mark.slow)]
+)
 def test_killed_and_resumed_gives_the_same_parameters_and_result(
     metaray: Command, environment: dict[str, str], tiny: list[str], undisturbed: Path,
-    tmp_path: Path, workers: int,
+    tmp_path: Path, workers: int, others: int,
 ) -> None:  # fmt: skip
     """SIGKILL at no chosen moment; it goes on with another number of workers."""
     folder = tmp_path / "run"
@@ -69,7 +71,7 @@ def test_killed_and_resumed_gives_the_same_parameters_and_result(
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (folder / "summary.json").exists()
-    result = metaray("train", "--resume", folder, "--set", f"workers.count={1 if workers else 0}")
+    result = metaray("train", "--resume", folder, "--set", f"workers.count={others}")
     assert result.returncode == 0, result.stderr
     expected, resumed = summary_of(undisturbed), summary_of(folder)
     for key in ("params_sha256", "accuracy", "baseline_accuracy", "tested_step", "val_accuracy"):
@@ -128,15 +130,18 @@ def test_a_job_joins_a_running_cluster_and_is_scaled(
     metaray: Command, cluster: tuple[str, dict[str, str]], tiny: list[str], undisturbed: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
+    """It is stopped once it has both workers and as many steps as the run that it must equal."""
     address, environment = cluster
     folder = tmp_path / "run"
-    sets = [*tiny, *LONG, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=200"]
+    sets = [*tiny, *LONG, "workers.count=1", "workers.cpus=0.5", "train.outer_steps=4000"]
     with running(environment, "train", folder, sets, "--address", address) as process:
         wait_for_step(folder, 3)
         assert metaray("scale", folder, 2).returncode == 0
-        assert process.wait(timeout=200) == 0, output_of(folder)
+        wait_for(lambda: "worker 1 joined" in output_of(folder), "a worker that joins")
+        wait_for_step(folder, max(40, steps_of(folder) + 3))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130, output_of(folder)
     rows = rows_of(folder)
     assert {row["workers"] for row in rows} == {1, 2}
-    assert "worker 1 joined" in output_of(folder)
     expected = rows_of(undisturbed)[39]
     assert rows[39]["grad_norm"] == expected["grad_norm"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from runs import steps_of
 from sweeps import SPACE, essence, said, sweeping, trials_of
 
 pytestmark = pytest.mark.ray
@@ -46,16 +47,22 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sets(tiny: list[str]) -> list[str]:
+    """Options."""
     return arguments([*tiny, "train.validate_every=2"])
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    process: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
+    metaray: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    folder: Path = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    result = process("sweep", "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
+    """A sweep with a callback of its own."""
+    place: Path = tmp_path_factory.mktemp("undisturbed")
+    (place / "my_callbacks.py").write_text(CALLBACK)
+    file, folder = place / "sweep.toml", place / "sweep"
+    file.write_text('[monitoring]\ncallbacks = ["my_callbacks.py:Noting"]\n')
+    result = metaray("sweep", file, "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
     assert result.returncode == 0, result.stderr
+    assert "the run continues without" not in result.stdout
     assert "on validation; meta-test: " in result.stdout
     return folder
 
@@ -215,17 +222,10 @@ def test_a_population_killed_and_resumed_takes_over_as_an_undisturbed_one(
     assert "the trials of a population train together" in refused.stderr
 
 
-def test_callbacks_of_the_settings_follow_the_sweep_and_each_trial(
-    metaray: Command, sets: list[str], space: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "my_callbacks.py").write_text(CALLBACK)
-    (tmp_path / "sweep.toml").write_text('[monitoring]\ncallbacks = ["my_callbacks.py:Noting"]\n')
-    folder = tmp_path / "sweep"
-    options = ["--space", space, "--out", folder, "--num-trials", "1", "--parallel", "1"]
-    result = metaray("sweep", tmp_path / "sweep.toml", *options, *sets)
-    assert result.returncode == 0, result.stderr
-    noted = (folder / "noted.txt").read_text().split()
-    assert noted.count("TrialStarted") == noted.count("TrialEnded") == 1
+def test_callbacks_of_the_settings_follow_the_sweep_and_each_trial(undisturbed: Path) -> None:
+    noted = (undisturbed / "noted.txt").read_text().split()
+    assert noted.count("TrialStarted") == noted.count("TrialEnded") == 4
     assert noted[-1] == "done"
-    assert (folder / "trials" / "0000" / "noted.txt").read_text().split().count("step") == 6
-    assert "the run continues without" not in result.stdout
+    for row in trials_of(undisturbed):
+        trial = undisturbed / "trials" / f"{row['trial']:04d}"
+        assert (trial / "noted.txt").read_text().split().count("step") == steps_of(trial)

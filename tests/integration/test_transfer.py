@@ -83,11 +83,12 @@ def test_one_worker_starts_where_there_is_no_room_for_two(
     np.testing.assert_allclose(weights(tmp_path / "run"), weights(in_process), atol=1e-5)
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_loss_that_is_not_finite_ends_the_job_at_once(
-    metaray: Command, sets: list[str], tmp_path: Path
+    metaray: Command, sets: list[str], tmp_path: Path, workers: int
 ) -> None:
-    """One sentence from several workers, none of which is started again."""
-    bad = [*sets, "workers.count=2", "train.lr=1e30", "train.checkpoint_every=1"]
+    """One sentence, also from several workers, none of which is started again."""
+    bad = [*sets, f"workers.count={workers}", "train.lr=1e30", "train.checkpoint_every=1"]
     done = metaray("transfer", "finetune", "--out", tmp_path / "run", *arguments(bad))
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr + done.stdout

@@ -131,7 +131,7 @@ def run_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env=inherited,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metaray.algorithms.eager_optimizers import SGD, Adam
 from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.platform.common.errors import NonFiniteError
 from metaray.platform.config.meta import TrainConfig
@@ -118,7 +119,7 @@ class MetaLearner:
 
 def _build_optimizer(params: nn.Parameter, train: TrainConfig) -> torch.optim.Optimizer:
     ours: dict[str, Callable[..., torch.optim.Optimizer]]
-    ours = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    ours = {"adam": Adam, "sgd": SGD}
     if train.optimizer in ours:
         return ours[train.optimizer]([params], lr=train.meta_lr)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, [params], train.meta_lr)

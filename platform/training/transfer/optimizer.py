@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from metaray.algorithms.eager_optimizers import SGD, Adam, AdamW
 from metaray.algorithms.outer_loop_registry import build_optimizer
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer.objective import Objective
@@ -74,14 +75,14 @@ def _decay(name: str, param: Tensor, objective: Objective, train: TransferTrainC
 
 def _build(groups: list[dict[str, object]], train: TransferTrainConfig) -> torch.optim.Optimizer:
     if train.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=train.lr)
+        return Adam(groups, lr=train.lr)
     if train.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=train.lr)
+        return AdamW(groups, lr=train.lr)
     if train.optimizer == "lars":
         from metaray.algorithms.transfer.lars import LARS
 
         return LARS(groups, lr=train.lr, momentum=train.momentum)
     if train.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+        return SGD(groups, lr=train.lr, momentum=train.momentum)
     optimizer: torch.optim.Optimizer = build_optimizer(train.optimizer, groups, train.lr)
     return optimizer

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from metaray.cluster import local_cluster
 from metaray.cluster.access import find_access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import ensure_token, token_file
@@ -81,10 +82,12 @@ def test_a_noted_cluster_is_read_again_and_holds_no_token(folder: Path) -> None:
 
 
 def test_ending_takes_children_along_and_nothing_else(
-    folder: Path, sleeper: subprocess.Popen[bytes]
+    folder: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The child outlives its parent, and is ended by force."""
     import psutil
 
+    monkeypatch.setattr(local_cluster, "_END_S", 2.0)
     mark = ProcessMark.of(sleeper.pid)
     (child,) = psutil.Process(sleeper.pid).children()
     cluster = cluster_of(mark, folder)
@@ -96,7 +99,7 @@ def test_ending_takes_children_along_and_nothing_else(
     cluster.folder.mkdir()
     cluster.write()
     cluster.end()
-    assert sleeper.wait(timeout=10) is not None
+    assert sleeper.wait(timeout=60) is not None
     assert not child.is_running()
     assert noted_cluster() is None
     assert not cluster.folder.exists()

@@ -114,7 +114,7 @@ def test_processes_may_prepare_at_once_and_none_loads_torch(cache: Path) -> None
     )
     command = [sys.executable, "-c", code]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    printed = {process.communicate(timeout=60)[0] for process in running}
+    printed = {process.communicate(timeout=240)[0] for process in running}
     (path,) = cache.iterdir()
     assert printed == {f"{path} False\n"}
     ImageStore.open(path).verify()

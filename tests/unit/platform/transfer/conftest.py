@@ -84,7 +84,7 @@ class Threads(Communicator):
 
     def _wait(self) -> None:
         try:
-            self._shared["barrier"].wait(timeout=20)
+            self._shared["barrier"].wait(timeout=120)
         except threading.BrokenBarrierError as error:
             raise PeerLostError("a thread is gone") from error
 

@@ -188,7 +188,7 @@ Get = Callable[..., tuple[int, str, dict[str, str]]]
 @pytest.fixture
 def get(page: str) -> Get:
     def ask(path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-        connection = HTTPConnection(urlsplit(page).netloc, timeout=20)
+        connection = HTTPConnection(urlsplit(page).netloc, timeout=120)
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         body = answer.read().decode()
