@@ -53,8 +53,13 @@ class Registry:
             return load(name)
         entry = offered(self.group).get(name)
         if entry is None:
-            raise InputError(not_one_of(self.key, name, self.names()))
+            hint = self._hint(str(name))
+            raise InputError(hint or not_one_of(self.key, name, self.names()))
         return load_entry_point(entry)
+
+    def _hint(self, name: str) -> str:
+        """The sentence about ``name`` where it is known to mean something else; else empty."""
+        return ""
 
 
 class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
@@ -137,7 +142,9 @@ class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
         if isinstance(value, self.base):
             return value
         if not isinstance(value, Mapping):
-            raise InputError(f"{self.key.partition('.')[0]} = {value!r} is no section of settings")
+            section = self.key.partition(".")[0]
+            hint = f"write {self.key} = {value!r}" if isinstance(value, str) else "leave it out"
+            raise InputError(f"{section} = {value!r} is not a table of settings: {hint}")
         field = self.base.model_fields["name"]
         name = value.get("name", None if field.is_required() else field.default)
         if not isinstance(name, str):
@@ -156,6 +163,6 @@ class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
 
 def not_one_of(key: str, found: Any, options: list[str]) -> str:
     """The sentence about a value that is none of ``options``."""
-    near = get_close_matches(str(found), options, n=1)
+    near = get_close_matches(str(found).lower(), options, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"{key} = {found!r} is not one of {', '.join(options)}{hint}"

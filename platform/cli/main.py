@@ -11,7 +11,7 @@ import typer
 from metaray.algorithms.errors import InputError, is_of_disk
 from metaray.cluster.proxies import avoid_proxies
 from metaray.platform.cli import cluster, compare, data, jobs, runs, sweep, transfer, watch
-from metaray.platform.cli.options import command
+from metaray.platform.cli.options import Command, command
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
 from metaray.platform.sweep.request import SweepRequest
@@ -31,10 +31,12 @@ app.add_typer(transfer.app, name="transfer")
 app.add_typer(cluster.app, name="cluster", rich_help_panel=_JOBS)
 
 
-app.command("train", epilog=runs.TRAIN_EPILOG)(command(TrainRequest, runs.train))
-app.command("evaluate", epilog=runs.EVALUATE_EPILOG)(command(EvaluateRequest, runs.evaluate))
-app.command("compare", epilog=compare.EPILOG)(command(CompareRequest, compare.compare))
-app.command("sweep", epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
+app.command("train", cls=Command, epilog=runs.TRAIN_EPILOG)(command(TrainRequest, runs.train))
+app.command("evaluate", cls=Command, epilog=runs.EVALUATE_EPILOG)(
+    command(EvaluateRequest, runs.evaluate)
+)
+app.command("compare", cls=Command, epilog=compare.EPILOG)(command(CompareRequest, compare.compare))
+app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):
@@ -82,6 +84,31 @@ def version() -> None:
     import metaray
 
     typer.echo(metaray.__version__)
+
+
+@app.command(name="help", hidden=True)
+def show_help(context: typer.Context) -> None:
+    """What `--help` shows."""
+    assert context.parent is not None
+    typer.echo(context.parent.get_help())
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 def run() -> None:

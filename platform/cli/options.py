@@ -7,10 +7,30 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand
+from typing_extensions import override
 
+from metaray.platform.config.other_words import option_hint
 from metaray.platform.config.request import Option, Request
 
 R = TypeVar("R", bound=Request)
+
+
+class Command(TyperCommand):
+    """A command that says what an option of other tools is called here."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            name = getattr(error, "option_name", None)  # of typer's class, which is not public
+            if type(error).__name__ != "NoSuchOption" or not isinstance(name, str):
+                raise
+            if hint := option_hint(name):
+                error.message = f"No such option: {name}; {hint}"  # type: ignore[attr-defined]
+                error.possibilities = None  # type: ignore[attr-defined]
+            raise
 
 
 def command(request: type[R], run: Callable[[R], None], **fixed: str) -> Callable[..., None]:

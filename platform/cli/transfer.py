@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from metaray.platform.cli.options import command
+from metaray.platform.cli.options import Command, command
 from metaray.platform.experiment.request import TransferRequest
 
 _SETTINGS_HELP = (
@@ -91,7 +91,8 @@ def _command_of(name: str) -> Any:
     """The command of a job, as typer makes it."""
     one = typer.Typer(rich_markup_mode="markdown", add_completion=False)
     epilog = "Examples:\n\n" + "\n\n".join(_EXAMPLES.get(name, ()))
-    one.command(name, help=_help(name), epilog=epilog)(command(TransferRequest, transfer, job=name))
+    made = command(TransferRequest, transfer, job=name)
+    one.command(name, cls=Command, help=_help(name), epilog=epilog)(made)
     return typer.main.get_command(one)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from metaray.algorithms.open_registry import SectionRegistry, not_one_of
+from metaray.platform.config.other_words import our_word
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
@@ -53,6 +54,8 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
             o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
         ]
         return not_one_of(key, found, options)
+    if problem["type"] in _NEEDS and not isinstance(found, dict):
+        return f"{key} = {found!r} is not valid: it needs {_NEEDS[problem['type']]}{_example(key)}"
     if problem["type"] == "value_error":
         sentence = str(problem["ctx"]["error"])
         # a section that stands in two places cannot say in which it is
@@ -64,7 +67,32 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
+_NEEDS = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+}
+"""what a setting of each type needs"""
+_LISTS = {"data.split_ratio": "'data.split_ratio=[0.5, 0.25, 0.25]'"}
+
+
+def _example(key: str) -> str:
+    return f", such as --set {_LISTS[key]}" if key in _LISTS else ""
+
+
 def _unknown(key: str, known: list[str]) -> str:
+    ours = our_word(key, known)
+    if ours is not None:
+        return (
+            f"unknown setting {key}: here it is {ours.key}, for example {ours.key}={ours.example}"
+        )
     near = get_close_matches(key, known, n=1, cutoff=0.5)
     by_leaf = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
     suggestion = (by_leaf or near)[:1]

@@ -6,6 +6,7 @@ Later layers win: class defaults, the recipe of the method or job, the file, ``-
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -116,6 +117,20 @@ def check_changes(before: BaseModel, after: BaseModel, allowed: tuple[str, ...],
             )
 
 
+_LINE = re.compile(r"at line (\d+)")
+_BARE_TEXT = re.compile(r"\s*([\w.\"'-]+)\s*=\s*([A-Za-z~/.][^\"'\[{#]*?)\s*(#.*)?")
+
+
+def _unquoted(text: str, error: ValueError) -> str:
+    """How to write the line of a TOML file whose text lacks its quotes; empty for other lines."""
+    place = _LINE.search(str(error))
+    lines = text.splitlines()
+    if place is None or int(place.group(1)) > len(lines):
+        return ""
+    line = _BARE_TEXT.fullmatch(lines[int(place.group(1)) - 1])
+    return f'; text needs quotes: {line.group(1)} = "{line.group(2)}"' if line else ""
+
+
 def read_toml(file: Path) -> Tree:
     """The tables of a TOML file. Plug-ins beside it are named by the path of their file.
 
@@ -125,11 +140,12 @@ def read_toml(file: Path) -> Tree:
         InputError: it cannot be read or is not TOML.
     """
     try:
-        tree = parse_toml(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        tree = parse_toml(text)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{file} is not valid TOML: {error}") from None
+        raise InputError(f"{file} is not valid TOML: {error}{_unquoted(text, error)}") from None
     for path in OPEN_KEYS:
         name = get(tree, path, None)
         if isinstance(name, str):
