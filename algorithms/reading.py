@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from metaray.algorithms.errors import DiskError, InputError
 
 _LONGEST = 200  # characters of another library's message
@@ -51,6 +53,9 @@ def reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, KeyError):
         return f"it has no {error}"[:_LONGEST]
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"[:_LONGEST]
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     return (text or type(error).__name__).splitlines()[0][:_LONGEST]
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from typing_extensions import override
 
@@ -126,7 +126,7 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
     return tar
 
 
-def _copy(source: BinaryIO, target: BinaryIO, archive: Path) -> None:
+def _copy(source: gzip.GzipFile, target: IO[bytes], archive: Path) -> None:
     limits, done = ReadLimits.from_environment(), 0
     while data := source.read(_BLOCK):
         done += len(data)
