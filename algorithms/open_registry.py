@@ -137,7 +137,11 @@ class SectionRegistry(Registry, Mapping[str, type[S]], Generic[S]):
         if isinstance(value, self.base):
             return value
         if not isinstance(value, Mapping):
-            raise InputError(f"{self.key.partition('.')[0]} = {value!r} is no section of settings")
+            section = self.key.partition(".")[0]
+            raise InputError(
+                f"{section} = {value!r} is no section of settings: write [{section}] and below it "
+                "name = ..."
+            )
         field = self.base.model_fields["name"]
         name = value.get("name", None if field.is_required() else field.default)
         if not isinstance(name, str):

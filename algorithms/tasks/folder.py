@@ -142,7 +142,10 @@ def _split_by_lists(names: Sequence[str], folder: Path) -> Splits:
                 hint = f", did you mean {near[0]}?" if near else f"; classes are {_some(names)}"
                 raise InputError(f"{path} names the class {name}, which is not there{hint}")
             if name in split_of:
-                raise InputError(f"class {name} is listed twice, for {split_of[name]} and {split}")
+                raise InputError(
+                    f"class {name} is listed twice, for {split_of[name]} and {split}: leave it out "
+                    "of one of the lists"
+                )
             split_of[name] = split
     return by_label(split_of.get(name) for name in names)
 

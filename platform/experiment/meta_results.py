@@ -64,7 +64,7 @@ def write_meta_test(
     run: RunDirectory, config: RunConfig, summary: dict[str, Any], result: MetaResult
 ) -> Path:
     """Keep this meta-test in a numbered folder, and put it at the top of the run as the latest."""
-    folder = _next_folder(run.evaluations)
+    folder = next_folder(run.evaluations)
     folder.mkdir(parents=True)
     table = result.test.to_table(result.baseline)
     with atomic_path(folder / run.episodes.name) as temporary:
@@ -77,7 +77,7 @@ def write_meta_test(
     return folder
 
 
-def _next_folder(evaluations: Path) -> Path:
+def next_folder(evaluations: Path) -> Path:
     """Above the numbers that are taken, by anything that has such a name."""
     number = max((number for number, _ in numbered(evaluations)), default=0) + 1
     while (folder := evaluations / f"{number:03d}").exists():

@@ -41,7 +41,7 @@ class TrialResult:
         problem = f"{path} is not the result of a trial"
         tree = read_object(path, problem, _REMEDY)
         with refusing_damage(problem, _REMEDY):
-            return TypeAdapter(cls).validate_python(tree, strict=True)
+            return TypeAdapter(cls).validate_python(tree)
 
 
 def _file(folder: Path) -> Path:
