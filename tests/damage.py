@@ -102,6 +102,15 @@ def check_reader(
     run()
 
 
+def check_damage(
+    contents: list[bytes], read: Callable[[bytes], object], examples: int = 150
+) -> None:
+    """``read`` takes the ``contents`` as they are, and gives a value or one sentence for damage."""
+    for content in contents:
+        read(content)
+    check_reader(damaged(contents), read, examples)
+
+
 def check_sentence(error: InputError) -> None:
     """It is one line that a terminal can show, and ends in what to do."""
     text = str(error)

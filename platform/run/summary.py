@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def checked_summary(path: Path) -> Summary:
     summary = read_object(path, problem, remedy)
     kind = next((kind for name, kind in _KINDS.items() if name in summary), _KINDS["method"])
     with refusing_damage(problem, remedy):
-        kind.validate_python(summary)
+        kind.validate_json(json.dumps(summary))  # where a list may be a tuple
         if not any(summary.get(key) is not None for key in ("accuracy", "mse")):
             raise KeyError("accuracy")
     return summary

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import check_reader, check_sentence, damaged, odd_json, odd_trees
+from damage import check_damage, check_reader, check_sentence, damaged, odd_json, odd_trees
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -52,7 +52,9 @@ def transfer(tmp_path: Path) -> RunDirectory:
 
 
 def written(path: Path, read: Callable[[], object]) -> Callable[[bytes], None]:
-    """``read`` after a case was written to ``path``."""
+    """``read`` after a case was written to ``path``; it must take what is there already."""
+    if path.exists():
+        read()
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
@@ -93,7 +95,7 @@ def test_digests_of_images(meta: RunDirectory) -> None:
     read = written(meta.trained_images, lambda: images_trained_on(meta))
     read(file.getvalue())
     assert images_trained_on(meta)[-1] == 8
-    check_reader(damaged([file.getvalue()]), read)
+    check_damage([file.getvalue()], read)
     with pytest.raises(InputError, match="does not hold digests"):
         read(b"nothing")  # once, that was taken for a run that had recorded none
 
@@ -121,7 +123,7 @@ def test_results_of_a_transfer_job(transfer: RunDirectory) -> None:
 
 def test_tables_of_episodes(meta: RunDirectory) -> None:
     content = meta.episodes.read_bytes()
-    check_reader(damaged([content]), written(meta.episodes, lambda: read_episodes(meta)), 80)
+    check_damage([content], written(meta.episodes, lambda: read_episodes(meta)), 80)
 
 
 def test_statuses_that_are_watched(meta: RunDirectory) -> None:
@@ -219,11 +221,13 @@ def test_the_latest_of_a_thousand_tests_is_found(meta: RunDirectory) -> None:
 def test_settings_in_toml(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     text = b'seed = 1\n[train]\nouter_steps = 5\n[data]\nname = "glyphs"\n'
-    check_reader(damaged([text]), written(path, lambda: read_toml(path)))
+    check_damage([text], written(path, lambda: read_toml(path)))
 
 
 def test_plans_of_many_runs(tmp_path: Path) -> None:
     sweep, compare = tmp_path / "sweep.json", tmp_path / "compare.json"
+    shutil.copyfile(OLD / "sweep" / "sweep.json", sweep)
+    shutil.copyfile(OLD / "compare" / "compare.json", compare)
     read_sweep = written(sweep, lambda: SweepPlan.read(sweep))
     check_reader(odd_json(tree_of(OLD / "sweep" / "sweep.json")), read_sweep, 80)
     read_plan = written(compare, lambda: Plan.read(compare))
@@ -232,7 +236,8 @@ def test_plans_of_many_runs(tmp_path: Path) -> None:
 
 def test_measures_of_a_comparison(tmp_path: Path) -> None:
     path = tmp_path / "measures.json"
-    tree = tree_of(OLD / "compare" / "runs" / "protonet" / "seed0" / "measures.json")
+    shutil.copyfile(OLD / "compare" / "runs" / "protonet" / "seed0" / "measures.json", path)
+    tree = tree_of(path)
 
     def read() -> None:
         measures = read_measures(path)
