@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
 
+# control characters, separators of lines, surrogates, and what turns the direction of text
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -11,8 +14,12 @@ class InputError(ValueError):
     """Bad input from the user: a config, a data set, a checkpoint, a folder.
 
     The message is one sentence that says what was wrong, what was found and what to do.
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2. It may quote what was
+    found in files: characters that a terminal cannot show, or would obey, are escaped.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(in_one_line(str(message)))
 
 
 class DiskError(RuntimeError):
@@ -20,6 +27,15 @@ class DiskError(RuntimeError):
 
     The message says what to free and how to go on. The command line exits with code 1.
     """
+
+
+def in_one_line(text: str) -> str:
+    """``text`` without line breaks, control characters and surrogates, which are escaped.
+
+    >>> print(in_one_line("caf\\udce9\\n"))
+    caf\\udce9\\n
+    """
+    return _NOT_SHOWN.sub(lambda hit: hit.group().encode("unicode_escape").decode(), text)
 
 
 def is_of_disk(error: OSError) -> bool:

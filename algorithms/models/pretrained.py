@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.reading import refusing_damage
 
 _NAMED = 3  # layers that an error message lists
 # torchvision's files of densenets have names from before a module's could hold no dot
@@ -32,21 +31,29 @@ def read_weights(arch: str, source: str) -> Tensors:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
+    with refusing_damage(
+        f"cannot read the weights {path}",
+        "give a state dict written by torch.save or safetensors",
+    ):
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"cannot read the weights {path} ({reason}): give a state dict written by torch.save "
-            "or safetensors"
-        ) from None
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+    if not isinstance(found, Mapping) or not all(map(_is_weight, found, found.values())):
         raise InputError(
             f"{path} holds no state dict: save model.state_dict(), names and tensors alone"
         )
     return found
+
+
+def _is_weight(name: object, value: object) -> bool:
+    """Whether both are what a state dict holds: a name, and a plain tensor of real numbers."""
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
 
 
 def fitted(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing_extensions import override
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import refusing_damage
 from metaray.algorithms.tasks.arrays import ArrayClass
 from metaray.algorithms.tasks.content import Images
 from metaray.algorithms.tasks.dataset import (
@@ -39,8 +39,9 @@ from metaray.algorithms.tasks.dataset import (
     published_files,
 )
 from metaray.algorithms.tasks.image_files import RESIZING
-from metaray.algorithms.tasks.safe_pickle import load_data
-from metaray.algorithms.tasks.splits import Splits, by_label
+from metaray.algorithms.tasks.limits import ReadLimits
+from metaray.algorithms.tasks.safe_pickle import array_of, load_data
+from metaray.algorithms.tasks.splits import Splits, by_group, by_label
 
 VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
@@ -118,17 +119,14 @@ class FC100(_Cifar100):
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """By superclass."""
         of: dict[str, Split] = {g: s for s, groups in _FC100.items() for g in groups.split()}
-        return by_label(of[group] for group in classes.groups)
+        return by_group(of, classes.groups)
 
 
 def _classes(place: Path, image_size: int) -> list[LazyClass]:
     contents = _read(place)
-    fine, coarse = (
-        [str(name) for name in _field(contents, place, "meta", f"{kind}_label_names")]
-        for kind in ("fine", "coarse")
-    )
+    fine, coarse = (_names(contents, place, f"{kind}_label_names") for kind in ("fine", "coarse"))
     known = {name for names in _FC100.values() for name in names.split()}
-    if len(fine) != 100 or set(coarse) != known:
+    if len(fine) != 100 or len(set(fine)) != 100 or len(coarse) != 20 or set(coarse) != known:
         raise InputError(
             f"{place} names {len(fine)} classes and {len(coarse)} superclasses that are not those "
             f"of CIFAR-100: {_NEEDS}"
@@ -155,18 +153,32 @@ def _classes(place: Path, image_size: int) -> list[LazyClass]:
 
 def _images(contents: dict[str, Any], place: Path, part: str) -> tuple[Images, Any, Any]:
     """Pixels ``[n, 32, 32, 3]``, labels ``[n]`` and labels of superclasses ``[n]``."""
-    pixels = np.asarray(_field(contents, place, part, "data"))
-    labels = [np.asarray(_field(contents, place, part, f"{k}_labels")) for k in ("fine", "coarse")]
+    pixels, *labels = (
+        array_of(_field(contents, place, part, key), f"{key} of {place}, {part}")
+        for key in ("data", "fine_labels", "coarse_labels")
+    )
     sound = pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.shape[1] == 3 * 32 * 32
     if not sound or any(
-        kind.size == 0 or kind.shape != (len(pixels),) or kind.min() < 0 or kind.max() >= limit
+        kind.dtype.kind not in "iu"
+        or kind.shape != (len(pixels),)
+        or kind.size == 0
+        or kind.min() < 0
+        or kind.max() >= limit
         for kind, limit in zip(labels, (100, 20), strict=True)
     ):
         raise InputError(
             f"{place}, {part}: expected uint8 data [n, 3072] with as many labels, found "
-            f"{pixels.dtype} {list(pixels.shape)} with {len(labels[0])} labels: {_NEEDS}"
+            f"{pixels.dtype} {list(pixels.shape)} with {labels[0].size} labels "
+            f"of {labels[0].dtype} and {labels[1].size} of {labels[1].dtype}: {_NEEDS}"
         )
     return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels[0], labels[1]
+
+
+def _names(contents: dict[str, Any], place: Path, key: str) -> list[str]:
+    found = _field(contents, place, "meta", key)
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"{place}, meta: {key} is no list of names, it is damaged: {_NEEDS}")
+    return found
 
 
 def _field(contents: dict[str, Any], place: Path, part: str, key: str) -> Any:
@@ -178,14 +190,21 @@ def _field(contents: dict[str, Any], place: Path, part: str, key: str) -> Any:
 
 def _read(place: Path) -> dict[str, Any]:
     if place.is_dir():
-        return {part: _load((place / part).open("rb"), place / part) for part in _PARTS}
-    try:
-        with tarfile.open(place, "r:gz") as tar:
-            files = {part: tar.extractfile(f"{_FOLDER}/{part}") for part in _PARTS}
-            data = {part: file.read() if file else b"" for part, file in files.items()}
-    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError) as error:
-        raise InputError(f"{place} is truncated or not {_ARCHIVE} ({error}): {_NEEDS}") from error
+        return {part: _load(_opened(place / part), place / part) for part in _PARTS}
+    limits = ReadLimits.from_environment()
+    problem = f"{place} is truncated or not {_ARCHIVE}"
+    with refusing_damage(problem, _NEEDS), tarfile.open(place, "r:gz") as tar:
+        members = {part: tar.getmember(f"{_FOLDER}/{part}") for part in _PARTS}
+        for part, member in members.items():
+            limits.check_unpacked(member.size, f"{part} in {place}")
+        files = {part: tar.extractfile(member) for part, member in members.items()}
+        data = {part: file.read() if file else b"" for part, file in files.items()}
     return {part: _load(io.BytesIO(data[part]), f"{place}, {part}") for part in _PARTS}
+
+
+def _opened(path: Path) -> BinaryIO:
+    with refusing_damage(f"cannot read {path}", _NEEDS):
+        return path.open("rb")
 
 
 def _load(file: BinaryIO, name: str | Path) -> Any:

@@ -21,6 +21,14 @@ class ImageClass(NamedTuple):
     images: Images
 
 
+def check_name(name: str) -> None:
+    """Raise InputError where the name of a class is not text, as files of old systems may be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the name of class {name} is not UTF-8: rename its folder") from None
+
+
 class ContentHash:
     """Hash of a data set, and which classes share an image, gathered class by class."""
 
@@ -39,6 +47,7 @@ class ContentHash:
                 f"class {item.name} has images of shape {item.images.shape}, "
                 f"expected at least one of {tuple(self._shape)}"
             )
+        check_name(item.name)
         class_id = len(self.names)
         self.names.append(item.name)
         self.groups.append(item.group)

@@ -13,18 +13,19 @@ classes: in the order of class ids, counted from 0, the even ones are for traini
 from __future__ import annotations
 
 import gzip
-import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
+from typing import IO
 
 from typing_extensions import override
 
 from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
-from metaray.algorithms.errors import InputError, write_error
+from metaray.algorithms.errors import DiskError, InputError, write_error
+from metaray.algorithms.reading import reason
 from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
@@ -35,6 +36,7 @@ from metaray.algorithms.tasks.dataset import (
 )
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, TarTree, files_below
 from metaray.algorithms.tasks.image_files import RESIZING, Box, ImageFileClass
+from metaray.algorithms.tasks.limits import ReadLimits
 from metaray.algorithms.tasks.splits import Splits, by_label
 
 VERSION = 1
@@ -47,6 +49,8 @@ _NEEDS = (
     f"get {_ARCHIVE} (1.1 GB) from https://www.vision.caltech.edu/datasets/cub_200_2011/ and point "
     f"data.root at it, at the folder that it is in, or at the folder {_FOLDER} unpacked from it"
 )
+_BLOCK = 1 << 20  # bytes
+_MOST_DIGITS = 10
 _CHEN: tuple[Split, ...] = ("train", "val", "train", "test")
 
 
@@ -109,13 +113,29 @@ def _unzipped(archive: Path, scratch: Path) -> Path:
             gzip.open(archive) as source,
             temporary.open("wb") as target,
         ):
-            shutil.copyfileobj(source, target, 1 << 20)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{archive} is truncated or not a tgz ({error}): {_NEEDS}") from error
+            _copy(source, target, archive)
+    except (InputError, DiskError):
+        raise
     except OSError as error:
+        if isinstance(error, gzip.BadGzipFile):
+            raise _damaged(archive, error) from error
         remedy = "free some space or choose another folder with data.cache"
         raise write_error(f"{tar}, which is in {archive}", error, remedy) from error
+    except Exception as error:  # zlib raises several kinds
+        raise _damaged(archive, error) from error
     return tar
+
+
+def _copy(source: gzip.GzipFile, target: IO[bytes], archive: Path) -> None:
+    limits, done = ReadLimits.from_environment(), 0
+    while data := source.read(_BLOCK):
+        done += len(data)
+        limits.check_unpacked(done, f"the content of {archive}")
+        target.write(data)
+
+
+def _damaged(archive: Path, error: Exception) -> InputError:
+    return InputError(f"{archive} is truncated or not a tgz ({reason(error)}): {_NEEDS}")
 
 
 def _classes(files: FileTree, place: Path, data: DataConfig) -> list[LazyClass]:
@@ -126,7 +146,7 @@ def _classes(files: FileTree, place: Path, data: DataConfig) -> list[LazyClass]:
     members: dict[int, list[int]] = {class_id: [] for class_id in names}
     for image in sorted(paths):
         label = labels.get(image, "")
-        if not label.isdecimal() or int(label) not in names or image not in boxes:
+        if not _is_id(label) or int(label) not in names or image not in boxes:
             raise InputError(
                 f"{place}: image {image} of images.txt has no class or no bounding box in the "
                 f"other tables: {_NEEDS}"
@@ -150,10 +170,10 @@ def _classes(files: FileTree, place: Path, data: DataConfig) -> list[LazyClass]:
 def _table(files: FileTree, place: Path, name: str) -> dict[int, str]:
     """Lines ``<id> <text>``."""
     rows: dict[int, str] = {}
-    text = files.read(name).decode("utf-8", errors="replace")
+    text = files.read(name).decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         key, _, value = line.strip().partition(" ")
-        if not key.isdecimal() or not value:
+        if not _is_id(key) or not value:
             raise InputError(f"line {number} of {name} in {place} is not whole: {_NEEDS}")
         rows[int(key)] = value
     if not rows:
@@ -161,9 +181,15 @@ def _table(files: FileTree, place: Path, name: str) -> dict[int, str]:
     return rows
 
 
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) < _MOST_DIGITS
+
+
 def _box(place: Path, text: str) -> Box:
     try:
         left, top, width, height = map(float, text.split())
+        if not isfinite(left + top + width + height):
+            raise ValueError
     except ValueError:
         raise InputError(
             f"bounding_boxes.txt in {place} holds {text!r}, not four numbers: {_NEEDS}"

@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import refusing_damage
+from metaray.algorithms.tasks.limits import ReadLimits
+
+_FETCH = "fetch it again"
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -62,7 +66,7 @@ class FileTree(Protocol):
         """Every file below with its size in bytes, sorted by name."""
 
     def read(self, name: str) -> bytes:
-        """The content of a file; InputError when it cannot be read whole."""
+        """The content of a file; InputError when it cannot be read whole or is too large."""
 
     def close(self) -> None:
         """Let go of open files."""
@@ -71,8 +75,9 @@ class FileTree(Protocol):
 class FolderTree(FileTree):
     """A folder on disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: ReadLimits | None = None) -> None:
         self.path = path
+        self._limits = limits or ReadLimits.from_environment()
 
     @override
     def names(self) -> list[str]:
@@ -85,10 +90,10 @@ class FolderTree(FileTree):
 
     @override
     def read(self, name: str) -> bytes:
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {self.path / name}: {error.strerror}") from error
+        path = self.path / name
+        with refusing_damage(f"cannot read {path}", _FETCH), path.open("rb") as file:
+            self._limits.check_file(os.fstat(file.fileno()).st_size, str(path))
+            return file.read()
 
     @override
     def close(self) -> None:
@@ -98,41 +103,36 @@ class FolderTree(FileTree):
 class ZipTree(FileTree):
     """The members of a zip below ``folder``, read in memory: nothing is ever extracted.
 
-    Without ``folder`` they are all of its members.
+    Without ``folder`` they are all of its members. Backslashes in their names, as old tools of
+    Windows write them, separate folders.
     """
 
-    def __init__(self, path: Path, folder: str = "") -> None:
+    def __init__(self, path: Path, folder: str = "", limits: ReadLimits | None = None) -> None:
         self.path = path
         self._folder = folder
-        self._prefix = f"{folder}/" if folder else ""
-        try:
+        self._limits = limits or ReadLimits.from_environment()
+        with _refusing_damage(path):
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise _damaged(path, error) from error
+        self._members = _members(self._zip, path, f"{folder}/" if folder else "")
 
     @override
     def names(self) -> list[str]:
-        members = set(self._zip.namelist())
-        below = {m.removeprefix(self._prefix) for m in members if m.startswith(self._prefix)}
-        return sorted(below - {""})
+        return sorted(self._members)
 
     @override
     def sizes(self) -> dict[str, int]:
-        members = (i for i in self._zip.infolist() if not i.is_dir())
-        below = ((i.filename, i.file_size) for i in members if i.filename.startswith(self._prefix))
-        return {name.removeprefix(self._prefix): size for name, size in sorted(below)}
+        files = ((name, m.file_size) for name, m in self._members.items() if name[-1] != "/")
+        return dict(sorted(files))
 
     @override
     def read(self, name: str) -> bytes:
         """The checksum that the zip records is compared."""
-        try:
-            return self._zip.read(self._prefix + name)
-        except KeyError:
-            missing = f"{self.path} has no file {self._prefix}{name}: fetch it again"
-            raise InputError(missing) from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            # RuntimeError: a password, or a compression that Python does not know
-            raise _damaged(self.path, error) from error
+        if name not in self._members:
+            raise _not_there(self.path, self._folder, name)
+        member = self._members[name]
+        self._limits.check_file(member.file_size, f"{name} in {self.path}")
+        with _refusing_damage(self.path):
+            return self._zip.read(member)
 
     @override
     def close(self) -> None:
@@ -140,7 +140,24 @@ class ZipTree(FileTree):
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
-        return ZipTree, (self.path, self._folder)
+        return ZipTree, (self.path, self._folder, self._limits)
+
+
+def _members(archive: zipfile.ZipFile, path: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:
+    """The members below ``prefix`` by their name there; of two of the same name, the last."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        whole = member.filename.replace("\\", "/")
+        name = whole.removeprefix(prefix)
+        if not name or not whole.startswith(prefix):
+            continue
+        if name in found and found[name].filename != member.filename:
+            raise InputError(
+                f"{path} holds {found[name].filename} and {member.filename}, which are one file "
+                "where backslashes separate folders: rename one of them"
+            )
+        found[name] = member
+    return found
 
 
 class TarTree(FileTree):
@@ -149,15 +166,13 @@ class TarTree(FileTree):
     Only plain files count: links and devices are passed over, and nothing is ever extracted.
     """
 
-    def __init__(self, path: Path, folder: str) -> None:
+    def __init__(self, path: Path, folder: str, limits: ReadLimits | None = None) -> None:
         self.path = path
         self._folder = folder
+        self._limits = limits or ReadLimits.from_environment()
         prefix = f"{folder}/"
-        try:
-            with tarfile.open(path, "r:") as tar:
-                members = [m for m in tar if m.isreg() and m.name.startswith(prefix)]
-        except (tarfile.TarError, OSError) as error:
-            raise _damaged(path, error, "tar") from error
+        with _refusing_damage(path, "tar"), tarfile.open(path, "r:") as tar:
+            members = [m for m in tar if m.isreg() and m.name.startswith(prefix)]
         self._places = {m.name.removeprefix(prefix): (m.offset_data, m.size) for m in members}
 
     @override
@@ -172,16 +187,14 @@ class TarTree(FileTree):
     @override
     def read(self, name: str) -> bytes:
         if name not in self._places:
-            raise InputError(f"{self.path} has no file {self._folder}/{name}: fetch it again")
+            raise _not_there(self.path, self._folder, name)
         offset, size = self._places[name]
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                data = file.read(size)
-        except OSError as error:
-            raise InputError(f"cannot read {name} in {self.path}: {error.strerror}") from error
-        if len(data) != size:
-            raise _damaged(self.path, EOFError(f"{name} ends early"), "tar")
+        self._limits.check_file(size, f"{name} in {self.path}")
+        with _refusing_damage(self.path, "tar"), self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+            if len(data) != size:
+                raise EOFError(f"{name} ends early")
         return data
 
     @override
@@ -190,8 +203,13 @@ class TarTree(FileTree):
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
-        return TarTree, (self.path, self._folder)
+        return TarTree, (self.path, self._folder, self._limits)
 
 
-def _damaged(path: Path, error: Exception, kind: str = "zip") -> InputError:
-    return InputError(f"{path} is truncated or not a {kind} ({error}): fetch it again")
+def _refusing_damage(path: Path, kind: str = "zip") -> AbstractContextManager[None]:
+    return refusing_damage(f"{path} is truncated or not a {kind} that can be read", _FETCH)
+
+
+def _not_there(path: Path, folder: str, name: str) -> InputError:
+    place = f"{folder}/{name}" if folder else name
+    return InputError(f"{path} has no file {place}: {_FETCH}")

@@ -8,6 +8,8 @@ followed.
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -19,6 +21,7 @@ from typing_extensions import override
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import decoded, refusing_damage
 from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
@@ -140,27 +143,44 @@ def _open_tree(root: Path) -> FileTree:
 def _split_by_lists(names: Sequence[str], folder: Path) -> Splits:
     """Classes of ``names`` that are in no list are in no split."""
     split_of: dict[str, Split] = {}
+    known = _by_any_form(names)
     for split in get_args(Split):
         path = folder / f"{split}.txt"
-        for name in _read_list(path):
+        for listed in _read_list(path):
+            name = known.get(listed) or known.get(_composed(listed), listed)
             if name not in names:
                 near = get_close_matches(name, names, n=1)
                 hint = f", did you mean {near[0]}?" if near else f"; classes are {_some(names)}"
                 raise InputError(f"{path} names the class {name}, which is not there{hint}")
             if name in split_of:
-                raise InputError(f"class {name} is listed twice, for {split_of[name]} and {split}")
+                raise InputError(
+                    f"class {name} is listed twice, for {split_of[name]} and {split}: leave it out "
+                    "of one of the lists"
+                )
             split_of[name] = split
     return by_label(split_of.get(name) for name in names)
 
 
+def _by_any_form(names: Sequence[str]) -> dict[str, str]:
+    """Classes by their names, and by these with composed letters where that says which is meant.
+
+    A Mac writes ``é`` into names of files as two characters, most editors as one.
+    """
+    composed = Counter(map(_composed, names))
+    unique = {_composed(name): name for name in names if composed[_composed(name)] == 1}
+    return unique | {name: name for name in names}
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the list of classes {path} ({error}): data.split_lists is a folder with "
-            "train.txt, val.txt and test.txt"
-        ) from error
+    with refusing_damage(
+        f"cannot read the list of classes {path}",
+        "data.split_lists is a folder with train.txt, val.txt and test.txt, in UTF-8",
+    ):
+        lines = decoded(path.read_bytes()).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.content import check_name
 from metaray.algorithms.tasks.image_files import SUFFIXES
 
 _PARTS: dict[str, Split] = {
@@ -72,7 +73,7 @@ def read_layout(names: Iterable[str], by_part: bool = False) -> Layout:
     folders of images, and are fewer than these, are no class: covers, samples.
 
     Raises:
-        InputError: a folder would be a class if its images could be read.
+        InputError: a folder would be a class if its images could be read, or its name is not UTF-8.
     """
     images, left_out, unread = [], dict[str, list[str]](), list[str]()
     for name in sorted(names):
@@ -88,7 +89,10 @@ def read_layout(names: Iterable[str], by_part: bool = False) -> Layout:
     _check_none_vanished(images, unread)
     for folder in strays:
         left_out.setdefault(STRAY, []).extend(strays[folder])
-    return Layout(_by_class(images, by_part), left_out)
+    classes = _by_class(images, by_part)
+    for name in classes:
+        check_name(name)
+    return Layout(classes, left_out)
 
 
 def _reason(name: str) -> str | None:

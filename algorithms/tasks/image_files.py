@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
+from metaray.algorithms.tasks.decoding import decode
 from metaray.algorithms.tasks.file_tree import FileTree
+from metaray.algorithms.tasks.limits import ReadLimits
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
@@ -38,6 +39,7 @@ class ImageFileClass:
     image_size: int
     boxes: Sequence[Box] | None = None
     """the part to keep of each image; None: all of it"""
+    limits: ReadLimits = field(default_factory=ReadLimits.from_environment)
 
     @property
     def num_images(self) -> int:
@@ -53,18 +55,13 @@ class ImageFileClass:
         return ImageClass(self.name, self.group, np.stack(images))
 
     def _decode(self, path: str, box: Box | None) -> Images:
-        data = self.files.read(path)
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                colour = _upright(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            # Pillow raises each of them, by the damage; of an unknown format it names the buffer
-            unknown = isinstance(error, UnidentifiedImageError)
-            reason = "its format is unknown" if unknown else error
-            raise InputError(
-                f"{path} of class {self.name} is not an image that can be decoded ({reason}): "
-                "fetch it again or remove it"
-            ) from error
+        colour = decode(
+            self.files.read(path),
+            f"{path} of class {self.name}",
+            self.limits,
+            _upright,
+            "fetch it again or remove it",
+        )
         if box is not None:
             colour = colour.crop(_pixels(box, colour.size, path))
         return resized(np.asarray(colour), self.image_size)

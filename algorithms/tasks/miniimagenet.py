@@ -28,13 +28,14 @@ from typing_extensions import override
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import decoded, refusing_damage
 from metaray.algorithms.tasks.arrays import ArrayClass
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass, missing
 from metaray.algorithms.tasks.file_tree import FolderTree
 from metaray.algorithms.tasks.image_files import RESIZING, ImageFileClass
-from metaray.algorithms.tasks.safe_pickle import load_data
-from metaray.algorithms.tasks.splits import Splits, by_label
+from metaray.algorithms.tasks.safe_pickle import array_of, load_data
+from metaray.algorithms.tasks.splits import Splits, by_group
 
 VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
@@ -91,7 +92,7 @@ class MiniImageNet(ImageDataset):
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         """The group of a class is its split."""
         of: dict[str, Split] = {split: split for split in _SPLITS}
-        return by_label(of[group] for group in classes.groups)
+        return by_group(of, classes.groups)
 
 
 def _list_file(split: Split) -> str:
@@ -132,17 +133,15 @@ def _listed(root: Path, image_size: int) -> list[LazyClass]:
 def _read_list(root: Path, split: Split) -> dict[str, list[str]]:
     """The images of every class of a split, in the order of the list."""
     path = root / _list_file(split)
-    try:
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        paths: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
+    with refusing_damage(f"cannot read {path}", _NEEDS):
+        rows = csv.DictReader(io.StringIO(decoded(path.read_bytes())))
         if not {"filename", "label"} <= set(rows.fieldnames or ()):
             raise InputError(f"{path} has no columns filename and label: {_NEEDS}")
         for row in rows:
             if not row["filename"] or not row["label"]:
                 raise InputError(f"line {rows.line_num} of {path} is not whole: fetch it again")
             paths.setdefault(row["label"], []).append(f"images/{row['filename']}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path} ({error}): {_NEEDS}") from error
     if not paths:
         raise InputError(f"{path} lists no images: {_NEEDS}")
     return paths
@@ -181,14 +180,16 @@ class _PickledClass:
 
     def load(self) -> ImageClass:
         """The images of the class."""
-        pixels, indices = self.files.read(self.group)
-        try:
-            own = pixels[np.asarray(indices[self.name], dtype=np.int64)]
-        except (IndexError, TypeError, ValueError) as error:
+        pixels, classes = self.files.read(self.group)
+        path = self.files.root / _pickle_file(self.group)
+        indices = array_of(classes[self.name], f"the list of images of class {self.name} in {path}")
+        sound = indices.ndim == 1 and indices.dtype.kind in "iu" and indices.size > 0
+        if not sound or indices.min() < 0 or indices.max() >= len(pixels):
             raise InputError(
-                f"{self.files.root / _pickle_file(self.group)}: class {self.name} has indices "
-                f"that are not of its images ({error}): fetch it again"
-            ) from error
+                f"{path}: class {self.name} has indices that are not of its {len(pixels):,} "
+                "images: fetch it again"
+            )
+        own = pixels[indices.astype(np.int64)]
         return ArrayClass(
             name=self.name, group=self.group, pixels=own, image_size=self.image_size
         ).load()
@@ -204,11 +205,12 @@ def _pickled(root: Path, image_size: int) -> list[LazyClass]:
 
 
 def _load(path: Path) -> tuple[Images, dict[str, Any]]:
-    with path.open("rb") as file:
+    with refusing_damage(f"cannot read {path}", _NEEDS), path.open("rb") as file:
         content = load_data(file, path)
     if not isinstance(content, dict) or not {"image_data", "class_dict"} <= content.keys():
         raise InputError(f"{path} has no image_data and class_dict: {_NEEDS}")
-    images, classes = np.asarray(content["image_data"]), content["class_dict"]
+    images = array_of(content["image_data"], f"image_data of {path}")
+    classes = content["class_dict"]
     sound = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] == 3
     if not sound or not isinstance(classes, dict) or not classes:
         found = f"{len(classes)} classes" if isinstance(classes, dict) else "no dict of classes"

@@ -10,7 +10,6 @@ Files are read without executing what a pickle in them might say.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,8 @@ from metaray.algorithms.tasks.dataset import (
     missing,
 )
 from metaray.algorithms.tasks.image_files import RESIZING
+from metaray.algorithms.tasks.limits import ReadLimits
+from metaray.algorithms.tasks.npz_file import read_arrays
 from metaray.algorithms.tasks.splits import Splits, random_split
 
 VERSION = 1
@@ -86,7 +87,8 @@ class Arrays(ImageDataset):
         files = _files(root)
         if not files:
             raise missing("images in arrays", root, _NEEDS)
-        yield self._classes([_read(path) for path in files], root, data.image_size)
+        limits = ReadLimits.from_environment()
+        yield self._classes([_read(path, limits) for path in files], root, data.image_size)
 
     def _classes(self, parts: list[_Part], root: Path, size: int) -> list[LazyClass]:
         shapes = {part.images.shape[1:] for part in parts}
@@ -145,20 +147,19 @@ def _files(root: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix == ".npz")
 
 
-def _read(path: Path) -> _Part:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read images and labels in {path} ({error}): {_NEEDS}") from None
+def _read(path: Path, limits: ReadLimits) -> _Part:
+    problem = f"cannot read images and labels in {path}"
+    images, labels = read_arrays(path, ("images", "labels"), limits, problem, _NEEDS)
     grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
-    if images.dtype != np.uint8 or not grey_or_colour:
+    if images.dtype != np.uint8 or not grey_or_colour or 0 in images.shape[1:]:
         raise InputError(f"{path} has images of {images.dtype} {_shape(images.shape)}: {_NEEDS}")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or not len(labels):
         raise InputError(
             f"{path} has labels of {labels.dtype} {_shape(labels.shape)} for {len(images)} images: "
             f"{_NEEDS}"
         )
+    if labels.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{path} has the label {labels.max()}, which has over 63 bits: {_NEEDS}")
     part = _PART.search(path.stem)
     return _Part(part.group() if part else None, images, labels.astype(np.int64))
 

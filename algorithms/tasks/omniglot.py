@@ -11,7 +11,6 @@ one character; no two characters share a drawing, at 105 or at 28 pixels.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +25,10 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass, Images
 from metaray.algorithms.tasks.dataset import ClassLists, ImageDataset, LazyClass
+from metaray.algorithms.tasks.decoding import decode
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
 from metaray.algorithms.tasks.image_files import RESIZING
+from metaray.algorithms.tasks.limits import ReadLimits
 from metaray.algorithms.tasks.splits import (
     MAML_SHARES,
     Splits,
@@ -112,6 +113,7 @@ class Character:
     name: str  # alphabet/character
     files: FileTree
     drawings: list[str] = field(default_factory=list)
+    limits: ReadLimits = field(default_factory=ReadLimits.from_environment)
 
     def load(self, image_size: int) -> ImageClass:
         """Decode all drawings, in the order of their names: uint8 ``[n, 1, size, size]``."""
@@ -126,16 +128,14 @@ class Character:
         return ImageClass(self.name, group, np.stack(images))
 
     def _decode(self, drawing: str, image_size: int) -> Images:
-        data = self.files.read(drawing)
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                grey = image.convert("L").resize((image_size,) * 2, Image.Resampling.LANCZOS)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow: all three, by the damage
-            raise InputError(
-                f"{self.set_name}/{drawing} is not an image that can be decoded ({error}): "
-                f"fetch {self.set_name}.zip again ({_WHERE_FROM})"
-            ) from error
-        return 255 - np.asarray(grey)[None]
+        grey = decode(
+            self.files.read(drawing),
+            f"{self.set_name}/{drawing}",
+            self.limits,
+            lambda image: image.convert("L"),
+            f"fetch {self.set_name}.zip again ({_WHERE_FROM})",
+        )
+        return 255 - np.asarray(grey.resize((image_size,) * 2, Image.Resampling.LANCZOS))[None]
 
 
 @contextmanager

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import refusing_damage
 
+_LONGEST_RANGE = 2**24
 _NUMPY_CORES = ("numpy.core", "numpy._core")  # before numpy 2, and since
 
 
@@ -30,8 +33,8 @@ def load_data(file: BinaryIO, name: str | Path) -> Any:
         return _DataUnpickler(file, encoding="latin1").load()
     except _RefusedError as error:
         raise InputError(
-            f"{name} is not plain data: it asks for {error}, which could run code; get the file "
-            "from where it was published"
+            f"{name} is not plain data: it asks for {error}, which could run code or take "
+            "all memory; get the file from where it was published"
         ) from None
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(
@@ -39,8 +42,29 @@ def load_data(file: BinaryIO, name: str | Path) -> Any:
         ) from error
 
 
+def array_of(value: Any, name: str) -> NDArray[Any]:
+    """What a pickle holds as an array.
+
+    Raises:
+        InputError: it is no array, such as rows of different lengths; ``name`` says in it what.
+    """
+    with refusing_damage(f"{name} is no array of numbers", "fetch it again"):
+        found = np.asarray(value)
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"it holds {found.dtype}")
+        return found
+
+
 class _RefusedError(Exception):
     """A pickle asks for something that is not data."""
+
+
+def _range(*bounds: int) -> range:
+    """Indices of images, which an array is made of; a longer one would take any memory."""
+    found = range(*bounds)
+    if len(found) > _LONGEST_RANGE:
+        raise _RefusedError(f"a range of {len(found):,} numbers")
+    return found
 
 
 def _text_to_bytes(text: str, encoding: str = "latin1") -> bytes:
@@ -109,8 +133,8 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _text_to_bytes,
     ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "range"): range,
-    ("__builtin__", "xrange"): range,
+    ("builtins", "range"): _range,
+    ("__builtin__", "xrange"): _range,
 }
 for _core in _NUMPY_CORES:
     _ADMITTED[f"{_core}.multiarray", "_reconstruct"] = _empty_array

@@ -146,6 +146,18 @@ def by_label(labels: Iterable[Split | None]) -> Splits:
     return {name: tuple(ids) for name, ids in classes.items()}
 
 
+def by_group(split_of: Mapping[str, Split], groups: Iterable[str]) -> Splits:
+    """Class ids by the group of each; InputError where a group is none of ``split_of``."""
+    found = list(groups)
+    unknown = sorted(set(found) - split_of.keys())
+    if unknown:
+        raise InputError(
+            f"the prepared set has classes of the group {unknown[0]}, which the data set does not "
+            "have: delete the prepared set and prepare it again"
+        )
+    return by_label(split_of[group] for group in found)
+
+
 def _cut(
     items: Sequence[T], shares: tuple[float, float, float], what: str
 ) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:

@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import refusing_damage
 from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
 
 FORMAT_VERSION = 1
+_AGAIN = "delete it and prepare it again"
 METADATA_KEY = b"metaray.store"
 
 
@@ -55,12 +57,11 @@ class ImageStore:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"no prepared data set at {path}: prepare it first")
-        try:
+        problem = f"cannot use {path} as a prepared data set: not a whole Arrow file"
+        with refusing_damage(problem, _AGAIN):
             reader = pa.ipc.open_file(pa.memory_map(str(path), "r"))
             header = _parse_header(path, reader.schema)
             views = [_class_view(reader, c, header) for c in range(reader.num_record_batches)]
-        except (pa.ArrowException, OSError) as error:
-            raise _unusable(path, f"not a whole Arrow file ({error})") from error
         if len(views) != len(header.class_names):
             found = f"{len(views)} classes stored, {len(header.class_names)} named"
             raise _unusable(path, found)
@@ -108,18 +109,19 @@ def _parse_header(path: Path, schema: Any) -> StoreHeader:
 
 def _class_view(reader: Any, class_id: int, header: StoreHeader) -> Images:
     batch = reader.get_batch(class_id)
+    batch.validate()  # of sizes alone: reading beyond the end of a buffer would end the process
     images, ids = batch.columns
     if batch.num_rows == 0 or ids[0].as_py() != class_id:
         raise pa.ArrowInvalid(f"rows of class {class_id} are not where they should be")
     data = np.frombuffer(images.buffers()[1], dtype=np.uint8)
+    if images.null_count or min(header.image_shape) < 1:
+        raise pa.ArrowInvalid(f"class {class_id} has no images of {header.image_shape}")
     size = batch.num_rows * int(np.prod(header.image_shape))
     return data[:size].reshape(batch.num_rows, *header.image_shape)
 
 
 def _unusable(path: Path, found: str) -> InputError:
-    return InputError(
-        f"cannot use {path} as a prepared data set: {found}; delete it and prepare it again"
-    )
+    return InputError(f"cannot use {path} as a prepared data set: {found}: {_AGAIN}")
 
 
 def _reopen(path: Path, sha256: str) -> ImageStore:

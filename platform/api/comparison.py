@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import user_path
+from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.api.display import html_table
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
@@ -21,6 +21,7 @@ from metaray.platform.compare.plan import Plan
 if TYPE_CHECKING:
     import pandas as pd
 
+_AGAIN = "write it again with metaray compare --resume"
 _OPEN = "not ended yet"
 _COSTS = ("train_s", "outer_steps", "tasks_per_s", "adaptation_s", "num_parameters")
 
@@ -49,8 +50,8 @@ class Comparison:
             InputError: the comparison has not come to its end yet.
         """
         self._check_concluded()
-        summary: dict[str, Any] = json.loads(self._directory.summary.read_text(encoding="utf-8"))
-        return summary
+        path = self._directory.summary
+        return read_object(path, f"{path} is not the result of a comparison", _AGAIN)
 
     @property
     def best(self) -> str:
@@ -79,7 +80,9 @@ class Comparison:
         import pandas as pd
 
         self._check_concluded()
-        return pd.read_parquet(self._directory.episodes)
+        path = self._directory.episodes
+        with refusing_damage(f"{path} is not a table of episodes", _AGAIN):
+            return pd.read_parquet(path)
 
     def run(self, entry: str, seed: int) -> Run:
         """One of the runs; InputError if there is none with a result."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing_extensions import override
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import user_path
+from metaray.algorithms.reading import refusing_damage
 from metaray.platform.api import runs
 from metaray.platform.api.datasets import Dataset
 from metaray.platform.api.display import html_table, result_rows, score_text
@@ -23,6 +23,7 @@ from metaray.platform.api.settings import overrides, workers_section
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.summary import read_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,13 +66,12 @@ class Run(Scored):
         Raises:
             InputError: the run was not tested yet.
         """
-        path = RunDirectory(self.folder).summary
-        if not path.is_file():
+        summary = read_summary(RunDirectory(self.folder))
+        if summary is None:
             raise InputError(
                 f"{self.place} has no result yet: train it to the end with .resume(), or test it "
                 "with .evaluate()"
             )
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return summary
 
     @property
@@ -94,7 +94,8 @@ class Run(Scored):
             raise InputError(f"{self.place} has no tested episodes: test it with .evaluate()")
         import pandas as pd
 
-        return pd.read_parquet(path)
+        with refusing_damage(f"{path} is not a table of episodes", "test the run again"):
+            return pd.read_parquet(path)
 
     def plot(self) -> Figure:
         """The curves of training and validation, as a figure of matplotlib.

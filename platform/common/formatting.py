@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+_AGES = 1e10  # seconds, beyond which a time is damaged and no time
 _TIME_UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))
 
 
@@ -86,7 +87,9 @@ def clock(seconds: float | None) -> str:
     >>> clock(61.4), clock(90000)
     ('0:01:01', '1 day, 1:00:00')
     """
-    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+    if seconds is None:
+        return ""
+    return str(timedelta(seconds=round(seconds))) if seconds < _AGES else f"{seconds:.3g} s"
 
 
 def duration(seconds: float | None) -> str:

@@ -5,17 +5,16 @@ The kind of its runs is in the configs of the entries.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, SerializeAsAny
 
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
-from metaray.platform.common.errors import first_line
+from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.common.versions import versions
 from metaray.platform.compare.kind import comparison_of
 from metaray.platform.config.kinds import config_class_of
@@ -84,14 +83,10 @@ class Plan(Section):
         Raises:
             InputError: that is not a plan that metaray wrote.
         """
-        try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
+        problem, remedy = f"{path} is not the plan of a comparison", "restore it or start anew"
+        tree = read_object(path, problem, remedy)
+        with refusing_damage(problem, remedy):
             return cls.model_validate({k: v for k, v in tree.items() if k != "versions"})
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
-            raise InputError(
-                f"{path} is not the plan of a comparison ({first_line(error)}): restore it or "
-                "start anew"
-            ) from None
 
 
 def unique_names(names: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.compare.directory import CompareDirectory, RunFolder
+from metaray.platform.compare.measures import read_measures
 from metaray.platform.compare.paired import (
     Array,
     Difference,
@@ -155,7 +155,7 @@ class Results:
                         folder=folder,
                         config=configs[folder.entry],
                         record=comparison.record(RunDirectory(folder.path)),
-                        measures=json.loads(folder.measures.read_text(encoding="utf-8")),
+                        measures=read_measures(folder.measures),
                     )
                 )
             elif folder.failure.is_file():

@@ -5,7 +5,6 @@ Later layers win: class defaults, the recipe of the method or job, the file, ``-
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from metaray.algorithms.configs import NamedSection
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import SectionRegistry
 from metaray.algorithms.plugins import located
+from metaray.algorithms.reading import decoded, read_object
 from metaray.platform.config.complaints import complaint
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.tree import Tree, flat, get, merged, put, with_values
@@ -91,14 +91,20 @@ def read_config(model: type[Config], path: Path) -> Config:
     Raises:
         InputError: the file is not one that metaray wrote.
     """
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        settings = {key: value for key, value in tree.items() if key != "versions"}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not the config of a run ({error}): restore it or start anew"
-        ) from None
-    return validate_as(model, settings)
+    tree = read_config_tree(path)
+    return validate_as(model, {key: value for key, value in tree.items() if key != "versions"})
+
+
+def read_config_tree(path: Path) -> Tree:
+    """The content of a run's ``config.json``, not validated; InputError as of ``read_config``."""
+    return read_object(path, f"{path} is not the config of a run", "restore it or start anew")
+
+
+def read_versions(path: Path) -> dict[str, str]:
+    """The versions of packages in a run's ``config.json``; InputError as of ``read_config``."""
+    versions = read_config_tree(path).get("versions")
+    found = versions if isinstance(versions, dict) else {}
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def changed_keys(before: BaseModel, after: BaseModel) -> list[str]:
@@ -140,7 +146,7 @@ def read_toml(file: Path) -> Tree:
         InputError: it cannot be read or is not TOML.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = decoded(file.read_bytes())
         tree = parse_toml(text)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None

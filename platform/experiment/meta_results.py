@@ -15,7 +15,7 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta_executor import MetaResult
 from metaray.platform.experiment.results import of_training, rate, write_config
 from metaray.platform.run.checkpoint import Checkpoint
-from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory, numbered
 from metaray.platform.training.meta.blueprint import Blueprint
 
 
@@ -64,9 +64,8 @@ def write_meta_test(
     run: RunDirectory, config: RunConfig, summary: dict[str, Any], result: MetaResult
 ) -> Path:
     """Keep this meta-test in a numbered folder, and put it at the top of the run as the latest."""
-    taken = [int(p.name) for p in run.evaluations.iterdir() if p.name.isdigit()]
-    folder = run.evaluations / f"{max(taken, default=0) + 1:03d}"
-    folder.mkdir()
+    folder = next_folder(run.evaluations)
+    folder.mkdir(parents=True)
     table = result.test.to_table(result.baseline)
     with atomic_path(folder / run.episodes.name) as temporary:
         pq.write_table(table, temporary)
@@ -75,6 +74,14 @@ def write_meta_test(
     for target in (run.episodes, run.summary):
         with atomic_path(target) as temporary:
             shutil.copyfile(folder / target.name, temporary)
+    return folder
+
+
+def next_folder(evaluations: Path) -> Path:
+    """Above the numbers that are taken, by anything that has such a name."""
+    number = max((number for number, _ in numbered(evaluations)), default=0) + 1
+    while (folder := evaluations / f"{number:03d}").exists():
+        number += 1
     return folder
 
 

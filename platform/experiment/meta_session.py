@@ -33,12 +33,12 @@ from metaray.platform.experiment.other_data import (
     leak_sentence,
     other_data,
 )
-from metaray.platform.experiment.results import read_summary
 from metaray.platform.experiment.session import Executor, Prepared, Session, Summary
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.provenance import DataRecord
+from metaray.platform.run.summary import read_summary
 from metaray.platform.training.device import choose_device
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.messages import FlatState

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from metaray.algorithms.errors import InputError
 from metaray.platform.config.kinds import config_class_of
+from metaray.platform.config.loading import read_config_tree
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.meta import META
@@ -36,10 +35,4 @@ def experiment_in(run: RunDirectory) -> Experiment[Any]:
     Raises:
         InputError: its ``config.json`` is damaged.
     """
-    try:
-        tree = json.loads(run.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{run.config} is not the config of a run ({error}): restore it or start anew"
-        ) from None
-    return experiment_of(tree if isinstance(tree, dict) else {})
+    return experiment_of(read_config_tree(run.config))

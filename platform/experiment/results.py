@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,11 @@ from metaray.algorithms.atomic import write_json
 from metaray.platform.common.versions import versions
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
-from metaray.platform.run.directory import RunDirectory
 
 
 def write_config(path: Path, config: BaseModel) -> None:
     """The resolved settings with versions, from which the run can be repeated."""
     write_json(path, config.model_dump() | {"versions": versions()})
-
-
-def read_summary(run: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a run, or None where there is none yet."""
-    if not run.summary.is_file():
-        return None
-    summary: dict[str, Any] = json.loads(run.summary.read_text(encoding="utf-8"))
-    return summary
 
 
 def rate(rows: Sequence[dict[str, Any]], counted: str) -> float | None:

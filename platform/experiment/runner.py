@@ -22,8 +22,9 @@ from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import changed_keys, check_changes, override
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.registry import experiment_in, experiment_of
-from metaray.platform.experiment.results import read_summary, write_config
+from metaray.platform.experiment.results import write_config
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.summary import read_summary
 
 if TYPE_CHECKING:
     from metaray.platform.experiment.session import (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from metaray.algorithms.atomic import write_json
+from metaray.algorithms.reading import read_object
 from metaray.platform.experiment.results import of_training, rate
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.directory import RunDirectory
@@ -61,7 +61,7 @@ def write_summary(
 
 
 def _read(run: RunDirectory, name: str) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads(
-        (run.evaluations / f"{name}.json").read_text(encoding="utf-8")
+    path = run.evaluations / f"{name}.json"
+    return read_object(
+        path, f"{path} is not the result of a test", "delete it and continue with --resume"
     )
-    return metrics

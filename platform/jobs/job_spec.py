@@ -6,7 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from metaray.algorithms.paths import user_path
+from metaray.algorithms.reading import read_object, refusing_damage
 
 FOLDER = "job:folder"
 """the word that stands for the job's run directory"""
@@ -32,9 +35,16 @@ class JobSpec:
 
     @classmethod
     def read(cls, folder: Path) -> JobSpec:
-        """The one in a job's working folder."""
-        values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
-        return cls(tuple(values["words"]), values["folder"], values["directory"])
+        """The one in a job's working folder.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = folder / _NAME
+        problem, remedy = f"{path} does not say what the job computes", "submit the job again"
+        tree = read_object(path, problem, remedy)
+        with refusing_damage(problem, remedy):
+            return TypeAdapter(cls).validate_python(tree)
 
     def arguments(self, files: Path) -> list[str]:
         """The words as this machine understands them; ``files`` is the job's working folder."""

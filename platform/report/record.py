@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,10 +13,12 @@ from numpy.typing import NDArray
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.loading import read_config
+from metaray.algorithms.reading import refusing_damage
+from metaray.platform.config.loading import read_config, read_versions
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.summary import checked_summary
 
 Array = NDArray[np.float64]
 
@@ -64,20 +65,14 @@ class RunRecord:
             raise InputError(
                 f"{run.path} has no meta-test to report: run metaray evaluate {run.path} first"
             )
-        try:
-            return cls(
-                config=read_config(RunConfig, run.config),
-                tested=read_config(RunConfig, run.tested_config),
-                versions=json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
-                metrics=MetricsTable(MetricsLog.read(run.metrics) if run.metrics.exists() else []),
-                summary=json.loads(run.summary.read_text(encoding="utf-8")),
-                episodes=pq.read_table(run.episodes),
-            )
-        except (json.JSONDecodeError, pa.ArrowInvalid) as error:
-            raise InputError(
-                f"the result in {run.path} is damaged ({error}): write it again with "
-                f"metaray evaluate {run.path}"
-            ) from error
+        return cls(
+            config=read_config(RunConfig, run.config),
+            tested=read_config(RunConfig, run.tested_config),
+            versions=read_versions(run.config),
+            metrics=MetricsTable(MetricsLog.read(run.metrics) if run.metrics.exists() else []),
+            summary=checked_summary(run.summary),
+            episodes=read_episodes(run),
+        )
 
     @property
     def is_regression(self) -> bool:
@@ -143,3 +138,27 @@ class RunRecord:
             return None
         column: Array = self.episodes.column(key).to_numpy()
         return column
+
+
+def read_episodes(run: RunDirectory) -> pa.Table:
+    """The table of a run's latest test, a row for each episode.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = run.episodes
+    with refusing_damage(
+        f"{path} is not a table of episodes", f"write it again with metaray evaluate {run.path}"
+    ):
+        table = pq.read_table(path)
+        for name in table.column_names:
+            column = table.column(name)
+            if column.null_count or not _is_numeric(column.type):
+                raise ValueError(f"column {name} holds {column.type}")
+    return table
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _is_numeric(kind.value_type)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

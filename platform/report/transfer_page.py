@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from metaray.algorithms.reading import refusing_damage
 from metaray.platform.common.formatting import margin, percent
 from metaray.platform.config.commands import own_settings, train_command
-from metaray.platform.config.loading import read_config
+from metaray.platform.config.loading import read_config, read_versions
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.report.page import setting_rows
 from metaray.platform.report.page_writer import (
@@ -35,6 +35,7 @@ from metaray.platform.report.transfer_words import (
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.provenance import DataRecord
+from metaray.platform.run.summary import checked_summary
 from metaray.platform.training.transfer.metrics import confusion
 
 
@@ -44,7 +45,7 @@ def write_transfer_report(run: RunDirectory) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    summary = json.loads(run.summary.read_text(encoding="utf-8"))
+    summary = checked_summary(run.summary)
     config = read_config(TransferConfig, run.config)
     with writing("the report", run.path, "continue with --resume"):
         metrics = MetricsTable(MetricsLog.read(run.metrics))
@@ -98,7 +99,8 @@ def _test_plots(run: RunDirectory) -> list[Plot]:
     path = run.evaluations / "test.parquet"
     if not path.is_file():  # a probe's test has no predictions
         return []
-    table = pq.read_table(path)
+    with refusing_damage(f"{path} is not a table of predictions", "continue with --resume"):
+        table = pq.read_table(path, columns=["predicted", "label"])
     names = DataRecord.read(run).source.classes
     counts = np.array(
         confusion(table["predicted"].to_numpy(), table["label"].to_numpy(), len(names)), np.float64
@@ -132,7 +134,7 @@ def _page(
         "sections": sections,
         "metrics": metric_rows(summary),
         "settings": setting_rows(config, set(own_settings(config))),
-        "versions": json.loads(run.config.read_text(encoding="utf-8")).get("versions", {}),
+        "versions": read_versions(run.config),
         "train": train_command(config),
         "evaluate": [],
     }

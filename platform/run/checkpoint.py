@@ -14,6 +14,7 @@ from math import prod
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,7 +22,10 @@ from torch import Tensor
 from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import DiskError, InputError, write_error
 from metaray.algorithms.parameters import Layout
+from metaray.algorithms.reading import refusing_damage
+from metaray.platform.run.directory import checkpoint_file, saved_steps
 
+_FALL_BACK = "delete it to fall back to the one before"
 _REMEDY = "make room or make it writable, then continue with --resume"
 
 
@@ -43,7 +47,15 @@ class Checkpoint:
 
     @property
     def named(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Parameters and buffers by name."""
+        """Parameters and buffers by name.
+
+        Raises:
+            InputError: they are not of the shapes that the checkpoint states.
+        """
+        with refusing_damage(f"the checkpoint of step {self.step} is damaged", _FALL_BACK):
+            return self._named()
+
+    def _named(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         sizes = list(_shapes_in(self.shapes))
         flat = [self.tensors["params"]]
         if "buffers" in self.tensors:
@@ -55,6 +67,19 @@ class Checkpoint:
             (params if seen < count else buffers)[name] = piece.view(shape)
             seen += piece.numel()
         return params, buffers
+
+
+class _Header(BaseModel):
+    """What a file says beside its tensors."""
+
+    model_config = ConfigDict(strict=True)
+
+    step: int = Field(ge=0)
+    best_step: int | None = None
+    best_score: float | None = None
+    wall_s: float = 0.0
+    shapes: str
+    sha256: str
 
 
 def shapes_text(head: str, *layouts: Layout) -> str:
@@ -125,6 +150,11 @@ class CheckpointStore:
             InputError: missing, damaged, or of another method or network.
         """
         checkpoint = read_checkpoint(self._path(step))
+        if checkpoint.step != step:
+            raise InputError(
+                f"{self._path(step)} is damaged (it says that it is of step {checkpoint.step}): "
+                f"{_FALL_BACK}"
+            )
         if checkpoint.shapes != self.shapes:
             raise InputError(
                 f"{self._path(step)} is of another method or network: it holds "
@@ -139,11 +169,10 @@ class CheckpointStore:
 
     def steps(self) -> Iterator[int]:
         """The steps that have a checkpoint."""
-        for path in self.folder.glob("step-*.safetensors"):
-            yield int(path.stem.removeprefix("step-"))
+        yield from saved_steps(self.folder)
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:08d}.safetensors"
+        return checkpoint_file(self.folder, step)
 
     def _prune(self, newest: Checkpoint) -> None:
         kept = set(sorted(self.steps())[-self.keep :]) | {newest.best_step}
@@ -161,20 +190,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(
             f"there is no checkpoint {path}: the run has not come that far, or it was deleted"
         )
-    try:
+    with refusing_damage(f"{path} is not a readable checkpoint", _FALL_BACK):
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["metaray"])
+            header = _Header.model_validate_json((file.metadata() or {})["metaray"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a readable checkpoint ({error}): delete it to fall back to the "
-            "one before"
-        ) from None
-    if header.pop("sha256") != _digest(tensors):
-        raise InputError(
-            f"{path} is damaged (its checksum differs): delete it to fall back to the one before"
-        )
-    return Checkpoint(tensors=tensors, **header)
+        if tensors["params"].ndim != 1:
+            raise ValueError("its parameters are no vector")
+        digest = _digest(tensors)
+    if header.sha256 != digest:
+        raise InputError(f"{path} is damaged (its checksum differs): {_FALL_BACK}")
+    return Checkpoint(tensors=tensors, **header.model_dump(exclude={"sha256"}))
 
 
 def params_sha256(checkpoint: Checkpoint) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from metaray.platform.run.base_directory import BaseDirectory
+
+_CHECKPOINT = re.compile(r"step-([0-9]{8,18})\.safetensors")
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class RunDirectory(BaseDirectory):
     @property
     def tested_config(self) -> Path:
         """Settings of the latest meta-test; where there was none, those of the run."""
-        return max(self.evaluations.glob("[0-9]*/config.json"), default=self.config)
+        latest = max(numbered(self.evaluations), default=None)
+        return self.config if latest is None else latest[1] / self.MARKER
 
     @property
     def note_of_place(self) -> Path:
@@ -73,6 +79,25 @@ class RunDirectory(BaseDirectory):
         """Where its user knows it: that URI, or its path."""
         note = self.note_of_place
         return note.read_text(encoding="utf-8") if note.is_file() else str(self.path)
+
+
+def numbered(folder: Path) -> Iterator[tuple[int, Path]]:
+    """The folders of meta-tests in ``folder``, with their numbers; other names are passed over."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _NUMBER.fullmatch(path.name) and (path / RunDirectory.MARKER).is_file():
+            yield int(path.name), path
+
+
+def saved_steps(folder: Path) -> Iterator[int]:
+    """The steps that have a checkpoint in ``folder``; other names of files are passed over."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if (hit := _CHECKPOINT.fullmatch(path.name)) is not None:
+            yield int(hit[1])
+
+
+def checkpoint_file(folder: Path, step: int) -> Path:
+    """Where the checkpoint of ``step`` lies."""
+    return folder / f"step-{step:08d}.safetensors"
 
 
 def fresh_place(name: str) -> str:

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from metaray.algorithms.atomic import atomic_path
 from metaray.algorithms.errors import DiskError, InputError, write_error
 
+_LARGEST = 1e300  # so that sums and differences of what was read are finite
 MetricsRow = dict[str, Any]
 """The metrics of one step, by name; ``step`` counts the steps done, from 1."""
 
@@ -127,17 +128,29 @@ def _rows(path: Path) -> Iterator[tuple[bytes, MetricsRow]]:
     """Whole lines with what they say. Only the last may be torn: a crash cannot tear another."""
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            row = None
-        if isinstance(row, dict) and "step" in row:
+        row = parse_row(line) if line.endswith(b"\n") else None
+        if row is not None:
             yield line, row
         elif number < len(lines):
             raise InputError(
                 f"line {number} of {path} is not a row of metrics: something else wrote to the "
                 "file; remove that line"
             )
+
+
+def parse_row(line: bytes) -> MetricsRow | None:
+    """What a line says; None where it is no row: a whole ``step``, and numbers or null by name."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int or row["step"] < 0:
+        return None
+    return row if all(map(_is_metric, row.values())) else None
+
+
+def _is_metric(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) < _LARGEST)
 
 
 def _finite(value: Any) -> Any:

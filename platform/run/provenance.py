@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, PositiveInt
+
 from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -45,22 +48,40 @@ class DomainRecord:
             "pictures": None if self.images is None else dict(self.images),
         }
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> DomainRecord:
-        """From this form, or one of the two that came before it."""
-        classes = tuple(values.get("classes") or ())
-        return cls(
-            name="",
-            content_sha256=values["content_sha256"],
-            input_shape=tuple(values["input_shape"]),
-            train_classes=values["train_classes"] if "train_classes" in values else len(classes),
-            classes=classes,
-            images=values.get("pictures"),
-        )
-
     def is_same(self, other: DomainRecord) -> bool:
         """Whether both hold the same images, divided in the same way."""
         return self.as_json() == other.as_json()
+
+
+class _Domain(BaseModel):
+    """A domain in the file, in this form or one of the two that came before it."""
+
+    content_sha256: str | None
+    input_shape: tuple[PositiveInt, ...]
+    train_classes: int | None = None
+    classes: tuple[str, ...] | None = None
+    pictures: dict[str, int] | None = None
+
+    def record(self) -> DomainRecord:
+        classes = self.classes or ()
+        is_said = "train_classes" in self.model_fields_set
+        return DomainRecord(
+            name="",
+            content_sha256=self.content_sha256,
+            input_shape=self.input_shape,
+            train_classes=self.train_classes if is_said else len(classes),
+            classes=classes,
+            images=self.pictures,
+        )
+
+
+class _Content(BaseModel):
+    """The file."""
+
+    source: _Domain
+    target: _Domain | None = None
+    init: dict[str, Any] | None = None
+    teacher: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +107,17 @@ class DataRecord:
         Raises:
             InputError: it is missing or damaged.
         """
-        try:
-            values = json.loads(run.data.read_text(encoding="utf-8"))
-            target = values.get("target")
-            return cls(
-                source=DomainRecord.from_json(values.get("source") or values),
-                target=None if target is None else DomainRecord.from_json(target),
-                init=values.get("init"),
-                teacher=values.get("teacher"),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{run.data} does not say which data the run was trained on ({error}): restore it"
-            ) from None
+        problem, remedy = f"{run.data} does not say which data the run was trained on", "restore it"
+        values = read_object(run.data, problem, remedy)
+        with refusing_damage(problem, remedy):
+            content = {**values, "source": values.get("source") or values}
+            found = _Content.model_validate_json(json.dumps(content), strict=True)
+        return cls(
+            source=found.source.record(),
+            target=None if found.target is None else found.target.record(),
+            init=values.get("init"),
+            teacher=values.get("teacher"),
+        )
 
     def write(self, run: RunDirectory) -> None:
         """Into the folder of ``run``."""
@@ -129,14 +148,21 @@ class DataRecord:
 
 
 def images_trained_on(run: RunDirectory) -> NDArray[np.uint64]:
-    """The digests of the training images; none of a run that did not record them."""
+    """The digests of the training images; none of a run that did not record them.
+
+    Raises:
+        InputError: the file of digests is damaged.
+    """
     import numpy as np
 
-    try:
-        found: NDArray[np.uint64] = np.load(run.trained_images, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    path = run.trained_images
+    if not path.is_file():
         return np.empty(0, np.uint64)
-    return found
+    with refusing_damage(f"{path} does not hold digests of images", "restore it, or delete it"):
+        found: NDArray[np.uint64] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if found.ndim != 1 or found.dtype != np.uint64:
+            raise ValueError(f"it holds {found.dtype} {list(found.shape)}")
+        return np.array(found)
 
 
 def _hashes(found: DomainRecord, before: DomainRecord | None) -> str:

@@ -5,18 +5,22 @@ Nothing of the run depends on it: resuming does not read it.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from metaray.algorithms.atomic import write_json
 
 State = Literal["starting", "training", "testing", "done", "stopped", "failed"]
 WorkerStates = Literal["starting", "idle", "busy", "leaving", "lost", "replaced"]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+UnixTime = Annotated[float, Field(ge=0, lt=2**34)]
+"""in seconds"""
 _OVER = ("done", "stopped", "failed")
 
 
@@ -24,7 +28,7 @@ _OVER = ("done", "stopped", "failed")
 class WorkerState:
     """One worker."""
 
-    number: int
+    number: Count
     state: WorkerStates
     pid: int | None = None
     node: str | None = None
@@ -35,8 +39,7 @@ class WorkerState:
 class Event:
     """Something that happened: a worker was lost, or joined."""
 
-    at: float
-    """Unix time in seconds"""
+    at: UnixTime
     text: str
 
 
@@ -47,7 +50,7 @@ TRIAL_STATES = ("running", "waiting", "complete", "pruned", "failed", "unfinishe
 class TrialState:
     """One trial of a sweep."""
 
-    number: int
+    number: Count
     state: str
     """one of TRIAL_STATES"""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -60,9 +63,9 @@ class TrialState:
 class Best:
     """The complete trial of a sweep that is best so far."""
 
-    trial: int
+    trial: Count
     metric: str
-    value: float
+    value: FiniteFloat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,23 +76,23 @@ class Status:
     run: str
     trial: str = ""
     state: State = "starting"
-    began: float
+    began: UnixTime
     """this start of it: a resumed run begins anew"""
-    updated: float
-    pid: int = field(default_factory=os.getpid)
+    updated: UnixTime
+    pid: Annotated[int, Field(gt=0, lt=2**31)] = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
-    start_step: int = 0
+    start_step: Count = 0
     """steps that were done before this start"""
-    total_steps: int = 0
+    total_steps: Count = 0
     """of a sweep: those of a trial"""
-    at_most_s: float | None = None
+    at_most_s: FiniteFloat | None = None
     """what a time budget left at the start"""
-    tested: int = 0
+    tested: Count = 0
     """episodes of the test that are done"""
-    to_test: int = 0
+    to_test: Count = 0
     workers: tuple[WorkerState, ...] = ()
     trials: tuple[TrialState, ...] = ()
-    planned_trials: int = 0
+    planned_trials: Count = 0
     """of a sweep; 0 of anything else"""
     best: Best | None = None
     events: tuple[Event, ...] = ()
@@ -120,15 +123,10 @@ class Status:
     @classmethod
     def read(cls, folder: Path) -> Status | None:
         """What the file says, or None where there is none that can be read."""
+        path = _file(folder)
         try:
-            tree = json.loads(_file(folder).read_text(encoding="utf-8"))
-            tree["workers"] = tuple(WorkerState(**one) for one in tree["workers"])
-            tree["trials"] = tuple(TrialState(**one) for one in tree["trials"])
-            tree["events"] = tuple(Event(**one) for one in tree["events"])
-            if tree["best"] is not None:
-                tree["best"] = Best(**tree["best"])
-            return cls(**tree)
-        except (OSError, ValueError, TypeError, KeyError):  # none, or of another version
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except (OSError, ValidationError):  # none, or of another version
             return None
 
 

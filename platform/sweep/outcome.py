@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metaray.algorithms.atomic import write_json
+from pydantic import TypeAdapter
 
+from metaray.algorithms.atomic import write_json
+from metaray.algorithms.reading import read_object, refusing_damage
+
+_REMEDY = "delete it, and the trial trains again with --resume"
 Metrics = dict[str, Any]
 
 
@@ -27,11 +30,18 @@ class TrialResult:
 
     @classmethod
     def read(cls, folder: Path) -> TrialResult | None:
-        """The outcome of the trial in ``folder``; None if it did not come to an end."""
-        try:
-            return cls(**json.loads(_file(folder).read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        """The outcome of the trial in ``folder``; None if it did not come to an end.
+
+        Raises:
+            InputError: its file is damaged.
+        """
+        path = _file(folder)
+        if not path.exists():
             return None
+        problem = f"{path} is not the result of a trial"
+        tree = read_object(path, problem, _REMEDY)
+        with refusing_damage(problem, _REMEDY):
+            return TypeAdapter(cls).validate_python(tree)
 
 
 def _file(folder: Path) -> Path:

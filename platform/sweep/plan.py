@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from typing_extensions import Self
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.config.complaints import complaint, known_keys
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.config.tree import Tree, flat, with_values
@@ -131,10 +131,10 @@ class SweepPlan(Section):
         Raises:
             InputError: the file is not one that metaray wrote.
         """
-        try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, ValidationError) as error:
-            raise InputError(f"{path} is not the plan of a sweep ({error})") from None
+        problem, remedy = f"{path} is not the plan of a sweep", "restore it or start anew"
+        tree = read_object(path, problem, remedy)
+        with refusing_damage(problem, remedy):
+            return cls.model_validate(tree)
 
 
 def make_plan(settings: Tree, **options: Any) -> SweepPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
 from metaray.platform.experiment import runner
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.summary import read_summary
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
 from metaray.platform.sweep.page import write_sweep_page
@@ -215,8 +215,4 @@ def _test_best(
 
 def _test_of(folder: SweepDirectory, trial: FrozenTrial) -> dict[str, Any] | None:
     """The summary of the test of a trial; None if it was not tested."""
-    path = RunDirectory(folder.trial(trial.number)).summary
-    if not path.exists():
-        return None
-    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return summary
+    return read_summary(RunDirectory(folder.trial(trial.number)))

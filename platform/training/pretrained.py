@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +19,14 @@ from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.models.pretrained import fitted
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.reading import refusing_damage
 from metaray.algorithms.transfer.batch_statistics import estimate_statistics
 from metaray.platform.config.kinds import config_class_of
-from metaray.platform.config.loading import validate_section
+from metaray.platform.config.loading import read_config_tree, validate_section
 from metaray.platform.config.tree import Tree
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_checkpoint
-from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory, checkpoint_file, saved_steps
+from metaray.platform.run.provenance import DataRecord
 
 _STATISTICS_BATCH = 64
 _STATISTICS_BATCHES = 16
@@ -88,27 +89,20 @@ class PretrainedEncoder:
         """
         file = path if path.suffix == ".safetensors" else None
         run = RunDirectory.open(path if file is None else path.parent.parent)
-        try:
-            config = json.loads(run.config.read_text(encoding="utf-8"))
-            data = json.loads(run.data.read_text(encoding="utf-8"))
-            trained_by = config[config_class_of(config).section]["name"]
+        config, source = read_config_tree(run.config), DataRecord.read(run).source
+        with refusing_damage(
+            f"{run.path} does not say what network it holds",
+            "restore config.json, or give another run",
+        ):
+            trained_by = str(config[config_class_of(config).section]["name"])
             model = validate_section(MODELS, config["model"])
-            source = data.get("source") or data
-            input_shape = tuple(source["input_shape"])
-            classes = tuple(source.get("classes") or ())
-            content_sha256 = source["content_sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{run.path} does not say what network it holds ({error!r}): restore config.json "
-                "and data.json, or give another run"
-            ) from None
         return cls(
             run=run,
             model=model.model_copy(update={"weights": None}),
             trained_by=trained_by,
-            input_shape=input_shape,
-            classes=classes,
-            content_sha256=content_sha256,
+            input_shape=source.input_shape,
+            classes=source.classes,
+            content_sha256=source.content_sha256,
             checkpoint=_chosen(run) if file is None else read_checkpoint(file),
         )
 
@@ -170,13 +164,13 @@ def statistics_batches(count: int) -> list[Any]:
 
 def _chosen(run: RunDirectory) -> Checkpoint:
     """The best checkpoint on validation, or the newest."""
-    paths = sorted(run.checkpoints.glob("step-*.safetensors"))
-    if not paths:
+    latest = max(saved_steps(run.checkpoints), default=None)
+    if latest is None:
         raise InputError(f"{run.path} has no checkpoint yet: train it first")
-    newest = read_checkpoint(paths[-1])
+    newest = read_checkpoint(checkpoint_file(run.checkpoints, latest))
     if newest.best_step is None or newest.best_step == newest.step:
         return newest
-    return read_checkpoint(run.checkpoints / f"step-{newest.best_step:08d}.safetensors")
+    return read_checkpoint(checkpoint_file(run.checkpoints, newest.best_step))
 
 
 def _settings(model: ModelConfig) -> str:

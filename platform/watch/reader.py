@@ -7,6 +7,7 @@ from time import time
 from typing import Any
 
 from metaray.algorithms.errors import InputError
+from metaray.platform.common.formatting import plural
 from metaray.platform.experiment.registry import experiment_in
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import Status, TrialState
@@ -46,6 +47,8 @@ class RunReader:
         total = (status.total_steps if status else 0) or self._steps
         is_training = state in ("training", "silent")
         metrics = run_metrics(rows)
+        if self._log.damaged:
+            metrics += (f"{plural(self._log.damaged, 'damaged line')} of metrics.jsonl left out",)
         if status and state == "testing" and status.to_test:
             metrics += (f"tested {status.tested} of {status.to_test} episodes",)
         return Snapshot(
@@ -56,7 +59,7 @@ class RunReader:
             done=rows[-1]["step"] if rows else 0,
             total=total,
             unit="step",
-            elapsed_s=rows[-1]["wall_s"] if rows else None,
+            elapsed_s=rows[-1].get("wall_s") if rows else None,
             left_s=_bounded(seconds_left(rows, total), status) if is_training else None,
             metrics=metrics,
             plots=run_plots(rows),

@@ -89,8 +89,8 @@ def run_metrics(rows: Sequence[MetricsRow]) -> tuple[str, ...]:
 
 def seconds_left(rows: Sequence[MetricsRow], total: int) -> float | None:
     """By the pace of the last steps, validations included."""
-    recent = rows[-5 * _RECENT :]
-    if len(recent) < 2:
+    recent = [row for row in rows[-5 * _RECENT :] if row.get("wall_s") is not None]
+    if len(recent) < 2 or recent[-1]["step"] <= recent[0]["step"]:
         return None
     pace = (recent[-1]["wall_s"] - recent[0]["wall_s"]) / (recent[-1]["step"] - recent[0]["step"])
     return float(max(0.0, pace * (total - recent[-1]["step"])))

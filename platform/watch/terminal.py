@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from metaray.platform.common.formatting import clock, value_text
@@ -64,7 +64,7 @@ def view(snapshot: Snapshot, width: int) -> RenderableType:
         parts += [Text(), _events(snapshot.events)]
     return Panel(
         Group(*parts),
-        title=f"{snapshot.title} ({snapshot.folder})",
+        title=Text(f"{snapshot.title} ({snapshot.folder})"),
         title_align="left",
         border_style="dim",
         width=width,
@@ -93,7 +93,7 @@ def _workers(workers: Sequence[WorkerState]) -> RenderableType:
     table = Table("worker", "state", "process", "machine", box=None, pad_edge=False)
     for worker in workers[-_WORKERS:]:
         pid = "" if worker.pid is None else str(worker.pid)
-        table.add_row(str(worker.number), _state(worker.state), pid, worker.node or "")
+        table.add_row(str(worker.number), _state(worker.state), pid, Text(worker.node or ""))
     if len(workers) > _WORKERS:
         table.caption = f"and {len(workers) - _WORKERS} more"
     return table
@@ -109,14 +109,15 @@ def _trials(snapshot: Snapshot) -> RenderableType:
     shown = sorted(sorted(snapshot.trials, key=rank)[:_TRIALS], key=lambda trial: trial.number)
     keys = list(dict.fromkeys(key for trial in shown for key in trial.values))
     metrics = [n for n in ("val_accuracy", "val_mse", "val_loss") if _has(shown, n)]
-    table = Table("trial", "state", "step", *metrics, *keys, box=None, pad_edge=False)
+    heads = (Column(Text(name)) for name in ("trial", "state", "step", *metrics, *keys))
+    table = Table(*heads, box=None, pad_edge=False)
     for trial in shown:
         table.add_row(
             f"{trial.number}{'*' if trial.number == best else ''}",
             _state(trial.state),
-            str(trial.metrics.get("step", "")),
-            *(value_text(trial.metrics.get(name)) for name in metrics),
-            *(value_text(trial.values.get(key)) for key in keys),
+            Text(str(trial.metrics.get("step", ""))),
+            *(Text(value_text(trial.metrics.get(name))) for name in metrics),
+            *(Text(value_text(trial.values.get(key))) for key in keys),
             style="bold" if trial.number == best else "",
         )
     return table

@@ -11,7 +11,8 @@ import pytest
 from metaray.algorithms.errors import InputError
 from metaray.platform.config.complaints import known_keys
 from metaray.platform.config.loading import read_toml
-from metaray.platform.config.values import MAX_DEPTH, parse_value
+from metaray.platform.config.tree import flat
+from metaray.platform.config.values import MAX_DEPTH, parse_toml, parse_value, toml_tables
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.transfer import TRANSFER
@@ -80,3 +81,15 @@ def test_a_file_is_read_with_the_same_care(tmp_path: Path) -> None:
 def test_large_values_that_are_of_use_are_taken() -> None:
     assert parse_value("9223372036854775807") == 2**63 - 1
     assert parse_value("[[[1]]]") == [[[1]]]
+
+
+def test_every_character_of_a_path_comes_back(tmp_path: Path) -> None:
+    """``best.toml`` of a sweep holds paths: a finished sweep must not fail over an emoji."""
+    codes = [*range(1, 0x300), 0x2028, 0xFFFE, *range(0x1F600, 0x1F610), 0x10FFFF]
+    for code in codes:
+        values = {"data.root": f"/a{chr(code)}b", "data.name": "folder"}
+        assert dict(flat(parse_toml(toml_tables(values)))) == values, hex(code)
+    file = tmp_path / "best.toml"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):  # Windows' editors put a mark in front
+        file.write_text(toml_tables({"data.root": "/a/\U0001f600"}), encoding=encoding)
+        assert read_toml(file) == {"data": {"root": "/a/\U0001f600"}}

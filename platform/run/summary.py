@@ -1,0 +1,136 @@
+"""Reads the ``summary.json`` of a run, and checks what pages and commands take from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from metaray.algorithms.reading import read_object, refusing_damage
+from metaray.platform.run.directory import RunDirectory
+
+Summary = dict[str, Any]
+_Bins = list[tuple[float | None, float | None, int]]
+
+
+class _Checked(BaseModel):
+    """Known keys have the right types; others are left as they are, as of newer versions."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class _Training(_Checked):
+    params_sha256: str
+    wall_s: float
+    workers: int
+    num_parameters: int
+    calibration: _Bins | None = None
+    loss: float | None = None
+    ece: float | None = None
+    val_accuracy: float | None = None
+
+
+class _Start(_Checked):
+    run: str
+    trained_by: str
+    step: int
+
+
+class _OfMetaTest(_Training):
+    method: str
+    dataset: str
+    trained_on: str
+    data_settings: dict[str, Any] | None = None
+    ways: int
+    shots: int
+    queries: int
+    num_episodes: int
+    accuracy: float | None
+    mse: float | None = None
+    ci95: float
+    macro_f1: float | None = None
+    reported_steps: list[int]
+    accuracy_by_step: list[float] | None = None
+    mse_by_step: list[float] | None = None
+    ci95_by_step: list[float]
+    batch_norm: str
+    baseline_accuracy: float | None = None
+    baseline_mse: float | None = None
+    baseline_ci95: float
+    inner_steps: int | None = None
+    eval_inner_steps: int | None = None
+    outer_steps: int
+    tested_step: int
+    checkpoint: str | None = None
+    val_mse: float | None = None
+    tasks_per_s: float | None = None
+    init: _Start | None = None
+
+
+class _Accuracy(_Checked):
+    accuracy: float
+    ci95: float
+    interval: tuple[float, float]
+
+
+class _Reference(_Accuracy):
+    training: str
+
+
+class _Images(_Checked):
+    train: int
+    val: int
+    test: int
+
+
+class _OfTransfer(_Training, _Accuracy):
+    job: str
+    dataset: str
+    target: str | None
+    tests_target: bool
+    labels_per_class: int | None
+    pictures: _Images
+    num_classes: int
+    num_examples: int
+    probes: dict[str, _Accuracy]
+    before: _Accuracy
+    references: dict[str, _Reference] = {}
+    init: _Start | None
+    steps: int
+    planned_steps: int
+    tested_step: int
+    examples_per_s: float | None
+
+
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "job": TypeAdapter(_OfTransfer),
+    "method": TypeAdapter(_OfMetaTest),
+}
+
+
+def read_summary(run: RunDirectory) -> Summary | None:
+    """The summary of a run, or None where there is none yet.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return checked_summary(run.summary) if run.summary.is_file() else None
+
+
+def checked_summary(path: Path) -> Summary:
+    """The summary in a file, which must be there.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    problem = f"{path} is not the result of a run"
+    remedy = f"write it again with metaray evaluate {path.parent}"
+    summary = read_object(path, problem, remedy)
+    kind = next((kind for name, kind in _KINDS.items() if name in summary), _KINDS["method"])
+    with refusing_damage(problem, remedy):
+        kind.validate_json(json.dumps(summary))  # where a list may be a tuple
+        if not any(summary.get(key) is not None for key in ("accuracy", "mse")):
+            raise KeyError("accuracy")
+    return summary
