@@ -87,8 +87,12 @@ def resume(
     config = override(before, overrides)
     check_changes(before, config, experiment.resumable(before), "resumed")
     check_monitoring(config.monitoring)
-    session = experiment.reopen(run, config, address, CallbackList.of(callbacks))
-    latest = session.checkpoints.latest()  # a damaged one is known before workers start
+    everyone = CallbackList.of(callbacks)
+    from metaray.platform.run.repair import repair  # imports torch
+
+    repair(run.checkpoints, everyone.notify)
+    session = experiment.reopen(run, config, address, everyone)
+    latest = session.checkpoints.latest()
     if latest is not None and latest.step > session.total_steps:
         raise InputError(
             f"{experiment.steps_key} = {session.total_steps}, but the run in {folder} has made "
@@ -149,6 +153,9 @@ def fit(
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
+        from metaray.platform.run.repair import repair  # imports torch
+
+        repair(run.checkpoints, everyone.notify)
         session = experiment.reopen(run, config, address, everyone)
     else:
         session = _create(experiment.prepare(config, address), config, out, everyone)

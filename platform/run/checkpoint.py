@@ -1,28 +1,36 @@
 """Checkpoints: one safetensors file per saved step, written atomically.
 
 Loading one executes no code. A file holds the flat parameters and buffers, the optimizer's slots,
-and as metadata the step, the course of validation, a fingerprint of the network, and a checksum.
+and as metadata the step, the course of validation, a fingerprint of the network, and checksums of
+the tensors and of all that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import prod
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.errors import DiskError, InputError, write_error
+from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.parameters import Layout
 
 _REMEDY = "make room or make it writable, then continue with --resume"
+_PATTERN = "step-*.safetensors"
+
+
+class DamagedCheckpointError(InputError):
+    """A file that is no whole checkpoint: truncated, altered, or not of metaray."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +94,14 @@ def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class CheckpointStore:
     """The checkpoints of a run: the newest few, and those that are best on validation."""
 
-    def __init__(self, folder: Path, shapes: str, keep: int) -> None:
+    def __init__(
+        self, folder: Path, shapes: str, keep: int, notify: Callable[[str], None] = warnings.warn
+    ) -> None:
+        """``notify`` takes a sentence about a damaged file."""
         self.folder = folder
         self.shapes = shapes
         self.keep = keep
+        self.notify = notify
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write ``checkpoint`` durably, then drop what is no longer needed.
@@ -99,22 +111,7 @@ class CheckpointStore:
             InputError: the folder cannot be written.
         """
         path = self._path(checkpoint.step)
-        metadata = {
-            "step": checkpoint.step,
-            "best_step": checkpoint.best_step,
-            "best_score": checkpoint.best_score,
-            "wall_s": checkpoint.wall_s,
-            "shapes": self.shapes,
-            "sha256": _digest(checkpoint.tensors),
-        }
-        try:
-            with atomic_path(path) as temporary:
-                # empty tensors (no buffers) are stored as they are
-                save_file(checkpoint.tensors, temporary, {"metaray": json.dumps(metadata)})
-        except OSError as error:
-            raise write_error(f"checkpoint {path}", error, _REMEDY) from error
-        except SafetensorError as error:  # it has no number, and the settings are not the cause
-            raise DiskError(f"cannot write checkpoint {path}: {error}; {_REMEDY}") from error
+        write_checkpoint(path, replace(checkpoint, shapes=self.shapes))
         self._prune(checkpoint)
         return path
 
@@ -124,26 +121,37 @@ class CheckpointStore:
         Raises:
             InputError: missing, damaged, or of another method or network.
         """
-        checkpoint = read_checkpoint(self._path(step))
+        try:
+            return self._checked(read_checkpoint(self._path(step)))
+        except DamagedCheckpointError as error:
+            raise InputError(
+                f"{error}: continue the run with --resume, which goes back to one that is whole "
+                "and computes it again"
+            ) from None
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None when there is none yet.
+
+        Raises:
+            InputError: all are damaged, or it is of another method or network.
+        """
+        newest = newest_whole(self.folder, self.notify)
+        return None if newest is None else self._checked(newest)
+
+    def _checked(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.shapes != self.shapes:
             raise InputError(
-                f"{self._path(step)} is of another method or network: it holds "
+                f"{self._path(checkpoint.step)} is of another method or network: it holds "
                 f"{checkpoint.shapes}, the config describes {self.shapes}"
             )
         return checkpoint
 
-    def latest(self) -> Checkpoint | None:
-        """The newest checkpoint, or None when there is none yet."""
-        steps = sorted(self.steps())
-        return self.load(steps[-1]) if steps else None
-
     def steps(self) -> Iterator[int]:
         """The steps that have a checkpoint."""
-        for path in self.folder.glob("step-*.safetensors"):
-            yield int(path.stem.removeprefix("step-"))
+        return steps_in(self.folder)
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:08d}.safetensors"
+        return path_of(self.folder, step)
 
     def _prune(self, newest: Checkpoint) -> None:
         kept = set(sorted(self.steps())[-self.keep :]) | {newest.best_step}
@@ -151,11 +159,84 @@ class CheckpointStore:
             self._path(step).unlink(missing_ok=True)
 
 
+def steps_in(folder: Path) -> Iterator[int]:
+    """The steps that have a checkpoint in a folder, whole or not."""
+    for path in folder.glob(_PATTERN):
+        yield int(path.stem.removeprefix("step-"))
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """The file of a step."""
+    return folder / f"step-{step:08d}.safetensors"
+
+
+def newest_whole(folder: Path, notify: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint of a folder that is whole, or None where there is no file.
+
+    Args:
+        folder: of the checkpoints of a run.
+        notify: takes a sentence about each newer file that is damaged, once in a process.
+
+    Raises:
+        InputError: all are damaged.
+    """
+    steps = sorted(steps_in(folder), reverse=True)
+    damage: DamagedCheckpointError | None = None
+    for step in steps:
+        try:
+            whole = read_checkpoint(path_of(folder, step))
+        except DamagedCheckpointError as error:
+            damage = damage or error
+            continue
+        if damage is not None and str(damage) not in _REPORTED:
+            _REPORTED.add(str(damage))
+            notify(f"{damage}; the checkpoint of step {step}, the one before, is used")
+        return whole
+    if damage is None:
+        return None
+    raise InputError(
+        f"{damage}, and {folder} has no other that is whole: restore it from a copy, or start a "
+        "new run with another --out"
+    )
+
+
+_REPORTED = set[str]()
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write one file durably.
+
+    Raises:
+        DiskError: the disk is full or read-only.
+        InputError: the folder cannot be written.
+    """
+    header = {
+        "step": checkpoint.step,
+        "best_step": checkpoint.best_step,
+        "best_score": checkpoint.best_score,
+        "wall_s": checkpoint.wall_s,
+        "shapes": checkpoint.shapes,
+        "sha256": _digest(checkpoint.tensors),
+    }
+    header["header_sha256"] = _header_digest(header)
+    metadata = {"metaray": json.dumps(header)}
+    # not save_file: its files are readable by their owner alone, and its errors have no number
+    content = safetensors.torch.save(checkpoint.tensors, metadata)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise write_error(f"checkpoint {path}", error, _REMEDY) from error
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify one file.
 
+    Files of metaray before 0.1.0 have a checksum of the tensors alone.
+
     Raises:
-        InputError: missing, truncated, altered, or not a checkpoint of metaray.
+        DamagedCheckpointError: truncated, altered, or not a checkpoint of metaray.
+        InputError: missing.
     """
     if not path.is_file():
         raise InputError(
@@ -165,16 +246,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["metaray"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a readable checkpoint ({error}): delete it to fall back to the "
-            "one before"
-        ) from None
-    if header.pop("sha256") != _digest(tensors):
-        raise InputError(
-            f"{path} is damaged (its checksum differs): delete it to fall back to the one before"
-        )
-    return Checkpoint(tensors=tensors, **header)
+        is_whole = header.pop("header_sha256", None) in (None, _header_digest(header))
+        is_whole = is_whole and header.pop("sha256") == _digest(tensors)
+        checkpoint = Checkpoint(tensors=tensors, **header)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(f"{path} is not a readable checkpoint ({error})") from None
+    if not is_whole:
+        raise DamagedCheckpointError(f"{path} is damaged (its checksum differs)")
+    return checkpoint
 
 
 def params_sha256(checkpoint: Checkpoint) -> str:
@@ -188,3 +267,8 @@ def _digest(tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name}{tuple(tensors[name].shape)}{tensors[name].dtype}".encode())
         digest.update(tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _header_digest(header: dict[str, Any]) -> str:
+    """Of all that a file says beside its tensors, and of their digest."""
+    return sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()

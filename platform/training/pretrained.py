@@ -24,7 +24,15 @@ from metaray.algorithms.transfer.batch_statistics import estimate_statistics
 from metaray.platform.config.kinds import config_class_of
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.tree import Tree
-from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_checkpoint
+from metaray.platform.run.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    newest_whole,
+    params_sha256,
+    path_of,
+    read_checkpoint,
+    steps_in,
+)
 from metaray.platform.run.directory import RunDirectory
 
 _STATISTICS_BATCH = 64
@@ -170,13 +178,22 @@ def statistics_batches(count: int) -> list[Any]:
 
 def _chosen(run: RunDirectory) -> Checkpoint:
     """The best checkpoint on validation, or the newest."""
-    paths = sorted(run.checkpoints.glob("step-*.safetensors"))
-    if not paths:
+    steps = sorted(steps_in(run.checkpoints))
+    if not steps:
         raise InputError(f"{run.path} has no checkpoint yet: train it first")
-    newest = read_checkpoint(paths[-1])
-    if newest.best_step is None or newest.best_step == newest.step:
-        return newest
-    return read_checkpoint(run.checkpoints / f"step-{newest.best_step:08d}.safetensors")
+    try:
+        newest = read_checkpoint(path_of(run.checkpoints, steps[-1]))
+        if newest.best_step is None or newest.best_step == newest.step:
+            return newest
+        return read_checkpoint(path_of(run.checkpoints, newest.best_step))
+    except DamagedCheckpointError as error:
+        # another one would be another start, which the user should choose
+        other = newest_whole(run.checkpoints, lambda _: None)
+        instead = path_of(run.checkpoints, other.step) if other else "that of another run"
+        raise InputError(
+            f"{error}: continue that run with --resume, which computes it again, or name the file "
+            f"of another checkpoint, such as {instead}"
+        ) from None
 
 
 def _settings(model: ModelConfig) -> str:

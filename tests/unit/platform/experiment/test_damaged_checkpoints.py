@@ -1,0 +1,85 @@
+"""A damaged checkpoint costs steps, never the run, and what is advised works."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.base import Callback
+from metaray.platform.callbacks.events import Event
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.results import read_summary
+from metaray.platform.run.checkpoint import path_of, read_checkpoint, steps_in
+from metaray.platform.run.directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("nothing_drawn")
+
+
+class Notes(Callback):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def on_event(self, event: Event) -> None:
+        self.texts.append(event.text)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    runner.new(META.load(None, [*tiny, "train.keep_checkpoints=9"]), folder, "local")
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(trained, tmp_path / "run")))
+
+
+def damage(run: RunDirectory, step: int) -> Path:
+    path = path_of(run.checkpoints, step)
+    path.write_bytes(path.read_bytes()[:-3])
+    return path
+
+
+@pytest.mark.parametrize("damaged", ["newest", "best"])
+def test_resuming_ends_with_the_same_bits(damaged: str, run: RunDirectory) -> None:
+    before, notes = read_summary(run), Notes()
+    assert before is not None
+    newest = read_checkpoint(path_of(run.checkpoints, max(steps_in(run.checkpoints))))
+    step = newest.step if damaged == "newest" else newest.best_step
+    assert step is not None
+    damage(run, step)
+    after = runner.resume(run.path, [], "local", [notes])
+    assert [text for text in notes.texts if ".safetensors.damaged" in text]
+    for key in ("params_sha256", "tested_step", "accuracy"):
+        assert after[key] == before[key]
+
+
+def test_a_test_of_a_damaged_best_says_what_works(run: RunDirectory) -> None:
+    newest = read_checkpoint(path_of(run.checkpoints, max(steps_in(run.checkpoints))))
+    if newest.best_step in (None, newest.step):
+        pytest.skip("the last step is the best one")
+    assert newest.best_step is not None
+    damage(run, newest.best_step)
+    with pytest.raises(InputError, match=r"--resume.*--set evaluate\.checkpoint=last") as caught:
+        runner.evaluate(run.path, [], "local")
+    assert "delete" not in str(caught.value)
+    summary = runner.evaluate(run.path, ["evaluate.checkpoint=last"], "local")
+    assert summary["tested_step"] == newest.step
+
+
+def test_a_start_from_a_damaged_run_names_another_checkpoint(
+    run: RunDirectory, tiny: list[str], tmp_path: Path
+) -> None:
+    damage(run, max(steps_in(run.checkpoints)))
+    with pytest.raises(InputError, match=r"continue that run with --resume") as caught:
+        META.load(None, [*tiny, f"init.checkpoint={run.path}"])
+    named = re.search(r"such as (\S+)$", str(caught.value))
+    assert named is not None
+    config = META.load(None, [*tiny, f"init.checkpoint={named[1]}"])
+    assert runner.fit(config, tmp_path / "other", "local").last.step == 6
