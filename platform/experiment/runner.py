@@ -24,7 +24,7 @@ from metaray.platform.config.loading import changed_keys, check_changes, overrid
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.registry import experiment_in, experiment_of
-from metaray.platform.experiment.results import read_summary, write_config
+from metaray.platform.experiment.results import read_summary, version_note, write_config
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.lock import locked
 
@@ -118,6 +118,7 @@ def _resume(session: Session, folder: Path, before: ExperimentConfig, address: s
         return done
     with ExitStack() as place:
         place.enter_context(experiment.place(config, address))
+        _note_versions(session)
         write_config(run.config, config)
         return _train_and_evaluate(session, place)
 
@@ -182,7 +183,9 @@ def _begun(
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
-        yield _reopened(experiment, run, config, address, callbacks)
+        session = _reopened(experiment, run, config, address, callbacks)
+        _note_versions(session)
+        yield session
 
 
 def load(folder: Path, callbacks: Iterable[Callback] = ()) -> Session:
@@ -234,6 +237,11 @@ def _created(
         for note in prepared.notes:
             callbacks.notify(note)
         yield session
+
+
+def _note_versions(session: Session) -> None:
+    if (note := version_note(session.run)) is not None:
+        session.callbacks.notify(note)
 
 
 def _reopened(

@@ -1,7 +1,8 @@
-"""A damaged checkpoint costs steps, never the run, and what is advised works."""
+"""What is damaged or changed in a run directory: never silent, and what is advised works."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -83,3 +84,25 @@ def test_a_start_from_a_damaged_run_names_another_checkpoint(
     assert named is not None
     config = META.load(None, [*tiny, f"init.checkpoint={named[1]}"])
     assert runner.fit(config, tmp_path / "other", "local").last.step == 6
+
+
+def test_other_versions_are_said_on_resume(run: RunDirectory) -> None:
+    config = json.loads(run.config.read_text())
+    config["versions"] |= {"torch": "1.0", "metaray": "0.0.1", "ray": "1.0"}
+    run.config.write_text(json.dumps(config))
+    notes = Notes()
+    damage(run, 6)
+    runner.resume(run.path, [], "local", [notes])
+    found = [text for text in notes.texts if "trained with torch 1.0 and metaray 0.0.1" in text]
+    assert len(found) == 1
+    assert "differ in its last bits" in found[0]
+
+
+def test_a_gap_in_the_log_is_said_on_resume(run: RunDirectory) -> None:
+    lines = run.metrics.read_text().splitlines(keepends=True)
+    run.metrics.write_text("".join(lines[:1] + lines[3:]))
+    notes = Notes()
+    damage(run, 6)
+    runner.resume(run.path, [], "local", [notes])
+    assert [text for text in notes.texts if "no row for 2 of the steps" in text]
+    assert not [text for text in notes.texts if "differ in its last bits" in text]
