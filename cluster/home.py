@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metaray.algorithms.atomic import temporary_path
 from metaray.algorithms.paths import has_home, user_path
 from metaray.cluster.errors import ClusterError
 
@@ -42,17 +43,22 @@ def token_file() -> Path:
 
 
 def ensure_token() -> Path:
-    """The file with the token, made once, readable by its owner alone."""
+    """The file with the token, made once, readable by its owner alone.
+
+    Only the command that starts the cluster calls this, which one at a time does (``changing``).
+    """
     path = token_file()
     with writing():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        if path.is_file() and path.read_bytes().strip():
             path.chmod(0o600)
             return path
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
+        # missing, or empty: a full disk or a crash can leave that, and no Ray takes it
+        with temporary_path(path) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(32))
+            os.replace(temporary, path)
     return path
 
 

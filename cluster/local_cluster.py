@@ -122,15 +122,18 @@ def read_token() -> str:
     """The token of the cluster of this machine.
 
     Raises:
-        ClusterError: its file is gone.
+        ClusterError: its file is gone or empty.
     """
+    why = "the file is empty"
     try:
-        return token_file().read_text(encoding="ascii").strip()
+        if token := token_file().read_text(encoding="ascii").strip():
+            return token
     except OSError as error:
-        raise ClusterError(
-            f"the token of this machine's cluster cannot be read ({token_file()}: "
-            f"{error.strerror}): run metaray cluster down, then metaray cluster up"
-        ) from None
+        why = error.strerror or type(error).__name__
+    raise ClusterError(
+        f"the token of this machine's cluster cannot be read ({token_file()}: {why}): run metaray "
+        "cluster down, then metaray cluster up"
+    )
 
 
 @contextmanager

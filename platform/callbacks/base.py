@@ -39,10 +39,10 @@ class RunInfo:
 class Callback:
     """Follows a run. Override the methods that you need: none of them does anything by itself.
 
-    A callback cannot change what a run computes. If it raises an exception, this is reported once,
-    the callback is not called again, and the run continues. Methods are called one after another
-    in the thread that trains, so they should return quickly: subclass ``BackgroundCallback`` for
-    slow work.
+    A callback cannot change what a run computes. If it raises an exception, or does not return
+    within five minutes, this is reported once, the callback is not called again, and the run
+    continues. Methods are called one after another, and the run waits for each, so they should
+    return quickly: subclass ``BackgroundCallback`` for slow work.
 
     Pass callbacks from Python, or name the class in the settings:
     ``--set 'monitoring.callbacks=["my_callbacks.py:StopWhenGood"]'``. It is created without
@@ -73,6 +73,9 @@ class Callback:
 
     follows_nested_runs = False
     """whether it also follows the runs that a run makes for comparison (references)"""
+
+    in_training_thread = False
+    """whether it is called in the thread that trains, which then waits for it without a limit"""
 
     def on_start(self, info: RunInfo) -> None:
         """The run starts, or continues from a checkpoint.

@@ -11,6 +11,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from metaray.algorithms.errors import is_of_disk
 from metaray.platform.callbacks.base import BackgroundCallback, Callback, EndState, RunInfo
 from metaray.platform.callbacks.events import (
     Attached,
@@ -29,6 +30,8 @@ _EVENTS = 50
 
 class LiveStatus(Callback):
     """Keeps the status of a run, for the callbacks that publish it from their threads."""
+
+    in_training_thread = True
 
     def __init__(self, info: RunInfo) -> None:
         now, identity = time(), info.identity
@@ -88,14 +91,26 @@ class LiveStatus(Callback):
 
 
 class StatusFile(BackgroundCallback):
-    """Replaces ``status.json`` in the folder of a run, for ``metaray watch``."""
+    """Replaces ``status.json`` in the folder of a run, for ``metaray watch``.
+
+    A full disk may have room again, so a round that could not write is not the last.
+    """
 
     uses_workers = True
 
     def __init__(self, folder: Path, status: LiveStatus) -> None:
         self._folder = folder
         self._status = status
+        self._ended = False
 
     @override
     def flush(self) -> None:
-        self._status.refresh().write(self._folder)
+        try:
+            self._status.refresh().write(self._folder)
+        except OSError as error:
+            if self._ended or not is_of_disk(error):
+                raise
+
+    @override
+    def on_end(self, state: EndState, error: BaseException | None) -> None:
+        self._ended = True  # the next flush is the last

@@ -24,6 +24,7 @@ class Terminal(Callback):
     """Progress of training and test: a live panel on a terminal, plain lines elsewhere."""
 
     follows_nested_runs = True
+    in_training_thread = True
 
     def __init__(self, console: Console, title: str = "meta-training") -> None:
         """``title`` names the training."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
 from metaray.platform.experiment.registry import experiment_of
 from metaray.platform.run.directory import fresh_place
+from metaray.platform.run.lock import locked
 from metaray.platform.run.storage.working_copy import shared_folder
 
 
@@ -96,12 +98,18 @@ def _run(
         total_steps=experiment_of(plan.common).steps(plan.common),
         stop=callbacks.stop,
     )
-    with connected(options.address, metaray, plugins.files()):
+    lock = locked(directory.lock, f"the comparison in {directory.path}")
+    with ExitStack() as held:
+        if not is_new:
+            held.enter_context(lock)  # known before Ray starts
+        held.enter_context(connected(options.address, metaray, plugins.files()))
         from metaray.platform.distributed.resources import cluster_nodes
 
         check_fits(plan, cluster_nodes())
         if is_new:
-            plan.write(CompareDirectory.create(directory.path).plan)
+            CompareDirectory.create(directory.path)
+            held.enter_context(lock)
+            plan.write(directory.plan)
         with callbacks.running(info):
             _train(directory, plan, left, options.parallel, callbacks)
             return _concluded(directory, plan)

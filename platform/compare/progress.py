@@ -26,6 +26,8 @@ _STYLES = {"training": "bold", "testing": "bold", "done": "green", "failed": "re
 class RunsProgress(Callback):
     """The state of every run of a comparison on a console."""
 
+    in_training_thread = True
+
     def __init__(self, console: Console, folders: Sequence[RunFolder]) -> None:
         """``folders`` are all runs; those with measures are done already."""
         self._console = console

@@ -34,6 +34,8 @@ class RunProgress:
 class ProgressCallback(Callback):
     """Keeps the progress of a run for the process that asks for it."""
 
+    in_training_thread = True
+
     def __init__(self) -> None:
         self.progress = RunProgress(state="starting")
         self._info: RunInfo | None = None

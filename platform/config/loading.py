@@ -145,6 +145,7 @@ def read_toml(file: Path) -> Tree:
     Raises:
         InputError: it cannot be read or is not TOML.
     """
+    text = ""
     try:
         text = decoded(file.read_bytes())
         tree = parse_toml(text)

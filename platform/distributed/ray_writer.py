@@ -45,7 +45,7 @@ class RunWriterActor(LocalRunWriter):
         self._starts = 0
         self._workers: list[WorkerState] = []
         run = RunDirectory(path)
-        store = CheckpointStore(run.checkpoints, shapes, keep)
+        store = CheckpointStore(run.checkpoints, shapes, keep, self.message)
         super().__init__(run, store, CallbackList())  # callbacks live in the driver
 
     def join(self, worker: WorkerState) -> None:

@@ -60,8 +60,7 @@ class MetaExecutor(Executor):
     @override
     def evaluate(self) -> MetaResult:
         session, last = self._session, self._session.last
-        use_best = session.config.evaluate.checkpoint == "best" and last.best_step is not None
-        chosen = session.checkpoints.load(last.best_step) if use_best and last.best_step else last
+        chosen = session.best if session.config.evaluate.checkpoint == "best" else last
         state, num = flat_state(chosen), session.config.evaluate.num_episodes
         blueprint = session.blueprint
         with session.callbacks.evaluating(2 * num) as advance:

@@ -61,7 +61,8 @@ class MetaSession(Session):
     @override
     def checkpoints(self) -> CheckpointStore:
         keep = self.config.train.keep_checkpoints
-        return CheckpointStore(self.run.checkpoints, fingerprint(self.blueprint), keep)
+        shapes = fingerprint(self.blueprint)
+        return CheckpointStore(self.run.checkpoints, shapes, keep, self.callbacks.notify)
 
     @property
     @override

@@ -10,13 +10,32 @@ from pydantic import BaseModel
 
 from metaray.algorithms.atomic import write_json
 from metaray.platform.common.versions import versions
+from metaray.platform.config.loading import read_versions
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
+from metaray.platform.run.directory import RunDirectory
+
+_DECIDE_BITS = ("torch", "metaray")
 
 
 def write_config(path: Path, config: BaseModel) -> None:
     """The resolved settings with versions, from which the run can be repeated."""
     write_json(path, config.model_dump() | {"versions": versions()})
+
+
+def version_note(run: RunDirectory) -> str | None:
+    """A sentence where the run was trained with other versions that decide bits."""
+    recorded = read_versions(run.config)
+    now = versions()
+    changed = [name for name in _DECIDE_BITS if recorded.get(name, now[name]) != now[name]]
+    if not changed:
+        return None
+    before = " and ".join(f"{name} {recorded[name]}" for name in changed)
+    after = " and ".join(f"{name} {now[name]}" for name in changed)
+    return (
+        f"the run was trained with {before} so far, and goes on with {after}: its result may "
+        "differ in its last bits from that of one version"
+    )
 
 
 def rate(rows: Sequence[dict[str, Any]], counted: str) -> float | None:

@@ -1,6 +1,7 @@
 """Runs from beginning to end, the same for every kind of experiment.
 
->>> from metaray.platform.experiment.registry import EXPERIMENTS
+>>> from metaray.platform.experiment.base import Experiment
+from metaray.platform.experiment.registry import EXPERIMENTS
 >>> from metaray.platform.experiment import runner
 >>> config = EXPERIMENTS["train"].load(overrides=["train.outer_steps=20", "workers.count=0"])
 >>> summary = runner.new(config, Path("runs/small"), "local")  # doctest: +SKIP
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.base import Callback
@@ -21,9 +22,11 @@ from metaray.platform.callbacks.monitored import check_monitoring, monitored
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import changed_keys, check_changes, override
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.registry import experiment_in, experiment_of
-from metaray.platform.experiment.results import write_config
+from metaray.platform.experiment.results import version_note, write_config
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.lock import locked
 from metaray.platform.run.summary import read_summary
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
         Session,
         Summary,
     )
+
+_EARLIER_TRY_S = 60.0
+"""how long ``fit`` waits for a process that had the run before, and was told to end"""
 
 
 def new(
@@ -62,8 +68,9 @@ def new(
     prepared = experiment.prepare(config, address)
     with ExitStack() as place:
         place.enter_context(experiment.place(config, address))
-        session = _create(prepared, out, CallbackList.of(callbacks))
-        return _train_and_evaluate(session, place)
+        everyone = CallbackList.of(callbacks)
+        with _created(prepared, out, everyone) as session:
+            return _train_and_evaluate(session, place)
 
 
 def resume(
@@ -79,7 +86,8 @@ def resume(
 
     Raises:
         InputError: no run there, a checkpoint or data that do not fit, an override of a setting
-            that has shaped the parameters already, or fewer steps than are done.
+            that has shaped the parameters already, or fewer steps than are done; or another
+            process trains the run.
         ClusterError, TrainingError, Stopped: as ``new``.
     """
     run = RunDirectory.open(folder)
@@ -88,8 +96,15 @@ def resume(
     config = override(before, overrides)
     check_changes(before, config, experiment.resumable(before), "resumed")
     check_monitoring(config.monitoring)
-    session = experiment.reopen(run, config, address, CallbackList.of(callbacks))
-    latest = session.checkpoints.latest()  # a damaged one is known before workers start
+    everyone = CallbackList.of(callbacks)
+    with _locked(run, everyone):
+        session = _reopened(experiment, run, config, address, everyone)
+        return _resume(session, folder, before, address)
+
+
+def _resume(session: Session, folder: Path, before: ExperimentConfig, address: str) -> Summary:
+    run, config, experiment = session.run, session.config, experiment_of(session.config)
+    latest = session.checkpoints.latest()
     if latest is not None and latest.step > session.total_steps:
         raise InputError(
             f"{experiment.steps_key} = {session.total_steps}, but the run in {folder} has made "
@@ -104,6 +119,7 @@ def resume(
         return done
     with ExitStack() as place:
         place.enter_context(experiment.place(config, address))
+        _note_versions(session)
         write_config(run.config, config)
         return _train_and_evaluate(session, place)
 
@@ -143,24 +159,35 @@ def fit(
         InputError: bad input, or ``out`` holds a run with other settings.
         ClusterError, TrainingError, Stopped: as ``new``.
     """
+    with _begun(config, out, address, CallbackList.of(callbacks)) as session:
+        with (
+            experiment_of(config).place(config, address),
+            _followed(session) as followed,
+            followed.executor(tests=False) as executor,
+        ):
+            _train(followed, executor)
+        return session
+
+
+@contextmanager
+def _begun(
+    config: ExperimentConfig, out: Path, address: str, callbacks: CallbackList
+) -> Iterator[Session]:
+    """The run of ``fit``. The process of an earlier try may still be about to end."""
     experiment, run = experiment_of(config), RunDirectory(out)
-    everyone = CallbackList.of(callbacks)
-    if run.config.exists():
+    if not run.config.exists():
+        with _created(experiment.prepare(config, address), out, callbacks) as session:
+            yield session
+        return
+    with _locked(run, callbacks, patience_s=_EARLIER_TRY_S):
         before = experiment.read(run.config)
         if changed := [key for key in changed_keys(before, config) if not _fitted(config, key)]:
             raise InputError(
                 f"{out} holds a run with another {changed[0]}: choose another folder, or delete it"
             )
-        session = experiment.reopen(run, before, address, everyone)
-    else:
-        session = _create(experiment.prepare(config, address), out, everyone)
-    with (
-        experiment.place(config, address),
-        _followed(session) as followed,
-        followed.executor(tests=False) as executor,
-    ):
-        _train(followed, executor)
-    return session
+        session = _reopened(experiment, run, before, address, callbacks)
+        _note_versions(session)
+        yield session
 
 
 def load(folder: Path, callbacks: Iterable[Callback] = ()) -> Session:
@@ -193,19 +220,48 @@ def _fitted(config: ExperimentConfig, key: str) -> bool:
     return config.given is not None and key in fits and key not in config.given
 
 
-def _create(prepared: Prepared, out: Path, callbacks: CallbackList) -> Session:
-    """The folder of a new run, with all that it takes to go on from there."""
+@contextmanager
+def _locked(run: RunDirectory, callbacks: CallbackList, patience_s: float = 0.0) -> Iterator[None]:
+    """No other process writes to ``run`` in the block; FolderInUseError where one does now."""
+    shown = f"the run in {run.place}"
+    with locked(run.lock, shown, patience_s=patience_s, lost=callbacks.stop.request):
+        yield
+
+
+@contextmanager
+def _created(prepared: Prepared, out: Path, callbacks: CallbackList) -> Iterator[Session]:
+    """The folder of a new run, locked, with all that it takes to go on from there."""
     run = RunDirectory.create(out)
-    prepared.record.write(run)
-    session = prepared.session(run, callbacks)
-    if prepared.first is not None:
-        session.checkpoints.save(prepared.first)
-    write_config(
-        run.config, prepared.config
-    )  # last: with it, the folder holds a run that can be resumed
-    for note in prepared.notes:
-        callbacks.notify(note)
-    return session
+    with _locked(run, callbacks):
+        if run.config.exists():  # another process was quicker
+            RunDirectory.check_free(out)
+        prepared.record.write(run)
+        session = prepared.session(run, callbacks)
+        if prepared.first is not None:
+            session.checkpoints.save(prepared.first)
+        write_config(run.config, prepared.config)  # last: with it, the folder can be resumed
+        for note in prepared.notes:
+            callbacks.notify(note)
+        yield session
+
+
+def _note_versions(session: Session) -> None:
+    if (note := version_note(session.run)) is not None:
+        session.callbacks.notify(note)
+
+
+def _reopened(
+    experiment: Experiment[Any],
+    run: RunDirectory,
+    config: ExperimentConfig,
+    address: str,
+    callbacks: CallbackList,
+) -> Session:
+    """A run that exists, to go on from its newest whole checkpoint."""
+    from metaray.platform.run.repair import repair  # imports torch
+
+    repair(run.checkpoints, callbacks.notify)
+    return experiment.reopen(run, config, address, callbacks)
 
 
 def _train_and_evaluate(session: Session, place: ExitStack) -> Summary:

@@ -100,6 +100,24 @@ class Session(ABC):
             )
         return latest
 
+    @property
+    def best(self) -> Checkpoint:
+        """The checkpoint that validated best; the newest where none was validated.
+
+        Raises:
+            InputError: it is damaged, or gone.
+        """
+        last = self.last
+        if last.best_step is None or last.best_step == last.step:
+            return last
+        try:
+            return self.checkpoints.load(last.best_step)
+        except InputError as error:
+            raise InputError(
+                f"{error}; metaray evaluate {self.run.path} --set evaluate.checkpoint=last tests "
+                "the last one instead"
+            ) from None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:

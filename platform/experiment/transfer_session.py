@@ -17,7 +17,7 @@ from metaray.platform.experiment.session import Executor, Prepared, Reference, S
 from metaray.platform.experiment.transfer_data import notes_of, open_domains, open_fitted, record_of
 from metaray.platform.experiment.transfer_executor import TransferExecutor
 from metaray.platform.experiment.transfer_results import write_summary
-from metaray.platform.run.checkpoint import CheckpointStore, read_checkpoint
+from metaray.platform.run.checkpoint import CheckpointStore, newest_whole
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.transfer.blueprint import (
@@ -44,7 +44,8 @@ class TransferSession(Session):
     @override
     def checkpoints(self) -> CheckpointStore:
         keep = self.config.train.keep_checkpoints
-        return CheckpointStore(self.run.checkpoints, fingerprint(self.plan), keep)
+        shapes = fingerprint(self.plan)
+        return CheckpointStore(self.run.checkpoints, shapes, keep, self.callbacks.notify)
 
     @property
     @override
@@ -112,10 +113,9 @@ def reopen(
     check_place(config.workers, address)
     domains = open_domains(config, address)
     record_of(domains).check_same(run)
-    paths = sorted(run.checkpoints.glob("step-*.safetensors"))
-    if not paths:
+    newest = newest_whole(run.checkpoints, callbacks.notify)
+    if newest is None:
         raise InputError(f"{run.path} has no checkpoint: start a new job")
-    newest = read_checkpoint(paths[-1])
     plan = restore_plan(config, newest, DataRecord.read(run).teacher)
     session = TransferSession(
         run=run,

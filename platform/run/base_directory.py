@@ -30,6 +30,11 @@ class BaseDirectory:
         return self.path / "summary.json"
 
     @property
+    def lock(self) -> Path:
+        """Says which process writes here (``run/lock.py``)."""
+        return self.path / ".lock"
+
+    @property
     def plots(self) -> Path:
         """Folder of PNG plots."""
         return self.path / "plots"

@@ -77,6 +77,11 @@ class MetricsLog:
         except OSError as error:
             raise self._cannot_write(error) from error
 
+    def missing(self, last_step: int) -> list[int]:
+        """The steps up to ``last_step`` that have no row: something else changed the file."""
+        there = {row["step"] for _, row in _rows(self._path)}
+        return [step for step in range(1, last_step + 1) if step not in there]
+
     def close(self) -> None:
         """Make all rows durable and close the file. A second call does nothing."""
         if self._file < 0:

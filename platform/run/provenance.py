@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, PositiveInt
@@ -130,8 +131,10 @@ class DataRecord:
         if self.trained_images is not None:
             import numpy as np
 
-            with atomic_path(run.trained_images) as temporary, temporary.open("wb") as file:
-                np.save(file, self.trained_images, allow_pickle=False)
+            content = BytesIO()  # numpy itself does not say why it could not write a file
+            np.save(content, self.trained_images, allow_pickle=False)
+            with atomic_path(run.trained_images) as temporary:
+                temporary.write_bytes(content.getbuffer())
         write_json(run.data, record)
 
     def check_same(self, run: RunDirectory) -> None:

@@ -50,6 +50,8 @@ class _Line:
 class SweepProgress(Callback):
     """The trials of a sweep on a console."""
 
+    in_training_thread = True
+
     def __init__(
         self,
         console: Console,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.common.errors import Stopped
 from metaray.platform.experiment import runner
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.lock import locked
 from metaray.platform.run.summary import read_summary
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
@@ -73,21 +74,22 @@ def sweep(
         console.print(fit)
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out.absolute())
-        if not callable(space):
-            write_text(folder.space(plan.space_suffix), space_text(space))
-        elif isinstance(given, Path):
-            shutil.copyfile(given, folder.space(plan.space_suffix))
-        try:
-            study = studies.create_study(plan, folder, limits.storage)
-        except InputError:
-            shutil.rmtree(folder.path)
-            raise
-        if plan.sampler != "grid" and not callable(space):
-            start = own_values(space, plan.base)
-            if start is not None:  # what is published is the first thing to beat
-                study.enqueue_trial(start)
-        plan.write(folder.plan)
-        return _run(plan, space, folder, study, limits, parallel, console)
+        with _locked(folder):
+            if not callable(space):
+                write_text(folder.space(plan.space_suffix), space_text(space))
+            elif isinstance(given, Path):
+                shutil.copyfile(given, folder.space(plan.space_suffix))
+            try:
+                study = studies.create_study(plan, folder, limits.storage)
+            except InputError:
+                shutil.rmtree(folder.path)
+                raise
+            if plan.sampler != "grid" and not callable(space):
+                start = own_values(space, plan.base)
+                if start is not None:  # what is published is the first thing to beat
+                    study.enqueue_trial(start)
+            plan.write(folder.plan)
+            return _run(plan, space, folder, study, limits, parallel, console)
 
 
 def resume(
@@ -106,10 +108,16 @@ def resume(
             raise InputError("the trials of a population train together: leave out --num-trials")
         plan = plan.model_copy(update={"num_trials": num_trials})
     space = stored_space(plan, folder)
-    study = studies.load_study(plan, folder, limits.storage)
-    plan.write(folder.plan)
-    with _cluster(plan, limits) as parallel:
-        return _run(plan, space, folder, study, limits, parallel, console)
+    with _locked(folder):
+        study = studies.load_study(plan, folder, limits.storage)
+        plan.write(folder.plan)
+        with _cluster(plan, limits) as parallel:
+            return _run(plan, space, folder, study, limits, parallel, console)
+
+
+def _locked(folder: SweepDirectory) -> AbstractContextManager[None]:
+    """No other process starts trials of the sweep in the block."""
+    return locked(folder.lock, f"the sweep in {folder.path}")
 
 
 def read(folder_path: Path, storage: str | None) -> SweepResult:

@@ -87,6 +87,8 @@ class TrialReporter(Callback):
     have.
     """
 
+    in_training_thread = True
+
     def __init__(
         self, config: ExperimentConfig, run: RunDirectory, report: Report, until: int | None
     ) -> None:

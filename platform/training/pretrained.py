@@ -24,7 +24,14 @@ from metaray.algorithms.transfer.batch_statistics import estimate_statistics
 from metaray.platform.config.kinds import config_class_of
 from metaray.platform.config.loading import read_config_tree, validate_section
 from metaray.platform.config.tree import Tree
-from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_checkpoint
+from metaray.platform.run.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    newest_whole,
+    params_sha256,
+    read_checkpoint,
+    read_step,
+)
 from metaray.platform.run.directory import RunDirectory, checkpoint_file, saved_steps
 from metaray.platform.run.provenance import DataRecord
 
@@ -164,13 +171,22 @@ def statistics_batches(count: int) -> list[Any]:
 
 def _chosen(run: RunDirectory) -> Checkpoint:
     """The best checkpoint on validation, or the newest."""
-    latest = max(saved_steps(run.checkpoints), default=None)
-    if latest is None:
+    steps = sorted(saved_steps(run.checkpoints))
+    if not steps:
         raise InputError(f"{run.path} has no checkpoint yet: train it first")
-    newest = read_checkpoint(checkpoint_file(run.checkpoints, latest))
-    if newest.best_step is None or newest.best_step == newest.step:
-        return newest
-    return read_checkpoint(checkpoint_file(run.checkpoints, newest.best_step))
+    try:
+        newest = read_step(run.checkpoints, steps[-1])
+        if newest.best_step is None or newest.best_step == newest.step:
+            return newest
+        return read_step(run.checkpoints, newest.best_step)
+    except DamagedCheckpointError as error:
+        # another one would be another start, which the user should choose
+        other = newest_whole(run.checkpoints, lambda _: None)
+        instead = checkpoint_file(run.checkpoints, other.step) if other else "that of another run"
+        raise InputError(
+            f"{error}: continue that run with --resume, which computes it again, or name the file "
+            f"of another checkpoint, such as {instead}"
+        ) from None
 
 
 def _settings(model: ModelConfig) -> str:

@@ -77,6 +77,12 @@ class LocalRunWriter(RunWriter):
     @override
     def begin(self, step: int) -> None:
         self._log.truncate_after(step)
+        if missing := self._log.missing(step):
+            steps = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
+            self.message(
+                f"{self._run.metrics} has no row for {len(missing)} of the steps that are done "
+                f"({steps}): training goes on, but curves and averages leave these steps out"
+            )
 
     @override
     def record(self, row: MetricsRow) -> None:

@@ -12,6 +12,8 @@ from metaray.platform.run.storage.remote_directory import RemoteDirectory, Stora
 _EVERY_S = 5.0
 _SHARE = 10  # rests at least this many times as long as the last pass took
 _LAST_TRIES, _LAST_WAIT_S = 5, 4.0
+_LAST_PASS_S = 300.0
+"""how long the end of a run waits for a pass that is under way"""
 
 Stamp = tuple[int, int]
 
@@ -53,10 +55,12 @@ class Mirror:
         """Return when all is sent.
 
         Raises:
-            StorageError: that was not to be done in several tries.
+            StorageError: that was not to be done in several tries, or the place does not answer.
         """
         self._ending.set()
-        self._thread.join()
+        self._thread.join(_LAST_PASS_S)
+        if self._thread.is_alive():
+            raise StorageError(f"{self._place.uri} gave no answer for {_LAST_PASS_S:g} s")
         for attempt in range(_LAST_TRIES):
             try:
                 if self.send_changes():
@@ -97,7 +101,7 @@ class Mirror:
             try:
                 self.send_changes()
                 self._told = False
-            except StorageError as error:
+            except (StorageError, OSError) as error:
                 if not self._told:
                     self._notify(f"{error}; the run goes on, and this is tried again")
                 self._told = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import cache_root, user_path
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.lock import locked
 from metaray.platform.run.storage.mirror import Mirror
 from metaray.platform.run.storage.remote_directory import RemoteDirectory, StorageError, is_uri
 
@@ -54,9 +55,10 @@ def new_run(out: str, notify: Notify) -> Iterator[WorkingCopy]:
             f"--resume {out}, or delete {local}"
         )
     place.check_writable()
-    shutil.rmtree(local, ignore_errors=True)
-    with _mirrored(local, place, notify, in_step=False) as kept:
-        yield kept
+    with _locked(local, out):
+        shutil.rmtree(local, ignore_errors=True)
+        with _mirrored(local, place, notify, in_step=False) as kept:
+            yield kept
 
 
 @contextmanager
@@ -66,13 +68,21 @@ def existing_run(run: str, notify: Notify) -> Iterator[WorkingCopy]:
     A copy that a broken-off run left on this machine is taken if it is ahead of what was sent.
 
     Raises:
-        InputError: there is no run.
+        InputError: there is no run, or another process of this machine uses it.
         StorageError: it cannot be read, or at the end not all could be sent.
     """
     if not is_uri(run):
         yield WorkingCopy(user_path(run), run)
         return
     place, local = RemoteDirectory.open(run), _local_copy(run)
+    with _locked(local, run), _brought(run, place, local, notify) as kept:
+        yield kept
+
+
+@contextmanager
+def _brought(
+    run: str, place: RemoteDirectory, local: Path, notify: Notify
+) -> Iterator[WorkingCopy]:
     found = place.files()
     is_there = "config.json" in found
     ahead = (local / "config.json").exists() and (
@@ -98,12 +108,17 @@ def existing_run(run: str, notify: Notify) -> Iterator[WorkingCopy]:
         yield kept
 
 
+def _locked(local: Path, uri: str) -> AbstractContextManager[None]:
+    """No other process of this machine uses the local copy in the block."""
+    local.parent.mkdir(parents=True, exist_ok=True)
+    return locked(local.with_name(f".{local.name}.lock"), f"the local copy of {uri}")
+
+
 @contextmanager
 def _mirrored(
     local: Path, place: RemoteDirectory, notify: Notify, *, in_step: bool
 ) -> Iterator[WorkingCopy]:
     """What a failed block leaves is sent too, so that it can be resumed elsewhere."""
-    local.parent.mkdir(parents=True, exist_ok=True)
     note = RunDirectory(local).note_of_place
     write_text(note, place.uri)
     mirror = Mirror(local, place, notify, in_step=in_step)

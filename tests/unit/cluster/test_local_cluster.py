@@ -20,6 +20,7 @@ from metaray.cluster.local_cluster import (
     NodeProcess,
     changing,
     noted_cluster,
+    read_token,
     running_cluster,
 )
 from metaray.cluster.processes import ProcessMark
@@ -69,6 +70,12 @@ def test_the_token_is_made_once_and_private(folder: Path) -> None:
     token_file().chmod(0o644)
     assert ensure_token().read_text() == token
     assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
+    token_file().write_text("\n")  # as a full disk leaves it
+    with pytest.raises(ClusterError, match="the file is empty"):
+        read_token()
+    assert len(ensure_token().read_text()) == 64
+    assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
+    assert os.listdir(token_file().parent) == ["token"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

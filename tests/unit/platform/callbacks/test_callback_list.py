@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,59 @@ def test_a_stuck_callback_does_not_hold_up_the_run(monkeypatch: pytest.MonkeyPat
     assert callback.calls[-1] == "done None" or "without Stuck" in callback.calls[-1]
     assert "the run continues without Stuck: it did not return within 0.3 s" in callback.calls
     stuck.release.set()
+
+
+class StuckInTraining(Callback):
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def on_step(self, row: MetricsRow) -> None:
+        self.release.wait()
+
+
+def test_a_stuck_callback_without_a_thread_does_not_hold_up_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "CALL_S", 0.3)
+    stuck, callback = StuckInTraining(), Recording()
+    run(CallbackList([stuck, callback]))
+    reports = [call for call in callback.calls if "without StuckInTraining" in call]
+    assert len(reports) == 1
+    assert "on_step did not return within 0.3 s" in reports[0]
+    assert callback.calls[-1] == "done None"
+    stuck.release.set()
+
+
+def test_ctrl_c_ends_the_wait_for_a_stuck_callback() -> None:
+    stuck = StuckInTraining()
+    callbacks = CallbackList([stuck])
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), callbacks.running(info_of(callbacks)):
+        callbacks.on_step({"step": 1})
+    assert time.monotonic() - began < 10
+    stuck.release.set()
+
+
+class Leaving(Callback):
+    def on_step(self, row: MetricsRow) -> None:
+        sys.exit(3)
+
+
+class LeavingSlowly(Leaving, BackgroundCallback):
+    """The same from a thread."""
+
+
+@pytest.mark.parametrize("kind", [Leaving, LeavingSlowly])
+def test_a_callback_whose_thread_ends_is_reported(kind: type[Callback]) -> None:
+    callback = Recording()
+    began = time.monotonic()
+    run(CallbackList([kind(), callback]))
+    reports = [call for call in callback.calls if f"without {kind.__name__}: SystemExit" in call]
+    assert len(reports) == 1
+    assert callback.calls[-1] == "done None"
+    assert time.monotonic() - began < 10  # it is not waited for
 
 
 def test_calls_that_wait_for_a_stuck_callback_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

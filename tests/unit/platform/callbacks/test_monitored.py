@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic, sleep
@@ -155,3 +157,22 @@ def test_a_full_disk_stops_tensorboard_alone(
     assert status is not None
     assert status.state == "done"
     assert ["without TensorBoard: OSError: [Errno 28]" in e.text for e in status.events] == [True]
+
+
+def test_the_status_goes_on_where_a_full_disk_has_room_again(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "HEARTBEAT_S", 0.01)
+    with following(tmp_path, tiny) as callbacks:
+        _wait_for_status(tmp_path, 0.0)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            time.sleep(0.2)  # some rounds
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        callbacks.notify("there is room again")
+    status = Status.read(tmp_path)
+    assert status is not None
+    assert status.state == "done"
+    assert "there is room again" in [event.text for event in status.events]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import check_damage, check_reader, check_sentence, damaged, odd_json, odd_trees
+from damage import check_damage, check_reader, damaged, odd_json, odd_trees
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -181,21 +181,28 @@ def test_checkpoints(meta: RunDirectory) -> None:
         text = json.dumps(header | {"__metadata__": {"metaray": json.dumps(odd)}}).encode()
         return len(text).to_bytes(8, "little") + text + content[size:]
 
-    read = written(file, lambda: read_checkpoint(file).named)
+    def load() -> Any:
+        try:
+            return CheckpointStore(file.parent, fields["shapes"], keep=2).load(fields["step"]).named
+        except InputError as error:
+            if "of another method or network" in str(error):
+                return None
+            raise
+
+    read = written(file, load)
     read(with_fields(fields))
     check_reader(odd_trees(fields).map(with_fields), read)
     check_reader(damaged([content[: size + 64]]), read)
-    with pytest.raises(InputError, match="is damaged") as caught:
-        read(with_fields(fields | {"shapes": "maml: w 3x1"}))
-    check_sentence(caught.value)
 
 
 def test_a_checkpoint_of_another_step_than_its_name_says(meta: RunDirectory) -> None:
     file = max(meta.checkpoints.iterdir())
     store = CheckpointStore(meta.checkpoints, read_checkpoint(file).shapes, keep=2)
     shutil.copyfile(file, meta.checkpoints / "step-00000099.safetensors")
-    with pytest.raises(InputError, match="says that it is of step"):
-        store.latest()
+    with pytest.warns(UserWarning, match="says that it is of step 8.*; the checkpoint of step 8"):
+        assert store.latest().step == 8  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="says that it is of step 8.*continue the run"):
+        store.load(99)
 
 
 def test_odd_names_in_the_folders_of_a_run(meta: RunDirectory) -> None:

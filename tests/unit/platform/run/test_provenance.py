@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, is_of_disk
 from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
+from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.provenance import DataRecord, DomainRecord
 
 pytestmark = pytest.mark.usefixtures("nothing_drawn")
 
@@ -182,3 +185,17 @@ def test_a_test_on_new_images_says_nothing_of_the_kind(run: Path, photos: Path) 
     overrides = ["data.name=folder", f"data.root={photos}"]
     runner.evaluate(run, overrides, "local", [Terminal(told)])
     assert "was trained on" not in told.export_text()
+
+
+def test_a_full_disk_says_so_where_the_digests_of_images_are_written(tmp_path: Path) -> None:
+    """Numpy says how many items it could write, and not why it could not write more."""
+    domain = DomainRecord(name="x", content_sha256=None, input_shape=(1,), train_classes=2)
+    record = DataRecord(source=domain, trained_images=np.zeros(10_000, np.uint64))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            record.write(RunDirectory(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_of_disk(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -212,3 +213,26 @@ def test_new_runs_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch)
 def test_a_sweep_or_comparison_needs_a_folder() -> None:
     with pytest.raises(InputError, match="a sweep is written to by all its runs at once"):
         shared_folder("s3://lab/sweep", "a sweep")
+
+
+def test_a_place_that_gives_no_answer_does_not_hold_up_the_end(
+    tmp_path: Path, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk of another machine whose network is gone: a write never returns."""
+    asked, release = Event(), Event()
+
+    class Silent(RemoteDirectory):
+        def write(self, name: str, content: bytes) -> None:
+            asked.set()
+            release.wait()
+
+    monkeypatch.setattr("metaray.platform.run.storage.mirror._LAST_PASS_S", 0.3)
+    put(tmp_path / "run", config="{}")
+    there = RemoteDirectory.open(f"file://{tmp_path}/there")
+    place = Silent(there.uri, there.filesystem, there.root)
+    mirror = Mirror(tmp_path / "run", place, notes.append, in_step=False, every_s=0.01)
+    mirror.start()
+    assert asked.wait(10)
+    with pytest.raises(StorageError, match=r"gave no answer for 0\.3 s"):
+        mirror.finish()
+    release.set()
