@@ -38,6 +38,9 @@ ONE_RAY = """import ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 """
 """Comparisons and sweeps use the Ray of the program; each would start one of its own."""
+LEFT_RUNNING = """
+assert ray.get(ray.put(1)) == 1
+"""
 PAGES = [("README.md", README), ("python.md", PYTHON)]
 
 
@@ -52,7 +55,7 @@ def test_the_blocks_of_a_page_are_one_program(
         assert large in code, f"{large} is no longer in {page}"
         code = code.replace(large, small)
     file = tmp_path / "page.py"
-    file.write_text(ONE_RAY + code if page == "python.md" else code)
+    file.write_text(ONE_RAY + code + LEFT_RUNNING if page == "python.md" else code)
     done = subprocess.run(
         [sys.executable, file],
         env=environment
