@@ -26,7 +26,7 @@ from metaray.platform.training.meta.messages import train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
-ONE_OF_EACH_FAMILY = ("maml", "reptile", "protonet", "baseline")
+OTHER_FAMILIES = ("reptile", "protonet", "baseline")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,13 +99,16 @@ def expected(config: RunConfig) -> str:
 
 
 @pytest.mark.parametrize(
-    "method",
+    ("method", "counts"),
     [
-        pytest.param(name, marks=() if name in ONE_OF_EACH_FAMILY else pytest.mark.slow)
-        for name in METHODS
+        ("maml", (1, 2)),
+        *((name, (1,)) for name in OTHER_FAMILIES),
+        *(pytest.param(name, (1, 2), marks=pytest.mark.slow) for name in METHODS if name != "maml"),
     ],
 )
-def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], method: str) -> None:
+def test_any_number_of_workers_gives_the_bits_of_one_process(
+    tiny: list[str], method: str, counts: tuple[int, ...]
+) -> None:
     """Seven tasks in shards of three: the last shard is smaller.
 
     ``tests/unit`` has every method with workers that share this process.
@@ -122,7 +125,7 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(tiny: list[str], me
     pool = ray_pool(config)
     try:
         untrained = pool.snapshot()
-        for count in (1, 2):
+        for count in counts:
             pool.resize(count)
             pool.wait_for_workers(count)
             pool.restore(untrained)

@@ -75,6 +75,7 @@ def test_the_ten_lines_are_a_script(
 
 
 @pytest.mark.ray
+@pytest.mark.slow  # test_python_pages.py has such a program
 def test_a_ray_of_the_program_is_used_and_left_running(
     images: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
+TESTS = Path(__file__).parents[1]
 # What stands in the pages, and what takes its place here
 OMNIGLOT = 'mr.datasets.Omniglot("data/omniglot", split="vinyals")'
 GLYPHS = "mr.datasets.Glyphs(num_classes=100, image_size=16)"
@@ -34,10 +36,21 @@ PYTHON = README | {
     '{"train.outer_steps": 300}': '{"train.outer_steps": 2, "evaluate.num_episodes": 4}',
     '"train.steps": 200': '"train.steps": 2',
 }
-ONE_RAY = """import ray
+ONE_RAY = f"""import sys
+sys.path.append({str(TESTS)!r})
+from blank_plots import nothing_drawn
+blank = nothing_drawn()
+blank.__enter__()
+import ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 """
-"""Comparisons and sweeps use the Ray of the program; each would start one of its own."""
+"""Comparisons and sweeps use the Ray of the program; each would start one of its own.
+
+Its plots are blank, as those of commands are; those of the README's program are drawn.
+"""
+LEFT_RUNNING = """
+assert ray.get(ray.put(1)) == 1
+"""
 PAGES = [("README.md", README), ("python.md", PYTHON)]
 
 
@@ -52,11 +65,12 @@ def test_the_blocks_of_a_page_are_one_program(
         assert large in code, f"{large} is no longer in {page}"
         code = code.replace(large, small)
     file = tmp_path / "page.py"
-    file.write_text(ONE_RAY + code if page == "python.md" else code)
+    file.write_text(ONE_RAY + code + LEFT_RUNNING if page == "python.md" else code)
     done = subprocess.run(
         [sys.executable, file],
         env=environment
-        | {"METARAY_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg", "HOME": str(tmp_path)},
+        | {"METARAY_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg"}
+        | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

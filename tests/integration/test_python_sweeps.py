@@ -1,4 +1,7 @@
-"""Sweeps and comparisons from Python: opened, resumed, silent, and of transfer jobs."""
+"""Sweeps and comparisons from Python: opened, resumed, silent, and of transfer jobs.
+
+They use the Ray that is there; ``test_python_api.py`` looks at what a start of it prints.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,6 @@ def data(tmp_path: Path) -> Any:
 def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On a Ray that the program has already."""
     RAY.begin()
     capfd.readouterr()
     found = mr.sweep(
@@ -49,11 +51,12 @@ def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("nothing_drawn", "own_ray")
+@pytest.mark.usefixtures("nothing_drawn")
 def test_a_comparison_is_silent(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On a Ray that it starts and ends."""
+    RAY.begin()
+    capfd.readouterr()
     result = mr.compare(
         [mr.MAML(mr.models.Conv4(width=4))],
         data,

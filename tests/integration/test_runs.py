@@ -57,7 +57,8 @@ def test_a_run_directory_holds_what_it_promises(undisturbed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "others"), [(0, 0), (2, 0), pytest.param(2, 1, marks=pytest.mark.slow)]
+    ("workers", "others"),
+    [(2, 0), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((0, 0), (2, 1)))],
 )
 def test_killed_and_resumed_gives_the_same_parameters_and_result(
     metaray: Command, environment: dict[str, str], tiny: list[str], undisturbed: Path,
