@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from metaray.algorithms.open_registry import SectionRegistry, not_one_of
+from metaray.platform.config.values import toml_value
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
@@ -48,6 +49,9 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
         if key in known:
             return f"unknown setting {key}: not one of this {location[0]}.name, leave it out"
         return _unknown(key, known)
+    if problem["type"] == "value_type":
+        shown = toml_value(found) if isinstance(found, str | int | float) else repr(found)
+        return f"{key} = {shown} {problem['msg']}"
     if problem["type"] == "literal_error":
         options = [
             o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
