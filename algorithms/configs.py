@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import Self, override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import absolute
 from metaray.algorithms.plugins import is_outside, label_of, load
+from metaray.algorithms.value_types import wrong_type
 
 BatchNormMode = Literal["transductive", "inductive"]
 NormKind = Literal["batch", "group", "instance"]
@@ -22,6 +31,15 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
+        """Text is no number, and no truth value: see ``value_types``."""
+        wrong = wrong_type(cls.model_fields[info.field_name or ""].annotation, value)
+        if wrong is not None:
+            raise PydanticCustomError("value_type", "{wrong}", {"wrong": wrong})
+        return value
 
 
 class NamedSection(Section):

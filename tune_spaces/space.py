@@ -78,6 +78,8 @@ class Choice(_Conditional):
     options: tuple[Option, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.options, tuple | list):
+            raise ValueError(f"options = {self.options!r} is no list: write [..., ...]")
         if len(set(self.options)) < max(2, len(self.options)):
             raise ValueError(f"a choice needs two or more different options, got {self.options}")
 
@@ -112,7 +114,19 @@ def _is_number(value: Option) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _check_types(low: object, high: object, log: object) -> None:
+    """Text compares as text: "5" is above "10"."""
+    for name, value in (("low", low), ("high", high)):
+        if isinstance(value, str):
+            raise ValueError(f'{name} = "{value}" is text, not a number: write it without quotes')
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} = {value} is not a number: write a number")
+    if not isinstance(log, bool):
+        raise ValueError(f"log = {log!r} is not a truth value: write true or false, without quotes")
+
+
 def _check_range(low: float, high: float, log: bool) -> None:
+    _check_types(low, high, log)
     if not low < high:
         raise ValueError(f"a range goes from low to high, got {low} to {high}")
     if log and low <= 0:

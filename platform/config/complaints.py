@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from metaray.algorithms.open_registry import SectionRegistry, not_one_of
 from metaray.platform.config.other_words import our_word
+from metaray.platform.config.values import toml_value
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
@@ -49,13 +50,16 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
         if key in known:
             return f"unknown setting {key}: not one of this {location[0]}.name, leave it out"
         return _unknown(key, known)
+    if problem["type"] == "value_type":
+        shown = toml_value(found) if isinstance(found, str | int | float) else repr(found)
+        return f"{key} = {shown} {problem['msg']}"
     if problem["type"] == "literal_error":
         options = [
             o.strip(" '") for o in problem["ctx"]["expected"].replace(" or ", ",").split(",")
         ]
         return not_one_of(key, found, options)
-    if problem["type"] in _NEEDS and not isinstance(found, dict):
-        return f"{key} = {found!r} is not valid: it needs {_NEEDS[problem['type']]}{_example(key)}"
+    if problem["type"] in ("tuple_type", "list_type"):
+        return f"{key} = {found!r} is not a list{_example(key)}"
     if problem["type"] == "value_error":
         sentence = str(problem["ctx"]["error"])
         # a section that stands in two places cannot say in which it is
@@ -67,24 +71,11 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{key} = {found!r} is not valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
-_NEEDS = {
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-}
-"""what a setting of each type needs"""
 _LISTS = {"data.split_ratio": "'data.split_ratio=[0.5, 0.25, 0.25]'"}
 
 
 def _example(key: str) -> str:
-    return f", such as --set {_LISTS[key]}" if key in _LISTS else ""
+    return f": write it as in --set {_LISTS[key]}" if key in _LISTS else ", which it must be"
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -106,7 +106,7 @@ def _dimension(path: str, table: Tree, source: str) -> Dimension:
         )
     if kind is Choice and isinstance(settings.get("options"), list):
         settings["options"] = tuple(settings["options"])
-    if kind is Int and not all(isinstance(settings.get(k), int) for k in ("low", "high")):
+    if kind is Int and any(isinstance(settings.get(k), float) for k in ("low", "high")):
         raise InputError(f"{source}: {path} goes over whole numbers, so low and high must be such")
     try:
         return kind(**settings)

@@ -66,7 +66,7 @@ def test_a_file_with_every_setting_gives_the_config_it_was_written_from(
         ("method.name=mamll", "method.name = 'mamll' is not one of .*, did you mean maml?"),
         ("data.name=omniglott", "data.name = 'omniglott' is not one of .*did you mean omniglot?"),
         ("train.meta_lr=-1", "train.meta_lr = -1 is not valid: input should be greater than 0"),
-        ("train.outer_steps=many", "train.outer_steps = 'many' is not valid"),
+        ("train.outer_steps=many", 'train.outer_steps = "many" is text, not a number'),
         ("task.train_ways=7", r"task.train_ways \(7\) must equal task.ways \(5\)"),
         ("workers.device=gpu", "workers.device = 'gpu' is not valid"),
         ("method={name='mann', read_heads=200}", r"read_heads = 200 for .*slots = 128: lower the"),

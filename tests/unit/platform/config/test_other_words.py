@@ -39,8 +39,8 @@ LOADERS: dict[str, Callable[[list[str]], object]] = {
         ("train", "method.name=MAML", "did you mean maml?"),
         ("train", "method=maml", "write method.name = 'maml'"),
         ("train", "data.split_ratio=0.5,0.25,0.25", "--set 'data.split_ratio=[0.5, 0.25, 0.25]'"),
-        ("train", "train.outer_steps=many", "it needs a whole number"),
-        ("train", "train.meta_lr=high", "it needs a number"),
+        ("train", "train.outer_steps=many", "write a whole number"),
+        ("train", "train.meta_lr=high", "write a number"),
     ],
 )
 def test_a_setting_gets_its_word(kind: str, typed: str, said: str) -> None:
