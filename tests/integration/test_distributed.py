@@ -14,7 +14,7 @@ from conftest import Command, arguments  # type: ignore[attr-defined]
 from shared_ray import RAY
 
 from metaray.algorithms.registry import METHODS
-from metaray.platform.common.errors import NonFiniteError, WorkersLostError
+from metaray.platform.common.errors import LearnerLostError, NonFiniteError, WorkersLostError
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import params_sha256
@@ -105,6 +105,46 @@ def test_killed_workers_are_replaced_and_change_nothing(tiny: list[str]) -> None
         pool.close()
 
 
+@pytest.mark.slow
+def test_a_stopped_worker_and_a_stopped_learner_are_replaced_and_change_nothing(
+    tiny: list[str],
+) -> None:
+    """SIGSTOP leaves a process that is there and never answers, as a dead network does."""
+    config = config_of(
+        tiny, "workers.count=2", "train.meta_batch_size=24", "workers.stall_timeout_s=4"
+    )
+    expected = digest_after(LocalPool(Blueprint.open(config)), config, 4)
+    notes: list[str] = []
+    pool = ray_pool(config, notes)
+    try:
+        pool.wait_for_workers(2)
+        pool.train_step(train_requests(0, config.train))
+        stopped = pool._workers.ready[0].pid
+        os.kill(stopped, signal.SIGSTOP)
+        assert pool.train_step(train_requests(1, config.train)).recomputed > 0
+        assert not psutil.pid_exists(stopped) or _is_ending(stopped)
+        assert [note for note in notes if f"(process {stopped} on " in note and "no answer" in note]
+        assert pool.health.lost == 1
+        pool.wait_for_workers(2)
+        checkpoint = pool.snapshot()
+        os.kill(pool._learner_place.pid, signal.SIGSTOP)
+        with pytest.raises(LearnerLostError, match="it gave no answer for 4 s"):
+            pool.train_step(train_requests(2, config.train))
+        pool.restore(checkpoint)
+        for step in (2, 3):
+            pool.train_step(train_requests(step, config.train))
+        assert params_sha256(pool.snapshot()) == expected
+    finally:
+        pool.close()
+
+
+def _is_ending(pid: int) -> bool:
+    """Killed, and not yet waited for by the process that started it."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
 def test_workers_join_and_leave_a_running_job(tiny: list[str]) -> None:
     config = config_of(tiny, "workers.count=1", "train.meta_batch_size=24")
     expected = digest_after(LocalPool(Blueprint.open(config)), config, 6)
@@ -146,18 +186,13 @@ def test_what_cannot_be_placed_is_said_with_what_there_is(tiny: list[str]) -> No
 
 def test_a_lost_learner_is_started_again_from_a_checkpoint(tiny: list[str]) -> None:
     """Killed by its process id, as the kernel or Ray's memory monitor would."""
-    import ray
-
-    from metaray.platform.common.errors import LearnerLostError
-
     config = config_of(tiny, "workers.count=1")
     expected = digest_after(LocalPool(Blueprint.open(config)), config, 4)
     pool = ray_pool(config)
     try:
         digest_after(pool, config, 2)
         checkpoint = pool.snapshot()
-        pid = ray.get(pool._learner.process_id.remote())
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pool._learner_place.pid, signal.SIGKILL)
         with pytest.raises(LearnerLostError):
             pool.train_step(train_requests(2, config.train))
         pool.restore(checkpoint)

@@ -1,0 +1,43 @@
+"""How long a process of a run may give no answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+from metaray.platform.config.schema import ComputeConfig
+
+_LEAST_S = 60.0
+_STEPS = 20
+_REMEMBERED = 100  # steps
+
+
+class Patience:
+    """The limit that is set, or one that follows from the times of the run's own steps.
+
+    >>> patience = Patience(ComputeConfig())
+    >>> for step_s in (9.0, 10.0, 300.0):
+    ...     patience.note_step(step_s)
+    >>> patience.limit_s
+    200.0
+    >>> Patience(ComputeConfig(stall_timeout_s=5)).limit_s
+    5.0
+    """
+
+    def __init__(self, workers: ComputeConfig) -> None:
+        self._set_s = workers.stall_timeout_s
+        self._start_s = workers.start_timeout_s
+        self._steps: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def note_step(self, step_s: float) -> None:
+        """Take in how long a step took."""
+        self._steps.append(step_s)
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds without an answer after which a process is asked, and then replaced."""
+        if self._set_s is not None:
+            return self._set_s
+        if not self._steps:  # the first steps load and compile
+            return max(_LEAST_S, self._start_s)
+        return max(_LEAST_S, _STEPS * median(self._steps))
