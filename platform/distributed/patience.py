@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from statistics import median
+from time import monotonic
 
 from metaray.platform.config.schema import ComputeConfig
 
 _LEAST_S = 60.0
 _STEPS = 20
 _REMEMBERED = 100  # steps
+
+
+def least_patience_s(workers: ComputeConfig) -> float:
+    """The limit for a process that answers beside its work."""
+    return _LEAST_S if workers.stall_timeout_s is None else workers.stall_timeout_s
 
 
 class Patience:
@@ -41,3 +48,33 @@ class Patience:
         if not self._steps:  # the first steps load and compile
             return max(_LEAST_S, self._start_s)
         return max(_LEAST_S, _STEPS * median(self._steps))
+
+
+class Silence:
+    """Says that a job whose steps come from elsewhere has not been heard for long."""
+
+    def __init__(self, workers: ComputeConfig, notify: Callable[[str], None]) -> None:
+        self._patience = Patience(workers)
+        self._notify = notify
+        self._heard_s = monotonic()
+        self._is_told = False
+
+    @property
+    def limit_s(self) -> float:
+        """As of ``Patience``."""
+        return self._patience.limit_s
+
+    def note(self, steps: int, has_news: bool) -> None:
+        """Take in an answer: how many steps are new, and whether anything is."""
+        now = monotonic()
+        silent_s = now - self._heard_s
+        if steps:
+            self._patience.note_step(silent_s / steps)
+        if has_news:
+            self._heard_s, self._is_told = now, False
+        elif silent_s > self.limit_s and not self._is_told:
+            self._is_told = True
+            self._notify(
+                f"the workers: no answer for {silent_s:.0f} s; one that does not even say that it "
+                "lives is replaced"
+            )

@@ -21,6 +21,7 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_learner
 from metaray.platform.distributed.patience import Patience
 from metaray.platform.distributed.processes import Place, end_process
+from metaray.platform.distributed.ray_alive import answer, check_ray, check_ray_now
 from metaray.platform.distributed.scheduler import Scheduler, cannot_start
 from metaray.platform.distributed.worker_group import WorkerGroup
 from metaray.platform.run.checkpoint import Checkpoint
@@ -138,6 +139,7 @@ class RayPool(Pool):
             started, _ = ray.wait(self._workers.starting, timeout=_POLL_S)
             for reference in started:
                 self._workers.admit(reference)
+            check_ray()
             if monotonic() > deadline:
                 raise WorkersLostError(cannot_start(self._config))
 
@@ -179,12 +181,13 @@ class RayPool(Pool):
     def _ask_learner(self, reference: Any) -> Any:
         """What the learner answers. A RayError that gets out is not of the learner's making."""
         try:
-            return ray.get(reference, timeout=self._patience.limit_s)
+            return answer(reference, self._patience.limit_s)
         except RayTaskError as error:
             raise cause_of(error) from None
         except GetTimeoutError:
             raise self._end_learner() from None
         except RayError as error:
+            check_ray_now()
             # Ray's errors do not say whether the actor died or something that it was sent
             if self._learner_is_alive():
                 raise
@@ -203,16 +206,17 @@ class RayPool(Pool):
         """Wait until it is built; it may have to open the data."""
         start_s = max(self._patience.limit_s, self._config.workers.start_timeout_s)
         try:
-            self._learner_place = ray.get(self._learner.place.remote(), timeout=start_s)
+            self._learner_place = answer(self._learner.place.remote(), start_s)
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayError as error:
+            check_ray_now()
             raise LearnerLostError(first_line(error)) from error
 
     def _learner_is_alive(self) -> bool:
         try:
             # not its parameters: they may be large
-            ray.get(self._learner.place.remote(), timeout=self._patience.limit_s)
+            answer(self._learner.place.remote(), self._patience.limit_s)
         except RayError:
             return False
         return True

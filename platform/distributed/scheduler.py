@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 from metaray.platform.common.errors import WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.distributed.ray_alive import check_ray, check_ray_now
 from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest
@@ -89,6 +90,7 @@ class Scheduler:
         for worker in self._workers.stalled(self._stall_s):
             self._take_back(worker)
         self._workers.dismiss_idle()
+        check_ray()
         self._check_alive()
         return arrived
 
@@ -110,6 +112,7 @@ class Scheduler:
         except RayTaskError as error:  # the request itself failed: no other worker would do better
             raise cause_of(error) from None
         except RayError as error:
+            check_ray_now()
             self._workers.remove(worker, first_line(error))
             self._try_again(index)
             return []

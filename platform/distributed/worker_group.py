@@ -16,6 +16,7 @@ from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_worker
 from metaray.platform.distributed.processes import Place, end_process
+from metaray.platform.distributed.ray_alive import check_ray_now
 from metaray.platform.run.status import WorkerState, WorkerStates
 
 _REMEMBERED = 10  # lost workers
@@ -111,6 +112,7 @@ class WorkerGroup:
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayError as error:
+            check_ray_now()
             self.remove(worker, first_line(error))
             return
         if self._announce:
