@@ -15,6 +15,10 @@ class WorkersLostError(TrainingError):
     """Workers died more often than the settings allow, or none could be started."""
 
 
+class RayEndedError(TrainingError):
+    """The Ray that a run uses is gone: no worker can be started any more."""
+
+
 class Stopped(Exception):
     """The run was asked to stop and has saved a checkpoint."""
 

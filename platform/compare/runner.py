@@ -10,6 +10,7 @@ from metaray.platform.compare.directory import RunFolder
 from metaray.platform.compare.events import RunUpdated
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.run_actor import RunJob
+from metaray.platform.distributed.ray_alive import check_ray
 
 _POLL_S = 0.25
 _STOP_S = 60.0  # a step, a validation and a checkpoint of the slowest run
@@ -36,6 +37,7 @@ def run_all(
                 folder = waiting.pop(0)
                 config = entries[folder.entry].config_of(folder.seed)
                 jobs.append(RunJob(config, folder, plan.curves))
+            check_ray()
             jobs = _advance(jobs, callbacks)
             sleep(_POLL_S)
         if not jobs and not waiting:

@@ -40,7 +40,10 @@ class ComputeConfig(Section):
     max_restarts: int = Field(20, ge=0)
     """lost workers replaced in one run before it gives up"""
     start_timeout_s: float = Field(120.0, gt=0)
-    """how long to wait for a first worker"""
+    """how long to wait for a first worker, and for Ray itself"""
+    stall_timeout_s: float | None = Field(None, gt=0)
+    """seconds without an answer after which a worker or the learner is replaced, as if it had died;
+    by default 20 times the median step of the run, and at least 60"""
 
     @property
     def fewest(self) -> int:

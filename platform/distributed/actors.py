@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from threading import Lock
 from typing import Any
 
@@ -10,6 +9,7 @@ import ray
 from typing_extensions import override
 
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.distributed.processes import Place
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.learner import MetaLearner
 from metaray.platform.training.meta.messages import (
@@ -24,8 +24,8 @@ from metaray.platform.training.meta.worker import TaskWorker
 class WorkerActor(TaskWorker):
     """A TaskWorker in its own process.
 
-    It has two threads: while one hands its result to Ray, the other computes the next request. Only
-    one computes at a time.
+    It has three threads: while one hands its result to Ray, another computes the next request, and
+    the third says that the process lives. Only one computes at a time.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -39,9 +39,9 @@ class WorkerActor(TaskWorker):
         with self._computing:
             return super().run(request, state, then)
 
-    def place(self) -> tuple[str, int]:
-        """Address of its machine and its process; answers once the worker is built."""
-        return ray.util.get_node_ip_address(), os.getpid()
+    def place(self) -> Place:
+        """Where it is; answers once the worker is built, also while it computes."""
+        return Place.here()
 
 
 class LearnerActor(MetaLearner):
@@ -50,9 +50,9 @@ class LearnerActor(MetaLearner):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(Blueprint.open(config))
 
-    def process_id(self) -> int:
-        """Of that process; a cheap question to find out whether it lives."""
-        return os.getpid()
+    def place(self) -> Place:
+        """Where it is; a cheap question to find out whether it lives."""
+        return Place.here()
 
 
 def start_worker(config: RunConfig) -> Any:
@@ -66,7 +66,7 @@ def start_worker(config: RunConfig) -> Any:
         num_gpus=options.gpus,
         max_restarts=0,
         max_task_retries=0,
-        max_concurrency=2,
+        max_concurrency=3,
     )
     return actor.remote(config)
 

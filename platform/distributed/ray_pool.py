@@ -12,13 +12,16 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from typing_extensions import override
 
 from metaray.platform.common.errors import LearnerLostError, WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_learner
+from metaray.platform.distributed.patience import Patience
+from metaray.platform.distributed.processes import Place, end_process
+from metaray.platform.distributed.ray_alive import answer, check_ray, check_ray_now
 from metaray.platform.distributed.scheduler import Scheduler, cannot_start
 from metaray.platform.distributed.worker_group import WorkerGroup
 from metaray.platform.run.checkpoint import Checkpoint
@@ -42,12 +45,20 @@ class RayPool(Pool):
     def __init__(self, config: RunConfig, notify: Notify) -> None:
         self._config = config
         self._notify = notify
+        self._patience = Patience(config.workers)
         self._learner = start_learner(config)
+        self._learner_place: Place | None = None
         self._workers = WorkerGroup(config, notify)
         try:
             self._state = self._learner.state.remote()
             self.wait_for_workers(1)
+            self._place_learner()
             self._ask_learner(self._state)
+        except LearnerLostError as error:
+            self.close()
+            raise WorkersLostError(
+                f"the learner did not start ({error}): look for lack of memory, then try again"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -72,6 +83,7 @@ class RayPool(Pool):
                 recomputed += len(requests)
                 continue
             self._state = state
+            self._patience.note_step(perf_counter() - started)
             waited = computed - started - self._busy_share(reports)
             updating = perf_counter() - computed - update.update_s
             return StepResult(
@@ -108,6 +120,7 @@ class RayPool(Pool):
     def restore(self, checkpoint: Checkpoint) -> None:
         if not self._learner_is_alive():
             self._learner = start_learner(self._config)
+            self._place_learner()
         self._state = self._learner.restore.remote(checkpoint)
         self._ask_learner(self._state)
 
@@ -126,6 +139,7 @@ class RayPool(Pool):
             started, _ = ray.wait(self._workers.starting, timeout=_POLL_S)
             for reference in started:
                 self._workers.admit(reference)
+            check_ray()
             if monotonic() > deadline:
                 raise WorkersLostError(cannot_start(self._config))
 
@@ -151,7 +165,8 @@ class RayPool(Pool):
         done: Callable[[ShardReport], None] = lambda report: None,
     ) -> Scheduler:
         """Every request done, on whichever workers are free."""
-        scheduler = Scheduler(self._config, self._workers, requests, state)
+        limit_s = self._patience.limit_s
+        scheduler = Scheduler(self._config, self._workers, requests, state, limit_s)
         while scheduler.unfinished:
             scheduler.submit()
             for report in scheduler.poll():
@@ -166,18 +181,42 @@ class RayPool(Pool):
     def _ask_learner(self, reference: Any) -> Any:
         """What the learner answers. A RayError that gets out is not of the learner's making."""
         try:
-            return ray.get(reference)
+            return answer(reference, self._patience.limit_s)
         except RayTaskError as error:
             raise cause_of(error) from None
+        except GetTimeoutError:
+            raise self._end_learner() from None
         except RayError as error:
+            check_ray_now()
             # Ray's errors do not say whether the actor died or something that it was sent
             if self._learner_is_alive():
                 raise
             raise LearnerLostError(first_line(error)) from error
 
+    def _end_learner(self) -> LearnerLostError:
+        """End a learner that gives no answer; the error to raise."""
+        said = f"it gave no answer for {self._patience.limit_s:.0f} s"
+        self._notify(f"the learner is replaced: {said}")
+        ray.kill(self._learner)
+        if self._learner_place is not None:
+            end_process(self._learner_place)
+        return LearnerLostError(said)
+
+    def _place_learner(self) -> None:
+        """Wait until it is built; it may have to open the data."""
+        start_s = max(self._patience.limit_s, self._config.workers.start_timeout_s)
+        try:
+            self._learner_place = answer(self._learner.place.remote(), start_s)
+        except RayTaskError as error:
+            raise cause_of(error) from None
+        except RayError as error:
+            check_ray_now()
+            raise LearnerLostError(first_line(error)) from error
+
     def _learner_is_alive(self) -> bool:
         try:
-            ray.get(self._learner.process_id.remote())  # not its parameters: they may be large
+            # not its parameters: they may be large
+            answer(self._learner.place.remote(), self._patience.limit_s)
         except RayError:
             return False
         return True

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.errors import WorkersLostError
+from metaray.platform.common.errors import WorkersLostError, first_line
 from metaray.platform.config.transfer import TransferWorkersConfig
+from metaray.platform.distributed.patience import Silence, least_patience_s
 from metaray.platform.distributed.resources import cluster_nodes, process_needs, room_for
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import WorkerState
@@ -64,19 +65,20 @@ def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool
     task = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=on_this_node())
     asked_to_stop = False
     workers: list[WorkerState] = []
+    silence = Silence(plan.config.workers, callbacks.notify)
     with (
         tempfile.TemporaryDirectory(prefix="metaray-", ignore_cleanup_errors=True) as storage,
         callbacks.attach(lambda: [*workers]),
     ):
         fit = task.remote(plan, writer, Path(storage))
         try:
-            while (update := _update(writer, callbacks)).stopped is None:
+            while (update := _update(writer, callbacks, silence)).stopped is None:
                 workers[:] = update.workers
                 if callbacks.stop.requested() and not asked_to_stop:
                     asked_to_stop = True
                     ray.get(writer.stop.remote())
                 has_ended = bool(ray.wait([fit], timeout=_POLL_S)[0])
-                if has_ended and _update(writer, callbacks).stopped is None:
+                if has_ended and _update(writer, callbacks, silence).stopped is None:
                     _raise_why(fit)
         finally:
             ray.cancel(fit, force=True)
@@ -85,10 +87,15 @@ def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool
 
 
 def _fit(plan: Plan, writer: Any, storage: Path) -> None:
-    from metaray.platform.common.errors import first_line
 
     start_timeout_s = plan.config.workers.start_timeout_s
-    os.environ.update(_SETTINGS, RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s))
+    os.environ.update(
+        _SETTINGS,
+        RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(start_timeout_s),
+        # after which a worker that does not answer counts as lost; its thread that computes is
+        # another one, so the length of a step does not matter
+        RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S=str(least_patience_s(plan.config.workers)),
+    )
     try:
         _trainer(plan, writer, storage).fit()
     except Exception as error:
@@ -104,8 +111,8 @@ def _raise_why(fit: Any) -> None:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    from metaray.platform.common.errors import first_line
     from metaray.platform.common.ray_errors import cause_of
+    from metaray.platform.distributed.ray_alive import check_ray_now
 
     why = "it returned"
     try:
@@ -113,6 +120,7 @@ def _raise_why(fit: Any) -> None:
     except RayTaskError as error:
         raise cause_of(error) from None
     except RayError as error:
+        check_ray_now()
         why = first_line(error)
     raise WorkersLostError(
         f"the process that leads Ray Train ended ({why}): look for lack of memory, then continue "
@@ -148,11 +156,26 @@ def _trainer(plan: Plan, writer: Any, storage: Path) -> Any:
     )
 
 
-def _update(writer: Any, callbacks: CallbackList) -> RunUpdate:
+def _update(writer: Any, callbacks: CallbackList, silence: Silence) -> RunUpdate:
     """What is new, which is shown; raise what the job failed of."""
-    import ray
+    from ray.exceptions import GetTimeoutError, RayError
 
-    update: RunUpdate = ray.get(writer.update.remote())
+    from metaray.platform.distributed.ray_alive import answer, check_ray_now
+
+    try:
+        update: RunUpdate = answer(writer.update.remote(), silence.limit_s)
+    except GetTimeoutError:
+        raise WorkersLostError(
+            f"the process that writes the run directory gave no answer for {silence.limit_s:.0f} s:"
+            " look for a disk that does not answer, then continue with --resume"
+        ) from None
+    except RayError as error:
+        check_ray_now()
+        raise WorkersLostError(
+            f"the process that writes the run directory ended ({first_line(error)}): look for lack "
+            "of memory, then continue with --resume"
+        ) from None
+    silence.note(len(update.rows), has_news=bool(update.rows or update.messages))
     for row in update.rows:
         callbacks.on_step(row)
     for message in update.messages:

@@ -10,9 +10,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from metaray.platform.common.errors import WorkersLostError
+from metaray.platform.common.errors import WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.distributed.ray_alive import check_ray, check_ray_now
 from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest
@@ -25,12 +26,19 @@ class Scheduler:
     """Submits requests, takes reports in, and submits again what a lost worker had."""
 
     def __init__(
-        self, config: RunConfig, workers: WorkerGroup, requests: Sequence[ShardRequest], state: Any
+        self,
+        config: RunConfig,
+        workers: WorkerGroup,
+        requests: Sequence[ShardRequest],
+        state: Any,
+        stall_s: float,
     ) -> None:
+        """``stall_s``: seconds without an answer after which a worker is asked, then replaced."""
         self._config = config
         self._workers = workers
         self._requests = requests
         self._state = state
+        self._stall_s = stall_s
         self._waiting = deque(range(len(requests)))
         self._in_flight: dict[Any, tuple[int, WorkerHandle, Any]] = {}
         self._tries = [0] * len(requests)
@@ -64,6 +72,8 @@ class Scheduler:
             payload, report = worker.handle.run.options(num_returns=2).remote(
                 self._requests[index], self._state
             )
+            if not worker.load:
+                worker.heard_s = monotonic()
             worker.load += 1
             self._in_flight[report] = (index, worker, payload)
 
@@ -77,19 +87,33 @@ class Scheduler:
                 arrived += self._take_in(reference)
             else:
                 self._workers.admit(reference)
+        for worker in self._workers.stalled(self._stall_s):
+            self._take_back(worker)
         self._workers.dismiss_idle()
+        check_ray()
         self._check_alive()
         return arrived
+
+    def _take_back(self, worker: WorkerHandle) -> None:
+        """Replace a worker that gives no answer; what it had goes to others."""
+        waited = monotonic() - worker.heard_s
+        self._workers.remove(worker, f"it gave no answer for {waited:.0f} s")
+        had = {ref: index for ref, (index, of, _) in self._in_flight.items() if of is worker}
+        for reference, index in sorted(had.items(), key=lambda item: -item[1]):
+            del self._in_flight[reference]
+            self._try_again(index)
 
     def _take_in(self, reference: Any) -> list[ShardReport]:
         index, worker, payload = self._in_flight.pop(reference)
         worker.load -= 1
+        worker.heard_s, worker.question = monotonic(), None
         try:
             report: ShardReport = ray.get(reference)
         except RayTaskError as error:  # the request itself failed: no other worker would do better
             raise cause_of(error) from None
         except RayError as error:
-            self._workers.remove(worker, error)
+            check_ray_now()
+            self._workers.remove(worker, first_line(error))
             self._try_again(index)
             return []
         self.payloads[index], self.reports[index] = payload, report

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import ray
@@ -14,9 +15,13 @@ from metaray.platform.common.errors import WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_worker
+from metaray.platform.distributed.processes import Place, end_process
+from metaray.platform.distributed.ray_alive import check_ray_now
 from metaray.platform.run.status import WorkerState, WorkerStates
 
 _REMEMBERED = 10  # lost workers
+_QUESTION_S = 15.0
+"""how long a worker has to say that it lives"""
 
 
 @dataclass(eq=False)
@@ -27,12 +32,27 @@ class WorkerHandle:
     handle: Any
     starting: Any
     """reference to its first answer"""
-    pid: int | None = None
-    node: str | None = None
-    """address of its machine"""
+    place: Place | None = None
+    """None until it is ready"""
     load: int = 0
     """requests in flight"""
+    heard_s: float = 0.0
+    """when it last gave an answer, or got a request while it had none; of ``monotonic``"""
+    question: Any = None
+    """reference to its answer to whether it lives, where it was asked"""
+    asked_s: float = 0.0
+    """when"""
     leaving: bool = field(default=False)
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, once it is ready."""
+        return None if self.place is None else self.place.pid
+
+    @property
+    def node(self) -> str | None:
+        """Address of its machine, once it is ready."""
+        return None if self.place is None else self.place.node
 
     def state(self, is_lost: bool = False) -> WorkerState:
         """For status.json and the views of it."""
@@ -88,17 +108,18 @@ class WorkerGroup:
         """Take in a worker whose ``starting`` reference has resolved."""
         worker = next(w for w in self._workers if w.starting is reference)
         try:
-            worker.node, worker.pid = ray.get(reference)
+            worker.place = ray.get(reference)
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayError as error:
-            self.remove(worker, error)
+            check_ray_now()
+            self.remove(worker, first_line(error))
             return
         if self._announce:
             self._notify(f"worker {worker.number} joined (process {worker.pid})")
 
-    def remove(self, worker: WorkerHandle, error: RayError) -> None:
-        """Remove a worker that died and start another in its place.
+    def remove(self, worker: WorkerHandle, reason: str) -> None:
+        """Remove a worker that died or does not answer, and start another in its place.
 
         Raises:
             WorkersLostError: more were lost than ``workers.max_restarts`` allows.
@@ -107,17 +128,42 @@ class WorkerGroup:
             return  # one death fails every request that the worker had
         self._workers.remove(worker)
         ray.kill(worker.handle)
+        if worker.place is not None:
+            end_process(worker.place)
         self._lost_states.append(worker.state(is_lost=True))
         self.lost += 1
         limit = self._config.workers.max_restarts
         if self.lost > limit:
             raise WorkersLostError(
                 f"lost {self.lost} workers, more than workers.max_restarts = {limit} (the last: "
-                f"{first_line(error)}): look for lack of memory, then continue with --resume"
+                f"{reason}): look for lack of memory, then continue with --resume"
             )
         self._notify(f"worker {worker.number} was lost (process {worker.pid}), starting another")
         self._announce = True
         self._fill()
+
+    def stalled(self, limit_s: float) -> list[WorkerHandle]:
+        """Workers that are to be removed, since they give no answer.
+
+        One that owes an answer for ``limit_s`` is asked whether it lives. If it says so, it only
+        computes for long, and is asked again after as long; if not, it is one of these.
+        """
+        return [
+            worker for worker in self.ready if worker.load and self._is_stalled(worker, limit_s)
+        ]
+
+    def _is_stalled(self, worker: WorkerHandle, limit_s: float) -> bool:
+        now = monotonic()
+        if worker.question is None:
+            if now - worker.heard_s > limit_s:
+                worker.question, worker.asked_s = worker.handle.place.remote(), now
+                who = f"worker {worker.number} (process {worker.pid} on {worker.node})"
+                self._notify(f"{who}: no answer for {now - worker.heard_s:.0f} s")
+            return False
+        if ray.wait([worker.question], timeout=0)[0]:  # alive, or dead, which its requests tell
+            worker.question, worker.heard_s = None, now
+            return False
+        return now - worker.asked_s > min(_QUESTION_S, limit_s)
 
     def dismiss_idle(self) -> None:
         """End leaving workers that have nothing in hand."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PLACES = ("data.root", "data.cache")
 _RESUMABLE = (
     *_PLACES,
-    *(f"workers.{key}" for key in ("count", "cpus", "gpus", "device", "max_", "start_")),
+    *(f"workers.{key}" for key in ("count", "cpus", "gpus", "device", "max_", "start_", "stall_")),
     *(f"train.{key}" for key in ("time_budget_s", "checkpoint_every", "keep_checkpoints")),
     *(f"evaluate.{key}" for key in ("num_episodes", "checkpoint")),
     "monitoring.",

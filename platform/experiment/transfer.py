@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
 _PLACES = tuple(f"{section}.{key}" for section in ("data", "target") for key in ("root", "cache"))
-_COMPUTE = ("count", "min_count", "cpus", "gpus", "device", "max_", "start_")
+_COMPUTE = ("count", "min_count", "cpus", "gpus", "device", "max_", "start_", "stall_")
 _RESUMABLE = (
     *_PLACES,
     *(f"workers.{key}" for key in _COMPUTE),

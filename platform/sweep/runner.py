@@ -18,6 +18,7 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.common.errors import TrainingError
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.distributed.ray_alive import check_ray
 from metaray.platform.distributed.resources import cluster_nodes, trial_bundles, trials_at_once
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import study as studies
@@ -139,6 +140,7 @@ class _LostTrials(tune.Callback):
 
     @override
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        check_ray()
         for trial in trials:
             if trial.status == Trial.ERROR:
                 self._searcher.take_back(trial.trial_id)

@@ -168,18 +168,55 @@ def test_killed_workers_are_replaced_and_change_nothing(
     pool.wait_for_workers(2)
 
 
+@pytest.mark.slow
+def test_a_stopped_worker_and_a_stopped_learner_are_replaced_and_change_nothing(
+    tiny: list[str],
+) -> None:
+    """SIGSTOP leaves a process that is there and never answers, as a dead network does."""
+    config = config_of(
+        tiny, "workers.count=2", "train.meta_batch_size=24", "workers.stall_timeout_s=4"
+    )
+    expected = digest_after(LocalPool(Blueprint.open(config)), config, 4)
+    notes: list[str] = []
+    pool = ray_pool(config, notes)
+    try:
+        pool.wait_for_workers(2)
+        pool.train_step(train_requests(0, config.train))
+        stopped = pool._workers.ready[0].pid
+        os.kill(stopped, signal.SIGSTOP)
+        assert pool.train_step(train_requests(1, config.train)).recomputed > 0
+        assert not psutil.pid_exists(stopped) or _is_ending(stopped)
+        assert [note for note in notes if f"(process {stopped} on " in note and "no answer" in note]
+        assert pool.health.lost == 1
+        pool.wait_for_workers(2)
+        checkpoint = pool.snapshot()
+        os.kill(pool._learner_place.pid, signal.SIGSTOP)
+        with pytest.raises(LearnerLostError, match="it gave no answer for 4 s"):
+            pool.train_step(train_requests(2, config.train))
+        pool.restore(checkpoint)
+        for step in (2, 3):
+            pool.train_step(train_requests(step, config.train))
+        assert params_sha256(pool.snapshot()) == expected
+    finally:
+        pool.close()
+
+
+def _is_ending(pid: int) -> bool:
+    """Killed, and not yet waited for by the process that started it."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
 def test_a_lost_learner_is_started_again_from_a_checkpoint(
     config: RunConfig, started: Started, expected: str
 ) -> None:
     """Killed by its process id, as the kernel or Ray's memory monitor would."""
-    import ray
-
     started.anew(1)
     pool = started.pool
     digest_after(pool, config, 2)
     checkpoint = pool.snapshot()
-    pid = ray.get(pool._learner.process_id.remote())
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pool._learner_place.pid, signal.SIGKILL)
     with pytest.raises(LearnerLostError):
         pool.train_step(train_requests(2, config.train))
     pool.restore(checkpoint)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
 from image_files import write_images
-from runs import rows_of, running, steps_of, wait_for_step
+from runs import output_of, rows_of, running, steps_of, wait_for_step
 from transfers import WAIT_S, train_workers
 
 pytestmark = pytest.mark.ray
@@ -142,6 +142,24 @@ def test_a_killed_worker_and_a_killed_driver_change_nothing(
     np.testing.assert_allclose(weights(killed), weights(whole), rtol=0, atol=1e-9)
     rows = rows_of(killed)
     assert [row["step"] for row in rows] == list(range(1, 401))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_stopped_worker_is_replaced_and_changes_nothing(
+    environment: dict[str, str], sets: list[str], in_process: Path, tmp_path: Path
+) -> None:
+    """SIGSTOP leaves a process that is there and never answers, as a dead network does."""
+    folder = tmp_path / "run"
+    more = [*sets, "workers.count=2", "workers.stall_timeout_s=10"]
+    with running(environment, FINETUNE, folder, more) as process:
+        wait_for_step(folder, 6, WAIT_S)
+        train_workers(process.pid)[1].suspend()
+        assert process.wait(timeout=400) == 0, output_of(folder)
+    assert "no answer for 1" in output_of(folder)
+    assert "workers start again from step" in output_of(folder)
+    np.testing.assert_allclose(weights(folder), weights(in_process), rtol=0, atol=1e-4)
+    assert [row["step"] for row in rows_of(folder)] == list(range(1, 21))
 
 
 def listening_addresses(driver: int) -> set[str]:

@@ -8,7 +8,9 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from metaray.platform.common.errors import LearnerLostError
+from metaray.platform.config.meta import WorkersConfig
 from metaray.platform.distributed import ray_pool
+from metaray.platform.distributed.patience import Patience
 
 
 class _Learner:
@@ -31,8 +33,9 @@ class _Learner:
 def pool_of(learner: _Learner, monkeypatch: pytest.MonkeyPatch) -> ray_pool.RayPool:
     pool = ray_pool.RayPool.__new__(ray_pool.RayPool)
     monkeypatch.setattr(pool, "_learner", learner, raising=False)
+    monkeypatch.setattr(pool, "_patience", Patience(WorkersConfig()), raising=False)
 
-    def get(reference: Any) -> Any:
+    def get(reference: Any, timeout: float) -> Any:
         if isinstance(reference, Exception):
             raise reference
         return reference
@@ -51,4 +54,4 @@ def test_whether_the_learner_lives_is_asked_without_its_parameters(
     dead = _Learner(answer=lost)
     with pytest.raises(LearnerLostError):
         pool_of(dead, monkeypatch)._ask_learner(lost)
-    assert alive.asked == dead.asked == ["process_id"]
+    assert alive.asked == dead.asked == ["place"]
