@@ -39,7 +39,7 @@ LOADERS: dict[str, Callable[[list[str]], object]] = {
         ("train", "method.name=MAML", "did you mean maml?"),
         ("train", "method=maml", "write method.name = 'maml'"),
         ("train", "data.split_ratio=0.5,0.25,0.25", "--set 'data.split_ratio=[0.5, 0.25, 0.25]'"),
-        ("train", "train.outer_steps=many", "not a whole number"),
+        ("train", "train.outer_steps=many", "write a number"),
         ("train", "train.meta_lr=high", "write a number"),
     ],
 )
