@@ -7,16 +7,18 @@ from contextlib import ExitStack
 from rich.console import Console
 from typing_extensions import override
 
-from metaray.platform.callbacks.base import Callback, RunInfo
+from metaray.platform.callbacks.base import Callback, EndState, RunInfo
 from metaray.platform.callbacks.console import EvaluationProgress, TrainingProgress, print_line
 from metaray.platform.callbacks.events import (
     EvaluationAdvanced,
     EvaluationEnded,
     EvaluationStarted,
     Event,
+    Message,
     TrainingEnded,
     TrainingStarted,
 )
+from metaray.platform.common.terminal import waiting
 from metaray.platform.run.metrics_log import MetricsRow
 
 
@@ -34,6 +36,7 @@ class Terminal(Callback):
         self._training: TrainingProgress | None = None
         self._evaluation: EvaluationProgress | None = None
         self._shown = ExitStack()
+        self._waiting = ExitStack()
 
     @override
     def on_start(self, info: RunInfo) -> None:
@@ -46,6 +49,7 @@ class Terminal(Callback):
 
     @override
     def on_event(self, event: Event) -> None:
+        self._waiting.close()
         match event:
             case TrainingStarted():
                 self._training = self._shown.enter_context(self._new_panel())
@@ -59,6 +63,14 @@ class Terminal(Callback):
                 self._training = self._evaluation = None
         if event.text:
             print_line(self._console, event.text)
+        runs, progress = self._info is not None, self._training or self._evaluation
+        if isinstance(event, Message) and runs and progress is None:
+            self._waiting.enter_context(waiting(self._console, "waiting"))
+
+    @override
+    def on_end(self, state: EndState, error: BaseException | None) -> None:
+        self._waiting.close()
+        self._info = None
 
     def _new_panel(self) -> TrainingProgress:
         info = self._info

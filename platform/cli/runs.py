@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaray.platform.common.terminal import waiting
 from metaray.platform.experiment.request import EvaluateRequest, RunRequest, TrainRequest
 
 TRAIN_EPILOG = (
@@ -36,11 +37,13 @@ def train_or_resume(request: RunRequest) -> None:
         settings = request.settings()
     else:
         request.check_resuming("a run")
-    from metaray.platform.api import runs
-    from metaray.platform.callbacks.callback_list import CallbackList
-    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.run.directory import fresh_place
+
+    with waiting(console, "loading"):
+        from metaray.platform.api import runs
+        from metaray.platform.callbacks.callback_list import CallbackList
+        from metaray.platform.callbacks.terminal import Terminal
 
     callbacks = CallbackList([Terminal(console, request.title)])
     if request.resume is not None:
@@ -61,11 +64,12 @@ def evaluate(request: EvaluateRequest) -> None:
     `data.cache`; and, for a test on another data set than that of the training, `data.name` with
     all of `data.*`.
     """
-    from metaray.platform.api import runs
-    from metaray.platform.callbacks.callback_list import CallbackList
-    from metaray.platform.callbacks.terminal import Terminal
     from metaray.platform.cli.output import console, print_result
 
+    with waiting(console, "loading"):
+        from metaray.platform.api import runs
+        from metaray.platform.callbacks.callback_list import CallbackList
+        from metaray.platform.callbacks.terminal import Terminal
     callbacks = CallbackList([Terminal(console)])
     summary = runs.evaluate(request.run_dir, request.overrides or [], request.where, callbacks)
     print_result(summary, request.run_dir)
