@@ -104,9 +104,7 @@ def test_a_collapsed_network_is_said() -> None:
     most = most_predicted(predicted, labels, [f"c{c}" for c in range(10)])
     assert most == {"name": "c4", "share": 0.98, "label_share": 0.1}
     sentence = transfer_words.failure(transfer_summary(most_predicted=most))
-    assert sentence.startswith(
-        "The network has collapsed: 98 % of its predictions are c4, which 10 %"
-    )
+    assert sentence.startswith("The network has collapsed: 98 % of its predictions are c4,")
     assert "not above guessing (10.0 %)" in transfer_words.failure(transfer_summary())
 
 
