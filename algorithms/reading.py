@@ -51,6 +51,8 @@ def reason(error: Exception) -> str:
         return "it needs more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, IndexError | AttributeError | TypeError | AssertionError):
+        return "it is damaged or of another kind"  # they speak of the code that read it
     if isinstance(error, KeyError):
         return f"it has no {error}"[:_LONGEST]
     if isinstance(error, ValidationError):

@@ -145,6 +145,15 @@ class ImageEpisodes:
         orders = rng.permutation(len(ways) * shots), rng.permutation(len(ways) * queries)
         return EpisodeDraw(ways, images, orders, rng)
 
+    def queries_of(self, spec: TaskSpec) -> tuple[list[str], NDArray[np.int64]]:
+        """The class behind each label, without its turn, and the image behind each query, ``[Q]``.
+
+        An image is a place among those of its class.
+        """
+        draw, names = self.draw(spec), self.store.header.class_names
+        images = draw.images[:, spec.shape.shots :].reshape(-1)[draw.orders[1]]
+        return [names[way.class_id] for way in draw.ways], images
+
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
         return len(self.splits[split]) * self._turns(split)

@@ -41,6 +41,7 @@ from metaray.platform.run.provenance import DataRecord
 from metaray.platform.run.summary import read_summary
 from metaray.platform.training.device import choose_device
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.class_results import class_results
 from metaray.platform.training.meta.messages import FlatState
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class MetaSession(Session):
         )
         from metaray.platform.report.page import write_report  # matplotlib takes a second
 
+        summary |= class_results(result.test, self.config, self.source)
         summary["init"] = DataRecord.read(self.run).init
         write_meta_test(self.run, self.config, summary, result)
         write_report(self.run, example_episode(self.source, self.blueprint, result.state))

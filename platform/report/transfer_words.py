@@ -65,6 +65,7 @@ def is_probed(summary: Mapping[str, Any]) -> bool:
     return "linear_probe" in summary["probes"]
 
 
+_COLLAPSED = 0.9  # share of predictions that one class has
 _PROBES = {  # the linear one is the result itself
     "nearest_centroid": "nearest class mean of the features after training",
     "knn_probe": "k nearest neighbours of the features after training",
@@ -77,11 +78,30 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
         (title(summary), "bold"), ": accuracy ", (_accuracy(summary), "bold"),
         f" ({summary['num_examples']:,} test images)",
     )  # fmt: skip
-    others = compared(summary)
+    others, failed = compared(summary), failure(summary)
     return [
         first,
+        *([Text(f"  {failed}", "yellow")] if failed else []),
         *(Text(f"  {name}: {_accuracy(found)} ({text})") for name, text, found in others),
     ]
+
+
+def failure(summary: Mapping[str, Any]) -> str:
+    """A sentence where the network learned nothing that the test shows; empty where it did."""
+    guess = 1 / summary["num_classes"]
+    most = summary.get("most_predicted")
+    if most and most["share"] >= _COLLAPSED and most["label_share"] < _COLLAPSED * most["share"]:
+        return (
+            f"The network has collapsed: {percent(most['share'], 0)} of its predictions are "
+            f"{most['name']}, which {percent(most['label_share'], 0)} of the images are. Lower "
+            "train.lr, or train longer."
+        )
+    if summary["interval"][0] <= guess:
+        return (
+            f"The accuracy is not above guessing ({percent(guess, 1)}). Lower train.lr, train "
+            "longer, or use more images."
+        )
+    return ""
 
 
 def measured(summary: Mapping[str, Any]) -> list[str]:
@@ -89,7 +109,9 @@ def measured(summary: Mapping[str, Any]) -> list[str]:
     images = summary["pictures"]
     count = f"{summary['num_examples']:,}"
     how = "by a linear classifier on its features" if is_probed(summary) else ""
+    failed = failure(summary)
     sentences = [
+        *([failed] if failed else []),
         f"Accuracy over {count} test images that training never saw"
         + (f", {how}" if how else "")
         + ", with Wilson's 95 % interval over the images.",

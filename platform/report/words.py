@@ -9,11 +9,22 @@ from rich.text import Text
 
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
-from metaray.platform.common.formatting import clock, number, plural, score, score_with_margin
+from metaray.platform.common.formatting import (
+    clock,
+    margin,
+    number,
+    percent,
+    plural,
+    score,
+    score_with_margin,
+)
 
 if TYPE_CHECKING:
     from metaray.platform.report.record import RunRecord
 
+_FEW = 20  # test classes
+_MUCH_WIDER = 2.0  # times: from here on, a result says that classes vary more than episodes
+_HARDEST = 5
 _BATCH_NORM = {
     "transductive": "Batch norm was transductive: the queries of an episode were normalised "
     "together, so each prediction also drew on the other queries.",
@@ -49,6 +60,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
     if not is_error:
         what += f", {summary['ways']}-way {summary['shots']}-shot"
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
+    few = few_classes(summary)
     untrained = score(summary[f"baseline_{key}"], is_error=is_error)
     return [
         Text.assemble(
@@ -57,8 +69,32 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
             (found, "bold"),
             f" (untrained {untrained}; "
             f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm)",
-        )
+        ),
+        *([Text(f"  {few}")] if few else []),
     ]
+
+
+def few_classes(summary: Mapping[str, Any]) -> str:
+    """A sentence where the interval over episodes promises too much for other classes.
+
+    It is empty where the interval over classes is not much wider, or was not computed.
+    """
+    count, wide = summary.get("num_test_classes"), summary.get("classes_ci95")
+    narrow = summary.get("ci95")
+    if count is None or narrow is None or (wide is not None and wide < _MUCH_WIDER * narrow):
+        return ""
+    if wide is None:
+        return (
+            "There is only one test class: the interval over episodes says nothing of other "
+            "classes, so use more test classes."
+        )
+    return (
+        f"There are only {count:,} test classes. {margin(narrow)} is the interval over episodes of "
+        f"these classes; for other classes it is {margin(wide)}."
+        if count < _FEW
+        else f"{margin(narrow)} is the interval over episodes of these {count:,} test classes; for "
+        f"other classes it is {margin(wide)}."
+    )
 
 
 def title(run: RunRecord) -> str:
@@ -96,6 +132,8 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
     validated = score(summary.get(f"val_{run.score_name}"), is_error=is_error)
     rows = [
         (f"test {name}", tested),
+        ("95 % interval over classes", _over_classes(summary)),
+        ("hardest classes", _hardest(summary)),
         (f"untrained {name}", untrained),
         (f"validation {name}", validated),
         ("macro F1", number(summary.get("macro_f1"), ".4f")),
@@ -110,6 +148,18 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
     return [(label, text) for label, text in rows if text]
 
 
+def _over_classes(summary: Mapping[str, Any]) -> str:
+    count, wide = summary.get("num_test_classes"), summary.get("classes_ci95")
+    return "" if count is None or wide is None else f"{margin(wide)} ({count:,} test classes)"
+
+
+def _hardest(summary: Mapping[str, Any]) -> str:
+    """The classes with the lowest accuracy."""
+    by_name: Mapping[str, float] = summary.get("class_accuracy") or {}
+    shown = sorted(by_name.items(), key=lambda pair: pair[1])[:_HARDEST]
+    return ", ".join(f"{name} {percent(accuracy, 1)}" for name, accuracy in shown)
+
+
 def _of_training(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("outer steps done", number(summary.get("outer_steps"), ",")),
@@ -121,7 +171,8 @@ def _of_training(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _said(run: RunRecord) -> tuple[str, ...]:
     return (
-        _what(run), _episode(run), _data(run), _start(run), _norm(run), _model(run), _inner(run),
+        _what(run), few_classes(run.summary), _episode(run), _data(run), _start(run), _norm(run),
+        _model(run), _inner(run),
     )  # fmt: skip
 
 
@@ -144,7 +195,12 @@ def _what(run: RunRecord) -> str:
     unit = "tasks" if run.is_regression else "episodes"
     unseen = unit if run.is_regression else "episodes of classes"
     tested = unit if run.is_of_encoder else f"{unseen} that training never saw"
-    return f"{name} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
+    mean = f"{name} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
+    classes = run.summary.get("num_test_classes")
+    if not classes:
+        return mean
+    drawn = "1 class" if classes == 1 else f"{classes:,} classes"
+    return f"{mean} The test has {drawn}."
 
 
 def _episode(run: RunRecord) -> str:

@@ -67,12 +67,21 @@ class _OfMetaTest(_Training):
     val_mse: float | None = None
     tasks_per_s: float | None = None
     init: _Start | None = None
+    num_test_classes: int | None = None
+    classes_ci95: float | None = None
+    class_accuracy: dict[str, float] | None = None
 
 
 class _Accuracy(_Checked):
     accuracy: float
     ci95: float
     interval: tuple[float, float]
+
+
+class _MostPredicted(_Checked):
+    name: str
+    share: float
+    label_share: float
 
 
 class _Reference(_Accuracy):
@@ -102,6 +111,7 @@ class _OfTransfer(_Training, _Accuracy):
     planned_steps: int
     tested_step: int
     examples_per_s: float | None
+    most_predicted: _MostPredicted | None = None
 
 
 _KINDS: dict[str, TypeAdapter[Any]] = {

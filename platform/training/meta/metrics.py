@@ -108,6 +108,8 @@ class MetaTest:
     loss: Array  # [E]
     macro_f1: Array | None  # [E]; None for regression, as are the bins
     calibration: list[Bin] | None
+    hits: Anything | None = None  # [E, Q]: whether each query was right; None for regression
+    labels: Anything | None = None  # [E, Q]
 
     @classmethod
     def from_outputs(
@@ -139,6 +141,8 @@ class MetaTest:
             loss=negative_log_likelihood(last, labels),
             macro_f1=macro_f1(last.argmax(-1), labels, outputs.shape[-1]),
             calibration=calibration_bins(last, labels),
+            hits=last.argmax(-1) == labels,
+            labels=labels.astype(np.int64),
         )
 
     @property

@@ -11,7 +11,11 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.transfer.examples import Examples, Part
 from metaray.algorithms.transfer.nearest_centroid import nearest_centroid
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
-from metaray.platform.training.transfer.metrics import accuracy_metrics, logit_metrics
+from metaray.platform.training.transfer.metrics import (
+    accuracy_metrics,
+    logit_metrics,
+    most_predicted,
+)
 from metaray.platform.training.transfer.predictor import Array, BatchPredictor, few_of_each
 
 _MOST_SHOWN = 10_000
@@ -53,6 +57,7 @@ class Evaluator:
             logits = self._logits(state, tested, "test")
             predicted = logits.argmax(-1)
             metrics = logit_metrics(logits, labels)
+            metrics["most_predicted"] = most_predicted(predicted, labels, tested.class_names)
             return metrics | {"probes": probes}, {"label": labels, "predicted": predicted}
         for kind in ("knn_probe", "linear_probe"):
             probes[kind] = self._probed(state, kind, tested, "test")

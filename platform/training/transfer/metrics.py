@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,16 @@ def logit_metrics(logits: Array, labels: Array) -> dict[str, Any]:
         "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
         "ece": expected_calibration_error(bins),
         "calibration": [list(b) for b in bins],
+    }
+
+
+def most_predicted(predicted: Array, labels: Array, names: Sequence[str]) -> dict[str, Any]:
+    """The class that is predicted most often: its share of predictions, and of labels."""
+    place = int(np.bincount(predicted, minlength=len(names)).argmax())
+    return {
+        "name": names[place],
+        "share": float((predicted == place).mean()),
+        "label_share": float((labels == place).mean()),
     }
 
 
