@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 
 from metaray.cluster.errors import ClusterError
 
+LOCAL_CLUSTER = "metaray cluster up"
+"""what names the cluster of this machine, where the user named none"""
+RAY_START = "ray start"
+"""what names another Ray of this machine, where the user named none"""
 _WEB = ("http", "https")
 _FORMS = "HOST:PORT, ray://HOST:PORT or, for commands about jobs, http://HOST:8265"
 
@@ -43,6 +47,10 @@ class Address:
     @property
     def remedy(self) -> str:
         """What to do where nothing can be done with it."""
+        if self.named_by == LOCAL_CLUSTER:
+            return "look at metaray cluster status, or run metaray cluster down and up"
+        if self.named_by == RAY_START:
+            return "look at ray status, or end it with ray stop and start it anew"
         if self.named_by == "--address":
             return "check the address, or leave out --address to run on this machine"
         return f"set {self.named_by} to the address of a cluster that runs, or unset it"

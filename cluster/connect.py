@@ -11,13 +11,14 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
 from metaray.cluster.access import enter_local_cluster
-from metaray.cluster.address import Address, address_in_environment
+from metaray.cluster.address import LOCAL_CLUSTER, RAY_START, Address, address_in_environment
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.private_folder import private_folder, remove_folder
 from metaray.cluster.proxies import avoid_proxies
@@ -25,16 +26,20 @@ from metaray.cluster.ray_environment import (
     LOOPBACK_NODE,
     NO_TASK_HISTORY,
     check_reachable,
+    patient,
     prepare,
     started_here,
 )
 
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_LEAST_TRIES = 2
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a job
 
 
 @contextmanager
-def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> Iterator[None]:
+def connected(
+    address: str, package: ModuleType, files: Sequence[Path] = (), start_s: float = 120.0
+) -> Iterator[None]:
     """A Ray connection for the time of the block.
 
     Args:
@@ -45,6 +50,7 @@ def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> 
             process is a part of already, and leaves it as it is, or joins the one whose job it is.
         package: what workers of a joined cluster need to import; it is shipped to them.
         files: modules that workers need to import too.
+        start_s: how long an embedded Ray may take to start; it is tried at least twice.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
@@ -52,7 +58,7 @@ def connected(address: str, package: ModuleType, files: Sequence[Path] = ()) -> 
     if address == "current" and not _leads_a_job():
         yield
         return
-    with _embedded(files) if address == "local" else _joined(address, package, files):
+    with _embedded(files, start_s) if address == "local" else _joined(address, package, files):
         yield
 
 
@@ -66,26 +72,65 @@ def address_here() -> str:
 
 
 @contextmanager
-def _embedded(files: Sequence[Path]) -> Iterator[None]:
+def _embedded(files: Sequence[Path], start_s: float) -> Iterator[None]:
     """Bound to loopback, without a dashboard, behind a token that no file holds.
 
     Its own files lie in a private folder, which is removed with it.
     """
     folder = private_folder()
     try:
-        try:
-            _start_local(folder, files)
-        except ClusterError:
-            raise
-        except Exception as error:
-            raise ClusterError(
-                f"Ray did not start on this machine ({_first_line(error)}): look for lack of "
-                "memory or disk, or compute in one process with --set workers.count=0"
-            ) from error
+        _try_to_start(folder, files, start_s)
         with _until_the_end():
             yield
     finally:
         remove_folder(folder)
+
+
+def _try_to_start(folder: Path, files: Sequence[Path], start_s: float) -> None:
+    """Some limits of Ray cannot be set, so a slow start is tried again, until ``start_s``."""
+    began, tries = monotonic(), 0
+    os.environ.update(patient(start_s))
+    while True:
+        try:
+            return _start_local(folder, files)
+        except ClusterError:
+            raise
+        except Exception as error:
+            tries += 1
+            _shut_down()
+            if tries >= _LEAST_TRIES and monotonic() - began > start_s:
+                raise ClusterError(_not_started(error, monotonic() - began, tries)) from error
+            if tries >= _LEAST_TRIES and not _is_slow(error):
+                raise ClusterError(_not_started(error, monotonic() - began, tries)) from error
+
+
+def _not_started(error: Exception, after_s: float, tries: int) -> str:
+    """Ray's own advice about addresses and tokens is for those who gave some."""
+    why = f"it was tried {tries} times in {after_s:.0f} s"
+    if _is_slow(error):
+        return (
+            f"Ray did not start on this machine ({why}; the machine is busy, or lacks memory): try "
+            "again when it is less busy, wait longer with --set workers.start_timeout_s=600, or "
+            "compute in one process with --set workers.count=0"
+        )
+    return (
+        f"Ray did not start on this machine ({_first_line(error)}; {why}): look for lack of "
+        "memory or disk, or compute in one process with --set workers.count=0"
+    )
+
+
+def _is_slow(error: Exception) -> bool:
+    said = str(error).lower()
+    words = ("timed out", "timeout", "failed to connect", "unavailable", "deadline", "address")
+    return isinstance(error, TimeoutError) or any(word in said for word in words)
+
+
+def _shut_down() -> None:
+    """What a failed start has left."""
+    import ray
+
+    with suppress(Exception):
+        ray.shutdown()
 
 
 @contextmanager
@@ -160,7 +205,11 @@ def _address_to_join(address: str) -> Address:
         named = address_in_environment("RAY_ADDRESS")
     own = enter_local_cluster(named.text if named else None)
     prepare()
-    return named or Address(own or started_here("leave out --address to run on this machine"))
+    if named is not None:
+        return named
+    if own is not None:
+        return Address(own, LOCAL_CLUSTER)
+    return Address(started_here("leave out --address to run on this machine"), RAY_START)
 
 
 def _join(address: Address, package: ModuleType, files: Sequence[Path]) -> None:

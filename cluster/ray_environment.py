@@ -20,6 +20,19 @@ NO_TASK_HISTORY = ("RAY_task_events_report_interval_ms", "0")
 SHORT_TASK_HISTORY = ("RAY_task_events_max_num_task_in_gcs", "10000")
 
 
+def patient(start_s: float) -> dict[str, str]:
+    """Ray's limits for its own start, which a busy machine exceeds; those that are set stay."""
+    wanted = {
+        "RAY_gcs_server_port_wait_time_s": f"{start_s:.0f}",
+        "RAY_NUM_REDIS_GET_RETRIES": f"{max(20.0, start_s):.0f}",  # of a second each
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{start_s:.0f}",
+        # a longer one would also hide for longer that a head has gone
+        "RAY_gcs_server_request_timeout_seconds": "",
+    }
+    found = {name: os.environ.get(name) or value for name, value in wanted.items()}
+    return {name: value for name, value in found.items() if value}
+
+
 def prepare() -> None:
     """Settings that Ray reads when it is imported, unless they are set already."""
     avoid_proxies()

@@ -23,7 +23,7 @@ from metaray.cluster.local_cluster import LocalCluster, NodeProcess, changing, n
 from metaray.cluster.private_folder import private_folder
 from metaray.cluster.processes import ProcessMark
 from metaray.cluster.proxies import avoid_proxies
-from metaray.cluster.ray_environment import LOOPBACK_NODE, SHORT_TASK_HISTORY
+from metaray.cluster.ray_environment import LOOPBACK_NODE, SHORT_TASK_HISTORY, patient
 from metaray.cluster.shape import ClusterShape, default_shape
 
 _HOST = "127.0.0.1"
@@ -53,20 +53,28 @@ def up(shape: ClusterShape | None, notify: Callable[[str], None]) -> LocalCluste
             notify("the cluster that was started before has ended: starting a new one")
             cluster.end()  # what is left of it
             cluster = None
-        is_new = cluster is None
         if cluster is None:
-            cluster = _start_head(shape or default_shape())
-        elif shape not in (None, cluster.shape):
+            return _start_new(shape or default_shape(), notify)
+        if shape not in (None, cluster.shape):
             raise ClusterError(
                 f"a cluster of another shape is up ({cluster.shape.text}): end it with "
                 "metaray cluster down, or leave out --workers, --cpus and --gpus"
             )
+        return _complete(cluster)
+
+
+def _start_new(shape: ClusterShape, notify: Callable[[str], None]) -> LocalCluster:
+    """A new cluster; a second try where the first one fails, as it may on a busy machine."""
+    for tries_left in (1, 0):
         try:
-            return _complete(cluster)
-        except BaseException:
-            if is_new and (begun := noted_cluster()) is not None:
+            return _complete(_start_head(shape))
+        except BaseException as error:
+            if (begun := noted_cluster()) is not None:
                 begun.end()
-            raise
+            if not tries_left or not isinstance(error, ClusterError):
+                raise
+            notify(f"{error}; trying once more")
+    raise AssertionError("the last try returns or raises")
 
 
 def _start_head(shape: ClusterShape) -> LocalCluster:
@@ -153,7 +161,7 @@ def _environment(shape: ClusterShape, index: int) -> dict[str, str]:
         **dict([LOOPBACK_NODE, SHORT_TASK_HISTORY]),
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_JOB_START_TIMEOUT_SECONDS": str(_JOB_START_S),
-        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(int(_START_S)),
+        **patient(_START_S),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # an actor without GPUs sees none
         "AUTOSCALER_METRIC_PORT": str(free_port(44217)),
         "DASHBOARD_METRIC_PORT": str(free_port(44227)),

@@ -102,7 +102,8 @@ def _run(
     with ExitStack() as held:
         if not is_new:
             held.enter_context(lock)  # known before Ray starts
-        held.enter_context(connected(options.address, metaray, plugins.files()))
+        start_s = plan.common.workers.start_timeout_s
+        held.enter_context(connected(options.address, metaray, plugins.files(), start_s))
         from metaray.platform.distributed.resources import cluster_nodes
 
         check_fits(plan, cluster_nodes())

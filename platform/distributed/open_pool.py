@@ -33,7 +33,7 @@ def open_pool(blueprint: Blueprint, address: str, notify: Notify) -> Iterator[Po
     from metaray.cluster.connect import connected
 
     notify(_starting(config, address))
-    with connected(address, metaray, plugins.files()):
+    with connected(address, metaray, plugins.files(), config.workers.start_timeout_s):
         from metaray.platform.distributed.ray_pool import (
             RayPool,  # imports Ray, which must be set up first
         )

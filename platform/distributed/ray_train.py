@@ -42,7 +42,7 @@ def ray_with_room(workers: TransferWorkersConfig, address: str) -> Iterator[None
     from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(address, metaray, plugins.files()):
+    with connected(address, metaray, plugins.files(), workers.start_timeout_s):
         room_for(workers, cluster_nodes(), workers.fewest).check()
         yield
 

@@ -1,7 +1,6 @@
 """Runs from beginning to end, the same for every kind of experiment.
 
->>> from metaray.platform.experiment.base import Experiment
-from metaray.platform.experiment.registry import EXPERIMENTS
+>>> from metaray.platform.experiment.registry import EXPERIMENTS
 >>> from metaray.platform.experiment import runner
 >>> config = EXPERIMENTS["train"].load(overrides=["train.outer_steps=20", "workers.count=0"])
 >>> summary = runner.new(config, Path("runs/small"), "local")  # doctest: +SKIP

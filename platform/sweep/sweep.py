@@ -140,7 +140,8 @@ def _cluster(plan: SweepPlan, limits: LaunchOptions) -> Iterator[int]:
     from metaray.algorithms import plugins
     from metaray.cluster.connect import connected
 
-    with connected(limits.address, metaray, plugins.files()):
+    start_s = plan.base.workers.start_timeout_s
+    with connected(limits.address, metaray, plugins.files(), start_s):
         from metaray.platform.sweep.runner import trials_in_parallel  # Ray, which is set up now
 
         yield trials_in_parallel(plan.base, limits.parallel)

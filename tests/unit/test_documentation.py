@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def modules_with_examples() -> list[str]:
         if ">>> " in path.read_text(encoding="utf-8")
     ]
     return sorted(f"metaray.{name.removesuffix('.__init__')}" for name in names)
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    page = (documented.REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = (documented.REPOSITORY / "tests").rglob("test_*.py")
+    written = {name for path in tests for name in re.findall(r"def (test_\w+)", path.read_text())}
+    assert len(named) > 20
+    assert named <= written
 
 
 @pytest.mark.parametrize("words", shown_commands())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from metaray.cluster import connect
+from metaray.cluster import connect, start_cluster
+from metaray.cluster.address import LOCAL_CLUSTER, Address
 from metaray.cluster.dashboard import Dashboard, refused
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.jobs import _sentence
+from metaray.cluster.shape import ClusterShape
 
 DASHBOARD = Dashboard("http://10.0.0.5:8265", "s3cr3t")
 
@@ -51,3 +55,53 @@ def test_a_token_that_is_missing_or_wrong_is_told_apart() -> None:
     assert "asks for a token" in str(refused(DASHBOARD, 401, ""))
     assert "refuses the token" in str(refused(DASHBOARD, 403, ""))
     assert "s3cr3t" not in repr(DASHBOARD)
+
+
+SLOW = "The current node timed out during startup: check the address and the authentication token."
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_start_that_is_too_slow_for_ray_is_tried_once_more(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody gave an address or a token, so that advice of Ray is left out."""
+    tries: list[int] = []
+
+    def start(*_: object) -> None:
+        tries.append(1)
+        if len(tries) <= failures:
+            raise RuntimeError(SLOW)
+
+    monkeypatch.setattr(connect, "_start_local", start)
+    monkeypatch.setattr(connect, "patient", lambda start_s: {})
+
+    def use() -> None:
+        with connect.connected("local", connect, start_s=0.0):  # type: ignore[arg-type]
+            pass
+
+    if failures == 1:
+        use()
+    else:
+        with pytest.raises(ClusterError, match=r"tried 2 times.*start_timeout_s") as caught:
+            use()
+        assert "address" not in str(caught.value)
+        assert "token" not in str(caught.value)
+    assert len(tries) == 2
+
+
+def test_limits_of_ray_that_are_set_reach_the_nodes_of_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METARAY_HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "900")
+    monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
+    found = start_cluster._environment(ClusterShape(workers=0, cpus=1, gpus=0), 0)
+    assert found["RAY_gcs_server_port_wait_time_s"] == "900"
+    assert found["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] == "120"
+    assert "RAY_ADDRESS" not in found
+
+
+def test_the_cluster_of_this_machine_has_advice_that_fits() -> None:
+    said = Address("127.0.0.1:6379", LOCAL_CLUSTER).remedy
+    assert "metaray cluster down and up" in said
+    assert "--address" not in said
