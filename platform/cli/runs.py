@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaray.algorithms.paths import user_path
 from metaray.platform.common.terminal import waiting
 from metaray.platform.experiment.request import EvaluateRequest, RunRequest, TrainRequest
 
@@ -40,6 +41,7 @@ def train_or_resume(request: RunRequest) -> None:
     from metaray.platform.cli.output import console, print_result
     from metaray.platform.run.directory import fresh_place
 
+    _check_place(request.resume or request.out, begins=request.resume is None)
     with waiting(console, "loading"):
         from metaray.platform.api import runs
         from metaray.platform.callbacks.callback_list import CallbackList
@@ -55,6 +57,18 @@ def train_or_resume(request: RunRequest) -> None:
     print_result(summary, place)
 
 
+def _check_place(place: str | None, begins: bool) -> None:
+    """What is wrong with the folder of a run, said before torch is loaded."""
+    if place is None or "://" in place:
+        return
+    from metaray.platform.run.directory import RunDirectory
+
+    if begins:
+        RunDirectory.check_free(user_path(place))
+    else:
+        RunDirectory.open(user_path(place))
+
+
 def evaluate(request: EvaluateRequest) -> None:
     """Meta-test a run again: more episodes, other shots, the other mode of batch norm.
 
@@ -66,6 +80,7 @@ def evaluate(request: EvaluateRequest) -> None:
     """
     from metaray.platform.cli.output import console, print_result
 
+    _check_place(request.run_dir, begins=False)
     with waiting(console, "loading"):
         from metaray.platform.api import runs
         from metaray.platform.callbacks.callback_list import CallbackList

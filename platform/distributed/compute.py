@@ -20,13 +20,13 @@ from metaray.platform.training.writer import LocalRunWriter
 
 def check_place(workers: ComputeConfig, address: str) -> None:
     """Raise InputError where settings of the place cannot take effect or are not there."""
-    if workers.count == 0:
-        choose_device(workers)
-        if address not in ("local", "current"):
-            raise InputError(
-                f"workers.count = 0 computes in this process, so --address {address} has no "
-                "effect: set workers.count or leave out --address"
-            )
+    if workers.count == 0 or address == "local":
+        choose_device(workers)  # elsewhere only the workers can tell what they have
+    if workers.count == 0 and address not in ("local", "current"):
+        raise InputError(
+            f"workers.count = 0 computes in this process, so --address {address} has no "
+            "effect: set workers.count or leave out --address"
+        )
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from metaray.algorithms.errors import InputError
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.distributed.compute import check_place
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.pool import LocalPool, Notify, Pool
 
@@ -20,12 +20,8 @@ def open_pool(blueprint: Blueprint, address: str, notify: Notify) -> Iterator[Po
         ClusterError: the cluster cannot be reached.
     """
     config = blueprint.config
+    check_place(config.workers, address)
     if config.workers.count == 0:
-        if address not in ("local", "current"):
-            raise InputError(
-                f"workers.count = 0 computes in this process, so --address {address} has no "
-                "effect: set workers.count or leave out --address"
-            )
         yield LocalPool(blueprint)
         return
     import metaray

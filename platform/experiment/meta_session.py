@@ -14,6 +14,7 @@ from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.loading import check_changes
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.distributed.compute import check_place
 from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode
@@ -39,7 +40,6 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.run.summary import read_summary
-from metaray.platform.training.device import choose_device
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.class_results import class_results
 from metaray.platform.training.meta.messages import FlatState
@@ -114,8 +114,7 @@ class MetaSession(Session):
 
 def prepare(config: RunConfig, address: str) -> Prepared:
     """A new run; see ``Experiment.prepare``."""
-    if config.workers.count == 0:
-        choose_device(config.workers)  # elsewhere only the workers can tell what they have
+    check_place(config.workers, address)
     source, config, fit = open_fitted(config, address)
     blueprint = Blueprint(config, source)
     started = pretrained_state(blueprint)
