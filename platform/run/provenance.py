@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.atomic import atomic_path, write_json
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, write_error
 from metaray.platform.run.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -114,8 +114,12 @@ class DataRecord:
 
             content = BytesIO()  # numpy itself does not say why it could not write a file
             np.save(content, self.trained_images, allow_pickle=False)
-            with atomic_path(run.trained_images) as temporary:
-                temporary.write_bytes(content.getbuffer())
+            try:
+                with atomic_path(run.trained_images) as temporary:
+                    temporary.write_bytes(content.getbuffer())
+            except OSError as error:
+                where = f"the digests of images {run.trained_images}"
+                raise write_error(where, error, "make room or make it writable") from error
         write_json(run.data, record)
 
     def check_same(self, run: RunDirectory) -> None:
