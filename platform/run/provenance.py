@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, PositiveInt
 
 from metaray.algorithms.atomic import atomic_path, write_json
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.run.directory import RunDirectory
 
@@ -133,8 +133,12 @@ class DataRecord:
 
             content = BytesIO()  # numpy itself does not say why it could not write a file
             np.save(content, self.trained_images, allow_pickle=False)
-            with atomic_path(run.trained_images) as temporary:
-                temporary.write_bytes(content.getbuffer())
+            try:
+                with atomic_path(run.trained_images) as temporary:
+                    temporary.write_bytes(content.getbuffer())
+            except OSError as error:
+                where = f"the digests of images {run.trained_images}"
+                raise write_error(where, error, "make room or make it writable") from error
         write_json(run.data, record)
 
     def check_same(self, run: RunDirectory) -> None:

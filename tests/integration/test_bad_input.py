@@ -85,9 +85,11 @@ def test_checkpoints_that_do_not_fit(here: Command, finished: Path, tmp_path: Pa
     config.write_text(config.read_text().replace('"width": 8', '"width": 9'))
     refuses(here, "is of another method or network", "evaluate", other)
     shutil.copy(finished / "config.json", config)
-    newest = max((other / "checkpoints").iterdir())
-    newest.write_bytes(newest.read_bytes()[:100])
-    refuses(here, "is not a readable checkpoint", "train", "--resume", other)
+    for path in (other / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    for command in (("train", "--resume", other), ("evaluate", other)):
+        refuses(here, "is not a readable checkpoint", *command)
+        refuses(here, "has no other that is whole: restore it from a copy", *command)
 
 
 def test_what_cannot_change_in_a_run(here: Command, finished: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_disk_that_takes_no_more(
         text=True,
         check=False,
         timeout=240,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000)),
     )
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
