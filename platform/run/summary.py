@@ -22,10 +22,10 @@ class _Checked(BaseModel):
 
 
 class _Training(_Checked):
-    params_sha256: str
-    wall_s: float
-    workers: int
-    num_parameters: int
+    params_sha256: str = ""
+    wall_s: float = 0.0
+    workers: int = 0
+    num_parameters: int = 0
     calibration: _Bins | None = None
     loss: float | None = None
     ece: float | None = None
@@ -39,30 +39,32 @@ class _Start(_Checked):
 
 
 class _OfMetaTest(_Training):
+    """Reports take older files, which lack some keys; what may be null has None."""
+
     method: str
-    dataset: str
-    trained_on: str
+    dataset: str = ""
+    trained_on: str = ""
     data_settings: dict[str, Any] | None = None
-    ways: int
-    shots: int
-    queries: int
-    num_episodes: int
-    accuracy: float | None
+    ways: int = 0
+    shots: int = 0
+    queries: int = 0
+    num_episodes: int = 0
+    accuracy: float | None = None
     mse: float | None = None
-    ci95: float
+    ci95: float = 0.0
     macro_f1: float | None = None
-    reported_steps: list[int]
+    reported_steps: list[int] = []
     accuracy_by_step: list[float] | None = None
     mse_by_step: list[float] | None = None
-    ci95_by_step: list[float]
-    batch_norm: str
+    ci95_by_step: list[float] = []
+    batch_norm: str = ""
     baseline_accuracy: float | None = None
     baseline_mse: float | None = None
-    baseline_ci95: float
+    baseline_ci95: float = 0.0
     inner_steps: int | None = None
     eval_inner_steps: int | None = None
-    outer_steps: int
-    tested_step: int
+    outer_steps: int = 0
+    tested_step: int = 0
     checkpoint: str | None = None
     val_mse: float | None = None
     tasks_per_s: float | None = None
@@ -120,17 +122,27 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 }
 
 
+_ALWAYS = {
+    "job": ("params_sha256", "wall_s", "workers", "num_parameters"),
+    "method": (
+        *("dataset", "trained_on", "ways", "shots", "num_episodes", "accuracy", "ci95"),
+        *("batch_norm", "tested_step", "params_sha256"),
+    ),
+}
+"""keys that commands and the Python API take for granted"""
+
+
 def read_summary(run: RunDirectory) -> Summary | None:
     """The summary of a run, or None where there is none yet.
 
     Raises:
         InputError: it is damaged.
     """
-    return checked_summary(run.summary) if run.summary.is_file() else None
+    return checked_summary(run.summary, whole=True) if run.summary.is_file() else None
 
 
-def checked_summary(path: Path) -> Summary:
-    """The summary in a file, which must be there.
+def checked_summary(path: Path, *, whole: bool = False) -> Summary:
+    """The summary in a file, which must be there; ``whole`` takes none that lacks a key.
 
     Raises:
         InputError: it is missing or damaged.
@@ -138,9 +150,14 @@ def checked_summary(path: Path) -> Summary:
     problem = f"{path} is not the result of a run"
     remedy = f"write it again with metaray evaluate {path.parent}"
     summary = read_object(path, problem, remedy)
-    kind = next((kind for name, kind in _KINDS.items() if name in summary), _KINDS["method"])
+    kind = "job" if "job" in summary else "method"
     with refusing_damage(problem, remedy):
-        kind.validate_json(json.dumps(summary))  # where a list may be a tuple
-        if not any(summary.get(key) is not None for key in ("accuracy", "mse")):
-            raise KeyError("accuracy")
+        _KINDS[kind].validate_json(json.dumps(summary))  # where a list may be a tuple
+        score = "mse" if summary.get("accuracy") is None else "accuracy"
+        own = (score, f"baseline_{score}") if kind == "method" and whole else (score,)
+        for key in own:
+            if summary.get(key) is None:
+                raise KeyError(key)
+        for key in _ALWAYS[kind] if whole else ():
+            summary[key]
     return summary
