@@ -183,7 +183,9 @@ class _PickledClass:
         pixels, classes = self.files.read(self.group)
         path = self.files.root / _pickle_file(self.group)
         indices = array_of(classes[self.name], f"the list of images of class {self.name} in {path}")
-        sound = indices.ndim == 1 and indices.dtype.kind in "iu" and indices.size > 0
+        if indices.size == 0:
+            raise InputError(f"{path}: class {self.name} has no images: fetch it again")
+        sound = indices.ndim == 1 and indices.dtype.kind in "iu"
         if not sound or indices.min() < 0 or indices.max() >= len(pixels):
             raise InputError(
                 f"{path}: class {self.name} has indices that are not of its {len(pixels):,} "

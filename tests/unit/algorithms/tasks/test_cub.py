@@ -141,7 +141,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
         ),
         (
             lambda r: (r / "images/002.Bird_b/Bird_0001.jpg").unlink(),
-            "cannot read .*Bird_0001.jpg: No such file",
+            "cannot read .*Bird_0001.jpg .No such file",
         ),
     ],
 )

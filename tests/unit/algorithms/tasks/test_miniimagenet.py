@@ -89,7 +89,7 @@ def first_image(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda r: first_image(r).unlink(), "cannot read .*n0153282900000000.jpg: No such file"),
+        (lambda r: first_image(r).unlink(), "cannot read .*n0153282900000000.jpg .No such file"),
         (lambda r: first_image(r).write_bytes(b"x"), "is not an image that can be decoded"),
         (
             lambda r: first_image(r).write_bytes(first_image(r).read_bytes()[:9000]),
@@ -119,7 +119,10 @@ def test_spoilt_folder(listed: Path, tmp_path: Path, spoil: Any, said: str) -> N
         ({"image_data": np.zeros((4, 84, 84, 3)), "class_dict": {"a": [0]}}, "found float64"),
         ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": [0]}, "no dict of"),
         ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": [9]}}, "indices"),
-        ({"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": "x"}}, "indices"),
+        (
+            {"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": "x"}},
+            "no array of",
+        ),
         (
             {"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {"a": []}},
             "no images",
