@@ -139,8 +139,9 @@ def test_a_space_that_the_config_does_not_take_is_refused(space: Space, complain
 
 
 def test_a_value_that_changes_on_its_way_is_refused() -> None:
-    with pytest.raises(InputError, match="did not reach the config of the trial, which has 0.01"):
-        plan_of().config_of({"train.meta_lr": "0.01"})
+    """A relative path becomes an absolute one."""
+    with pytest.raises(InputError, match="did not reach the config of the trial, which has '/"):
+        plan_of({"data": {"name": "folder"}}).config_of({"data.root": "photos"})
 
 
 def test_sampled_values_win_and_the_recipe_follows_them() -> None:
