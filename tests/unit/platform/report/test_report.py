@@ -287,7 +287,7 @@ def test_a_run_that_was_not_tested_is_refused(tmp_path: Path, missing: str) -> N
 def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=3)
     run.episodes.write_bytes(run.episodes.read_bytes()[:100])
-    with pytest.raises(InputError, match="is not the result of a run"):
+    with pytest.raises(InputError, match="is not a table of episodes"):
         write_report(run, None)
 
 
