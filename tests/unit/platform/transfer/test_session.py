@@ -25,6 +25,7 @@ from metaray.platform.common.errors import Stopped
 from metaray.platform.experiment import runner, transfer_session
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.transfer import TRANSFER
+from metaray.platform.experiment.transfer_data import open_domains
 from metaray.platform.experiment.transfer_session import TransferSession
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.metrics_log import MetricsRow
@@ -138,7 +139,10 @@ def test_validations_and_the_start_are_probes_of_the_encoder(
         (["job.name=dann"], "needs a second domain"),
         (["job.name=distill"], "needs a teacher"),
         (["target.name=glyphs", "target.num_classes=3"], "must have the same classes"),
-        (["target.name=arrays", "target.root={one}"], "set target.division = random"),
+        (
+            ["target.name=arrays", "target.root={one}", "target.division=published"],
+            "set target.division = random",
+        ),
         (["target.name=glyphs", "target.division=published"], "target: glyphs has no published"),
         (
             ["job.name=dann", "target.name=arrays", "target.root={same}", OTHER],
@@ -169,10 +173,10 @@ def test_features_adapt_to_classes_that_the_source_does_not_have(
     """Of the target nothing is read but images of its training classes, and the test says so."""
     target = ["target.name=glyphs", "target.num_classes=12", "target.split=random"]
     config = TRANSFER.load(None, [*squares, "job.name=dann", OTHER, *target])
-    domains = TRANSFER.open_data(config)
+    domains = open_domains(config)
     assert domains.target is not None
     monkeypatch.setattr(domains.target, "labels", lambda part: pytest.fail("labels were read"))
-    monkeypatch.setattr(transfer_session, "open_domains", lambda *_: domains)
+    monkeypatch.setattr(transfer_session, "open_fitted", lambda *_: (domains, config, ""))
     summary = runner.new(config, tmp_path / "run", "local", QUIET)
     assert (summary["num_examples"], summary["num_classes"]) == (30, 3)
     assert summary["tests_target"] is False
