@@ -22,7 +22,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @contextmanager
 def refusing_damage(problem: str, remedy: str) -> Iterator[None]:
-    """Whatever the block raises over a damaged file becomes an InputError.
+    """Any exception of the block over a damaged file becomes an InputError.
 
     A library may raise anything over a damaged file, so the block should hold no more than its
     calls. The sentence is ``problem (reason): remedy``.

@@ -197,7 +197,7 @@ def step_rate(config: RunConfig, graphs: bool, name: str) -> Row:
 
 @contextmanager
 def released() -> Iterator[None]:
-    """Leave the memory of the GPU as it was, and count its peak anew."""
+    """Start with an empty cache of the GPU, and with a new count of its peak memory."""
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -269,7 +269,7 @@ def func_vmap(episodes: Episode, steps: int) -> Callable[[], Any]:
 def learn2learn_rate(episodes: Episode, steps: int) -> float | str:
     try:
         from learn2learn.algorithms import MAML
-    except Exception as error:  # whichever of its own imports is missing
+    except Exception as error:  # an import of it may be missing
         return f"not there ({error})"[:60]
     learner = MAML(Plain().cuda(), lr=0.4)
 

@@ -50,7 +50,7 @@ class Address:
         if self.named_by == LOCAL_CLUSTER:
             return "look at metaray cluster status, or run metaray cluster down and up"
         if self.named_by == RAY_START:
-            return "look at ray status, or end it with ray stop and start it anew"
+            return "look at ray status, or end it with ray stop and start it again"
         if self.named_by == "--address":
             return "check the address, or leave out --address to run on this machine"
         return f"set {self.named_by} to the address of a cluster that runs, or unset it"

@@ -21,7 +21,7 @@ _AUTOGRAD = f"{_COMPILER}.compiled_autograd"
 
 
 class _Later(ModuleType):
-    """Stands where a module is not imported yet; whoever needs more of it gets the module."""
+    """Stands for a module that is not imported yet, and imports it when more of it is needed."""
 
     @override
     def __getattr__(self, name: str) -> Any:

@@ -69,7 +69,7 @@ def answer(reference: Any, limit_s: float) -> Any:
 
 
 def _is_gone(family: int, place: Any) -> bool:
-    """Whether nobody listens there; one that is too busy to answer is not gone."""
+    """Whether no process listens there. One that is too busy to answer is not gone."""
     with socket.socket(family) as link:
         link.settimeout(_EVERY_S)
         try:
