@@ -83,7 +83,7 @@ class Plan(Section):
         Raises:
             InputError: that is not a plan that metaray wrote.
         """
-        problem, remedy = f"{path} is not the plan of a comparison", "restore it, or start again in a new folder"
+        problem, remedy = f"{path} is not the plan of a comparison", "restore it or begin a new one"
         tree = read_object(path, problem, remedy)
         with refusing_damage(problem, remedy):
             return cls.model_validate({k: v for k, v in tree.items() if k != "versions"})

@@ -97,7 +97,7 @@ def read_config(model: type[Config], path: Path) -> Config:
 
 def read_config_tree(path: Path) -> Tree:
     """The content of a run's ``config.json``, not validated; InputError as of ``read_config``."""
-    return read_object(path, f"{path} is not the config of a run", "restore it, or start again in a new folder")
+    return read_object(path, f"{path} is not the config of a run", "restore it or begin a new one")
 
 
 def read_versions(path: Path) -> dict[str, str]:

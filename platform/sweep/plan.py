@@ -131,7 +131,7 @@ class SweepPlan(Section):
         Raises:
             InputError: the file is not one that metaray wrote.
         """
-        problem, remedy = f"{path} is not the plan of a sweep", "restore it, or start again in a new folder"
+        problem, remedy = f"{path} is not the plan of a sweep", "restore it or begin a new one"
         tree = read_object(path, problem, remedy)
         with refusing_damage(problem, remedy):
             return cls.model_validate(tree)
