@@ -25,7 +25,7 @@ class InputError(ValueError):
 class DiskError(RuntimeError):
     """A disk takes no more: it is full or read-only, or a quota is used up.
 
-    The message says what to free and how to go on. The command line exits with code 1.
+    The message says what to free and how to continue. The command line exits with code 1.
     """
 
 

@@ -112,7 +112,7 @@ def steps_in(core_minutes: float, sets: list[str]) -> int:
 
 
 def start(folder: Path, core_minutes: float, sets: list[str]) -> list[str]:
-    """The command that begins the run in ``folder``, or goes on with it."""
+    """The command that begins the run in ``folder``, or continues it."""
     if RunDirectory(folder).config.exists():
         return [*METARAY, "train", "--resume", str(folder)]
     steps = steps_in(core_minutes, sets)

@@ -94,7 +94,7 @@ def over_seeds(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _compute(cell: Cell) -> Cell:
-    """In this process, with nobody looking on."""
+    """In this process, without a terminal."""
     from metaray.platform.experiment import runner
     from metaray.platform.experiment.transfer import TRANSFER
 

@@ -2,7 +2,7 @@
 
     python benchmarks/other_classes.py --out runs/other_classes
 
-A network learns to tell drawn glyphs apart (source only). From there it goes on for as many steps:
+A network learns to tell drawn glyphs apart (source only). Then it trains for as many steps again:
 without adaptation, or adapting to images of Omniglot's training alphabets without their labels
 (``metaray transfer dann`` with ``job.target_classes=other``). All are tested on the same episodes
 of Omniglot's evaluation alphabets by the nearest centroid of their features. The network has 32
@@ -96,7 +96,7 @@ def row_of(method: str, folders: list[Path]) -> Row:
 
 
 def gain_of(method: str, cells: dict[str, list[Path]]) -> Row:
-    """Over going on without it, on the same episodes: mean and 95 % interval of differences."""
+    """Over training without it, on the same episodes: mean and 95 % interval of differences."""
     row: Row = {"method": f"{method} - {ALONE}", "seeds": len(cells[method])}
     for task in TASKS:
         pairs: list[Any] = [

@@ -187,9 +187,9 @@ def _sentence(error: Exception, dashboard: Dashboard, job_id: str | None) -> Clu
         return refused(dashboard, 401 if "401" in said or "required" in said else 403, said)
     lost_names = ("Client", "ServerDisconnected", "WSServer")  # of aiohttp's errors
     if isinstance(error, OSError) or name.startswith(lost_names) or "WebSocket" in said:
-        going_on = f"; job {job_id} goes on there without this terminal" if job_id else ""
+        still_there = f"; job {job_id} continues there without this terminal" if job_id else ""
         lost = unreachable(dashboard, type(error).__name__)
-        return ClusterError(f"{lost}{going_on}")
+        return ClusterError(f"{lost}{still_there}")
     if job_id and "does not exist" in said:
         return ClusterError(
             f"the cluster at {dashboard.label} has no job {job_id}: metaray jobs lists those it "

@@ -47,7 +47,7 @@ def _read(archive: zipfile.ZipFile, name: str, path: Path, limits: ReadLimits) -
     with archive.open(member) as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         if file.read(1):  # reads to the end, where the checksum of the zip is compared
-            raise ValueError(f"{name} goes on after its end")
+            raise ValueError(f"{name} has bytes after its end")
     return array
 
 

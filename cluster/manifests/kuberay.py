@@ -33,7 +33,7 @@ One job on a Ray cluster that starts and ends with it.
   kubectl -n {{namespace}} get rayjob {{name}}
   kubectl -n {{namespace}} logs -f job/{{name}}
 
-Its run goes to {{storage}}. A job that was lost goes on from there: set command to
+Its run goes to {{storage}}. A job that was lost continues from there: set command to
 `train --resume URI` and apply it anew.
 """
 

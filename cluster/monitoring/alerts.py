@@ -38,7 +38,7 @@ _ALERTS = (
         "warning",
         f"{_NAME} has finished no step for {{{{ $value | humanizeDuration }}}}",
         "Look at metaray watch: do workers wait for resources, or does a validation take that "
-        "long? A run that is stopped goes on from its last checkpoint with --resume.",
+        "long? A run that is stopped continues from its last checkpoint with --resume.",
     ),
     (
         "MetarayWorkersMissing",
@@ -73,7 +73,7 @@ _ALERTS = (
         "0m",
         "critical",
         f"{_NAME} ended with an error",
-        "Its log says why; what can be repaired outside goes on with --resume.",
+        "Its log says why; what can be repaired outside continues with --resume.",
     ),
     (
         "MetarayTrialsFail",

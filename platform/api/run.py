@@ -188,7 +188,7 @@ class Run(Scored):
 
         Raises:
             InputError: a setting that cannot be changed any more, or fewer steps than are done.
-            TrainingError: the run cannot go on; its last checkpoint is kept.
+            TrainingError: the run cannot continue; its last checkpoint is kept.
             Stopped: the run was interrupted; there is a checkpoint.
         """
         given = {"train": {"outer_steps": outer_steps}, "workers": workers_section(workers)}

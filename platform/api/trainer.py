@@ -122,7 +122,7 @@ class Trainer:
 
         Raises:
             InputError: bad input; at most an empty folder has been created.
-            TrainingError: the run cannot go on; its last checkpoint is kept.
+            TrainingError: the run cannot continue; its last checkpoint is kept.
             Stopped: the run was interrupted; there is a checkpoint.
         """
         given = {

@@ -69,7 +69,7 @@ def transfer(
 
     Raises:
         InputError: bad input, before anything is written.
-        TrainingError: the run cannot go on; its last checkpoint is kept.
+        TrainingError: the run cannot continue; its last checkpoint is kept.
         Stopped: the run was interrupted; there is a checkpoint.
     """
     tree = transfer_tree(

@@ -107,7 +107,7 @@ def prepare(
     """Make the one file that training maps into memory, and check its splits for leaks.
 
     A set that is there already is verified against its recorded hash. A preparation that was
-    stopped goes on where it was. Training prepares what it needs by itself; this command does it
+    stopped continues where it was. Training prepares what it needs by itself; this command does it
     ahead of time.
     """
     from metaray.algorithms.tasks.catalog import copies_note, left_out

@@ -55,7 +55,7 @@ def submit(
         bool, typer.Option("--wait", help="Show what it prints, and end as it ends.")
     ] = False,
 ) -> None:
-    """Run a command as a job of a cluster; it goes on when this terminal is closed.
+    """Run a command as a job of a cluster; it continues when this terminal is closed.
 
     Everything after -- is a command of metaray. It is checked here first; then the package and
     the files of settings that it names are sent. Data is not: it must be on the cluster. The run
@@ -104,7 +104,7 @@ def status(job_id: JobId, address: Dashboard = None) -> None:
 def logs(
     job_id: JobId,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
+        bool, typer.Option("--follow", "-f", help="Keep printing until the job ends.")
     ] = False,
     address: Dashboard = None,
 ) -> None:
@@ -171,7 +171,9 @@ def _follow(client: JobClient, job_id: str) -> JobRecord:
     try:
         return client.follow(job_id, show)
     except KeyboardInterrupt:
-        typer.echo(f"\nmetaray: job {job_id} goes on: end it with metaray stop {job_id}", err=True)
+        typer.echo(
+            f"\nmetaray: job {job_id} still runs: end it with metaray stop {job_id}", err=True
+        )
         raise SystemExit(130) from None
 
 

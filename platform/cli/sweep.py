@@ -26,7 +26,7 @@ def sweep(request: SweepRequest) -> None:
     Trials run side by side, each as `metaray train` would do it, on `workers.count` workers. The
     folder holds sweep.html, best.toml for `metaray train`, sweep.parquet, curves.parquet, a study
     for optuna-dashboard, and a run directory for each trial, on a disk that all nodes share.
-    Ctrl-C ends after the current validations; --resume goes on.
+    Ctrl-C ends after the current validations; --resume continues.
 
     With job.name set, trials are transfer jobs, as `metaray transfer` does them, each in its own
     process (workers.count=0), and best.toml is for `metaray transfer JOB`. Set train.steps.

@@ -74,7 +74,7 @@ class _Jobs(TyperGroup):
 app = typer.Typer(
     cls=_Jobs,
     help="Train a network on one data set for the sake of another: jobs of Ray Train.\n\n"
-    "`metaray train --set init.checkpoint=RUN` goes on with meta-training from what a job learned, "
+    "`metaray train --set init.checkpoint=RUN` meta-trains from what a job learned, "
     "and `metaray transfer finetune --set init.checkpoint=RUN` from what any run learned.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -97,7 +97,7 @@ def _command_of(name: str) -> Any:
 
 
 def transfer(request: TransferRequest) -> None:
-    """Run a job, or go on with it."""
+    """Run a job, or continue it."""
     from metaray.platform.cli.runs import train_or_resume
 
     train_or_resume(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TrainingError(RuntimeError):
-    """A run cannot go on. The message says what happened and what to do; no traceback is shown."""
+    """A run cannot continue. The message says what happened and what to do, without a traceback."""
 
 
 class NonFiniteError(TrainingError):

@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give what was kept back to the kernel; for a process that goes on to another job.
+    """Give what was kept back to the kernel; for a process that continues with another job.
 
     What is freed between jobs of other sizes lies scattered, so that without this a process grows
     with each of them.

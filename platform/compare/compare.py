@@ -68,7 +68,7 @@ def compare(
 def resume(folder: Path, options: LaunchOptions, console: Console) -> Results:
     """Do what is left of the comparison in ``folder``, and write its tables and page again.
 
-    Finished runs are kept, others go on from their checkpoints, and failed ones are tried again.
+    Finished runs are kept, others continue from their checkpoints, and failed ones are tried again.
 
     Raises:
         InputError, ClusterError, Stopped: as ``compare``; or there is no comparison.

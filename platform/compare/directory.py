@@ -29,7 +29,7 @@ class RunFolder:
 
     @property
     def failure(self) -> Path:
-        """Why the run cannot go on."""
+        """Why the run cannot continue."""
         return self.path / "failure.txt"
 
 

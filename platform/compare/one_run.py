@@ -33,7 +33,7 @@ def perform(
         callbacks: follow the run.
 
     Raises:
-        InputError, TrainingError: the run cannot go on.
+        InputError, TrainingError: the run cannot continue.
         Stopped: ``callbacks.stop`` was requested.
     """
     run = RunDirectory(folder.path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRequest(Request):
-    """A new comparison, or one to go on with."""
+    """A new comparison, or one to continue."""
 
     command: ClassVar[str] = "compare"
     configs: list[Path] | None = argument(

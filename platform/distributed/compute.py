@@ -56,7 +56,7 @@ def compute(
     """Train from the newest checkpoint of ``store`` and test; whether it was asked to stop.
 
     Raises:
-        TrainingError: the job cannot go on.
+        TrainingError: the job cannot continue.
     """
     with callbacks.training():
         if plan.config.workers.count:

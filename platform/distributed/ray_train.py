@@ -51,7 +51,7 @@ def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool
     """Train and test on the workers of ``plan``; whether the job was asked to stop.
 
     ``TorchTrainer.fit`` is a task of Ray: in this process it would take Ctrl-C for itself, and in
-    a thread of it go on talking to Ray while the process leaves. It is not waited for, since Ray
+    a thread of it continue talking to Ray while the process leaves. It is not waited for, since Ray
     Train takes ten seconds to end what has no more to do.
 
     Raises:

@@ -26,7 +26,7 @@ class RunUpdate(NamedTuple):
     rows: list[MetricsRow]
     messages: list[str]
     failure: Exception | None
-    """why the job cannot go on"""
+    """why the job cannot continue"""
     workers: list[WorkerState]
     """all that there were, as they are now"""
     stopped: bool | None
@@ -96,7 +96,7 @@ class RunWriterActor(LocalRunWriter):
         self._stopped = stopped
 
     def fail(self, error: Exception) -> None:
-        """Note that the job cannot go on: starting workers again would do no better."""
+        """Note that the job cannot continue: starting workers again would do no better."""
         self._failure = self._failure or error
 
     def failed(self) -> bool:

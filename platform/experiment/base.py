@@ -237,7 +237,7 @@ class Experiment(ABC, Generic[Config]):
     def told_of_test(self, test: dict[str, Any], num_tested: int) -> str:
         """What was touched by the search and what by the test, in a sentence or more.
 
-        ``num_tested`` is more than one where a sweep ended and went on.
+        ``num_tested`` is more than one where a sweep ended and continued.
         """
 
     @abstractmethod

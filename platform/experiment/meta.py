@@ -165,7 +165,7 @@ class MetaTraining(Experiment[RunConfig]):
                 f"it, for this trial alone, over {test['num_episodes']:,} episodes."
             )
         return (
-            "The search saw validation classes only. The sweep ended and went on, so that "
+            "The search saw validation classes only. The sweep ended and continued, so that "
             f"{num_tested} trials were meta-tested, each as the best of its time; no choice "
             "depended on it."
         )

@@ -33,7 +33,7 @@ def version_note(run: RunDirectory) -> str | None:
     before = " and ".join(f"{name} {recorded[name]}" for name in changed)
     after = " and ".join(f"{name} {now[name]}" for name in changed)
     return (
-        f"the run was trained with {before} so far, and goes on with {after}: its result may "
+        f"the run was trained with {before} so far, and continues with {after}: its result may "
         "differ in its last bits from that of one version"
     )
 

@@ -58,7 +58,7 @@ def new(
     Raises:
         InputError: bad input; at most an empty folder has been created.
         ClusterError: there is no cluster at ``address``.
-        TrainingError: the run cannot go on; its last checkpoint is kept.
+        TrainingError: the run cannot continue; its last checkpoint is kept.
         Stopped: by Ctrl-C, SIGTERM or ``CallbackList.stop``; there is a checkpoint.
     """
     experiment = experiment_of(config)
@@ -229,7 +229,7 @@ def _locked(run: RunDirectory, callbacks: CallbackList, patience_s: float = 0.0)
 
 @contextmanager
 def _created(prepared: Prepared, out: Path, callbacks: CallbackList) -> Iterator[Session]:
-    """The folder of a new run, locked, with all that it takes to go on from there."""
+    """The folder of a new run, locked, with all that it takes to continue from there."""
     run = RunDirectory.create(out)
     with _locked(run, callbacks):
         if run.config.exists():  # another process was quicker
@@ -256,7 +256,7 @@ def _reopened(
     address: str,
     callbacks: CallbackList,
 ) -> Session:
-    """A run that exists, to go on from its newest whole checkpoint."""
+    """A run that exists, to continue from its newest whole checkpoint."""
     from metaray.platform.run.repair import repair  # imports torch
 
     repair(run.checkpoints, callbacks.notify)

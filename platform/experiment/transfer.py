@@ -163,7 +163,7 @@ class TransferJob(Experiment[TransferConfig]):
                 f"it, for this trial alone, {test['num_examples']:,} of them."
             )
         return (
-            "The search saw validation images only. The sweep ended and went on, so that "
+            "The search saw validation images only. The sweep ended and continued, so that "
             f"{num_tested} trials were tested, each as the best of its time; no choice depended "
             "on it."
         )

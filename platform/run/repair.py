@@ -1,4 +1,4 @@
-"""Sets damaged checkpoints aside before a run goes on, so that it goes on from whole ones."""
+"""Sets damaged checkpoints aside before a run continues, so that it continues from whole ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUFFIX = ".damaged"
 
 
 def repair(folder: Path, notify: Callable[[str], None]) -> None:
-    """Leave whole checkpoints alone in ``folder``; the run then goes on from the newest.
+    """Leave whole checkpoints alone in ``folder``; the run then continues from the newest.
 
     A damaged file is renamed. Where the best checkpoint is lost, the run goes back to one before
     it, and computes it again; where there is none, the best of the steps that follow is chosen.
@@ -66,7 +66,7 @@ def _set_damaged_aside(
             read_step(folder, step)
         except DamagedCheckpointError as error:
             aside = _rename(path, _SUFFIX)
-            notify(f"{error}: it is now {aside.name}, and the run goes on from step {newest.step}")
+            notify(f"{error}: it is now {aside.name}; the run continues from step {newest.step}")
         else:
             whole.append(step)
     return whole

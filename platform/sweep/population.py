@@ -1,8 +1,8 @@
 """Population-based training (Jaderberg et al. 2017): rates that change while trials run.
 
 The trials are brought to the same outer step. There the worst fifth take over the checkpoint of one
-of the best fifth (truncation selection) and go on with its rates, each times 0.8 or 1.2, as in the
-paper's experiments. The paper's workers decide whenever they are ready; here all are at the same
+of the best fifth (truncation selection) and continue with its rates, each times 0.8 or 1.2, as in
+the paper's experiments. The paper's workers decide whenever they are ready; here all are at the same
 step, so that a sweep has the same result however many trials run at once, killed or not.
 """
 
@@ -26,7 +26,7 @@ Rates = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Exploit:
-    """One trial goes on from another's parameters."""
+    """One trial continues from another's parameters."""
 
     step: int
     """outer step of the checkpoint that was taken over"""

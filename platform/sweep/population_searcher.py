@@ -1,4 +1,4 @@
-"""Tune's side of a population: all trials train to a step, some take over, all go on."""
+"""Tune's side of a population: all trials train to a step, some take over, all continue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PopulationSearcher(StudySearcher):
     Tune's ``PopulationBasedTraining`` refuses search algorithms, and with them our study; it keeps
     its population in memory and draws from a global random state. Here exploits follow from the
     seed and the run directories, and are in the study before they happen: a sweep that was killed
-    at any moment goes on as if it had not been.
+    at any moment continues as if it had not been.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

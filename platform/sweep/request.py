@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest(Request):
-    """A new sweep, or one to go on with."""
+    """A new sweep, or one to continue."""
 
     command: ClassVar[str] = "sweep"
     config: Path | None = argument("Settings in TOML that all trials share.", role="config")

@@ -70,7 +70,7 @@ class SweepResult:
     test: dict[str, Any] | None
     """summary of the best trial's test"""
     num_tested: int
-    """trials that were ever tested: more than one where a sweep ended and went on"""
+    """trials that were ever tested: more than one where a sweep ended and continued"""
     config: ExperimentConfig | None
     """of the best trial"""
     versions: dict[str, str]

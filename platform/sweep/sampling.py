@@ -44,7 +44,7 @@ def make_sampler(
     """The sampler of trial ``number``.
 
     Each trial has its own sampler, seeded by the sweep's seed and the trial's number; what samplers
-    know lies in the study. So a sweep that was interrupted goes on as if it had not been.
+    know lies in the study. So a sweep that was interrupted continues as if it had not been.
 
     Raises:
         InputError: a grid over a space that has none, or a missing package.

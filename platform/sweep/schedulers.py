@@ -58,7 +58,7 @@ class SuccessiveHalving(FIFOScheduler):
 
     @override
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Whether the trial goes on."""
+        """Whether the trial continues."""
         bracket = self._of[trial.trial_id]
         return str(bracket.on_trial_result(tune_controller, trial, result))
 

@@ -1,7 +1,7 @@
 """Tune's side of the study: what to try next, and what became of it.
 
 Tune's own ``OptunaSearch`` records a trial that a scheduler ended early as complete, samples on
-from another random state after a restart, and cannot go on with a trial whose result the storage
+from another random state after a restart, and cannot continue with a trial whose result the storage
 has already. Here the study is the only memory, and what a trial left in its run directory decides.
 """
 
@@ -96,7 +96,7 @@ class StudySearcher(Searcher):
 
     @override
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A validation of a trial that goes on."""
+        """A validation of a trial that continues."""
         if self.lost is None:
             with self._watched():
                 self._learn(self._running[trial_id], result)
@@ -196,7 +196,7 @@ class StudySearcher(Searcher):
         outcome = TrialResult.read(self._folder.trial(trial.number))
         if outcome is None:
             self._learn(trial, result)
-            if self._stopping():  # it stays unfinished, for --resume to go on with
+            if self._stopping():  # it stays unfinished, which --resume continues
                 self._ended(trial.number, "unfinished", result)
                 return
             studies.tell_pruned(trial, result.get("step", 0))

@@ -58,7 +58,7 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
 
 
 def reopen(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
-    """A trial that an earlier process left unfinished, to go on with."""
+    """A trial that an earlier process left unfinished, to continue."""
     return optuna.Trial(study, frozen._trial_id)  # ask() has no form for one that exists
 
 

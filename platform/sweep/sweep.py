@@ -95,7 +95,7 @@ def sweep(
 def resume(
     folder_path: Path, num_trials: int | None, limits: LaunchOptions, console: Console
 ) -> SweepResult:
-    """Go on with the sweep in a folder, to ``num_trials`` if more are wanted than before.
+    """Continue with the sweep in a folder, to ``num_trials`` if more are wanted than before.
 
     Raises:
         InputError: no sweep there, or its study is gone.

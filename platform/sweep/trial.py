@@ -1,7 +1,7 @@
 """One trial: a training as its own command does it, which reports its validations to Tune.
 
 Its run directory is the truth: a trial that Tune paused, restarted after a lost node, or that an
-interrupted sweep left behind goes on from its own last checkpoint, with the same bits.
+interrupted sweep left behind continues from its own last checkpoint, with the same bits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_trial(spec: Mapping[str, Any]) -> None:
 
 
 def train_trial(spec: Mapping[str, Any], report: Report) -> Metrics:
-    """Train or go on in a folder; the metrics of the parameters that a test would take.
+    """Train or continue in a folder; the metrics of the parameters that a test would take.
 
     Args:
         spec: ``folder``, ``config`` (JSON), ``time_adaptation``, and ``until``: the step at which

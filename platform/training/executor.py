@@ -11,7 +11,7 @@ from metaray.platform.run.metrics_log import MetricsRow
 
 
 class Signal(IntEnum):
-    """Whether training goes on after a step."""
+    """Whether training continues after a step."""
 
     GO_ON = 0
     OUT_OF_TIME = 1
@@ -59,7 +59,7 @@ class Executor(ABC):
 
     @abstractmethod
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from ``checkpoint``."""
+        """Continue from ``checkpoint``."""
 
     def resize(self, count: int) -> None:  # noqa: B027 - a group has the size it started with
         """Let workers join or leave until there are ``count``, where that is possible."""

@@ -69,7 +69,7 @@ class OuterLoop:
         """Train to the last step, the end of time or patience, or a requested stop.
 
         Raises:
-            TrainingError: training cannot go on; its checkpoints are kept.
+            TrainingError: training cannot continue; its checkpoints are kept.
         """
         self._rewind()
         while not (signal := self._signal()) and not self._is_done():
@@ -149,7 +149,7 @@ class OuterLoop:
             self._save()  # so that even the first interval can be resumed
 
     def _replace_learner(self, error: LearnerLostError) -> None:
-        """Go on with another one; where its node was lost, Ray may place that one there too."""
+        """Continue with another one; where its node was lost, Ray may place that one there too."""
         limit = self._settings.max_restarts
         for attempt in count(1):
             self._learners_lost += 1

@@ -34,7 +34,7 @@ class RunWriter(ABC):
 
     @abstractmethod
     def begin(self, step: int) -> None:
-        """Training goes on from ``step``: drop the rows of steps that come again."""
+        """Training continues from ``step``: drop the rows of steps that come again."""
 
     @abstractmethod
     def record(self, row: MetricsRow) -> None:
@@ -81,7 +81,7 @@ class LocalRunWriter(RunWriter):
             steps = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
             self.message(
                 f"{self._run.metrics} has no row for {len(missing)} of the steps that are done "
-                f"({steps}): training goes on, but curves and averages leave these steps out"
+                f"({steps}): training continues, but curves and averages leave these steps out"
             )
 
     @override

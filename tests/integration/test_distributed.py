@@ -250,7 +250,7 @@ def test_another_program_s_ray_is_not_taken_for_a_cluster(
 def test_a_non_finite_shard_stops_before_the_update_and_deaths_are_bounded(
     tiny: list[str],
 ) -> None:
-    """The same pool: it goes on after the first, and allows no death."""
+    """The same pool: it continues after the first, and allows no death."""
     sets = ["workers.count=1", "workers.max_restarts=0"]
     config = config_of(tiny, *sets, "method.inner_lr=1e30", "method.inner_steps=3")
     pool = ray_pool(config)

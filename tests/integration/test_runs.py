@@ -64,7 +64,7 @@ def test_killed_and_resumed_gives_the_same_parameters_and_result(
     metaray: Command, environment: dict[str, str], tiny: list[str], undisturbed: Path,
     tmp_path: Path, workers: int, others: int,
 ) -> None:  # fmt: skip
-    """SIGKILL at no chosen moment; it goes on with another number of workers."""
+    """SIGKILL at no chosen moment; it continues with another number of workers."""
     folder = tmp_path / "run"
     sets = [*tiny, *LONG, f"workers.count={workers}", "workers.cpus=0.5"]
     with running(environment, "train", folder, sets) as process:

@@ -103,7 +103,7 @@ class Mirror:
                 self._told = False
             except (StorageError, OSError) as error:
                 if not self._told:
-                    self._notify(f"{error}; the run goes on, and this is tried again")
+                    self._notify(f"{error}; the run continues, and this is tried again")
                 self._told = True
             rest = max(self._every_s, _SHARE * (time.monotonic() - started))
 

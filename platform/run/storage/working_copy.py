@@ -94,7 +94,7 @@ def _brought(
             "give the --out of a run"
         )
     if ahead:
-        notify(f"going on with the local copy {local}, which is ahead of {run}")
+        notify(f"continuing with the local copy {local}, which is ahead of {run}")
     else:
         notify(f"bringing {run} here")
         shutil.rmtree(local, ignore_errors=True)
@@ -137,7 +137,7 @@ def _mirrored(
         mirror.finish()
     except StorageError as error:
         raise StorageError(
-            f"{error}; all of it is in {local}: go on with --resume {place.uri} when it can be used"
+            f"{error}; all of it is in {local}: when it can be used, run --resume {place.uri}"
         ) from error
     shutil.rmtree(local)
     note.unlink()

@@ -60,7 +60,7 @@ def initial_state(config: TransferConfig, domains: Domains) -> InitialState:
 def restore_plan(
     config: TransferConfig, checkpoint: Checkpoint, teacher: Mapping[str, Any] | None
 ) -> Plan:
-    """The plan of a job that goes on from ``checkpoint``; ``teacher`` is its network, dumped."""
+    """The plan of a job that continues from ``checkpoint``; ``teacher`` is its network, dumped."""
     return Plan(
         config=config,
         param_layout=Layout.of(checkpoint.named[0]),

@@ -173,7 +173,7 @@ def test_zips(tmp_path: Path, compression: int) -> None:
     check_damage([content], read)
 
 
-def test_a_compression_that_nobody_knows(tmp_path: Path) -> None:
+def test_an_unknown_compression(tmp_path: Path) -> None:
     path = tmp_path / "images.zip"
     content = bytearray(zip_bytes(zipfile.ZIP_STORED, {"a/1.png": image_bytes("PNG")}))
     content[8] = content[content.index(b"PK\1\2") + 10] = 93  # zstd

@@ -36,7 +36,7 @@ def test_other_versions_than_the_cluster_s_are_named(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ConnectionError("Failed to connect"), "job a goes on there without this terminal"),
+        (ConnectionError("Failed to connect"), "job a continues there without this terminal"),
         (RuntimeError("WebSocket connection closed unexpectedly"), "no Ray dashboard answers"),
         (RuntimeError("Request failed with status code 404: Job a does not exist"), "no job a"),
         (RuntimeError("ValueError: Job with submission_id a already exists."), "a job a already"),
@@ -64,7 +64,7 @@ SLOW = "The current node timed out during startup: check the address and the aut
 def test_a_start_that_is_too_slow_for_ray_is_tried_once_more(
     failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody gave an address or a token, so that advice of Ray is left out."""
+    """Without an address or a token from the user, that advice of Ray is left out."""
     tries: list[int] = []
 
     def start(*_: object) -> None:

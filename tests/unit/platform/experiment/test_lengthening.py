@@ -1,4 +1,4 @@
-"""A run goes on to more outer steps, where none of its steps depends on how many there will be."""
+"""A run takes more outer steps, where none of its steps depends on how many there will be."""
 
 from __future__ import annotations
 

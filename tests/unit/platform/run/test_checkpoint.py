@@ -136,7 +136,7 @@ def test_repair_sets_damaged_files_aside(tmp_path: Path) -> None:
     damage(tmp_path, 3)
     repair(tmp_path, notes.append)
     assert sorted(saved_steps(tmp_path)) == [1, 2]
-    assert "step-00000003.safetensors.damaged, and the run goes on from step 2" in notes[0]
+    assert "step-00000003.safetensors.damaged; the run continues from step 2" in notes[0]
     repair(tmp_path, notes.append)
     assert len(notes) == 1
 

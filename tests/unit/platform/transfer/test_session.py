@@ -1,4 +1,4 @@
-"""Whole jobs in this process: what they leave, how they go on, and what is refused."""
+"""Whole jobs in this process: what they leave, how they are resumed, and what is refused."""
 
 from __future__ import annotations
 
