@@ -2,8 +2,8 @@
 
 The trials are brought to the same outer step. There the worst fifth take over the checkpoint of one
 of the best fifth (truncation selection) and continue with its rates, each times 0.8 or 1.2, as in
-the paper's experiments. The paper's workers decide whenever they are ready; here all are at the same
-step, so that a sweep has the same result however many trials run at once, killed or not.
+the paper's experiments. The paper's workers decide whenever they are ready; here all are at the
+same step, so that a sweep has the same result however many trials run at once, killed or not.
 """
 
 from __future__ import annotations
