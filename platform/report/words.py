@@ -88,6 +88,13 @@ def few_classes(summary: Mapping[str, Any]) -> str:
             "There is only one test class: the interval over episodes says nothing of other "
             "classes, so use more test classes."
         )
+    if wide == 0:  # a bootstrap cannot see how other classes differ
+        return (
+            f"There are only {count:,} test classes, and all have the same accuracy: this says "
+            "little of other classes, so use more test classes."
+            if count < _FEW
+            else ""
+        )
     return (
         f"There are only {count:,} test classes. {margin(narrow)} is the interval over episodes of "
         f"these classes; for other classes it is {margin(wide)}."

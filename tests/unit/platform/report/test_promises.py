@@ -86,6 +86,12 @@ def test_a_test_of_few_classes_says_so() -> None:
     assert few_classes(meta_summary(num_test_classes=400, classes_ci95=0.04)) == ""
 
 
+def test_classes_that_are_all_alike_promise_nothing_of_others() -> None:
+    perfect = {"accuracy": 1.0, "ci95": 0.0, "classes_ci95": 0.0}
+    assert "this says little of other classes" in few_classes(meta_summary(**perfect))
+    assert few_classes(meta_summary(num_test_classes=64, **perfect)) == ""
+
+
 def test_old_summaries_and_regressions_say_nothing_of_classes() -> None:
     old = meta_summary()
     del old["num_test_classes"], old["classes_ci95"]
