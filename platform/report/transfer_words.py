@@ -143,7 +143,7 @@ def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("test accuracy", _accuracy(summary)),
         ("95 % interval", f"{percent(low)} to {percent(high)}"),
-        ("validation accuracy", percent(summary["val_accuracy"])),
+        ("validation accuracy", percent(summary.get("val_accuracy"))),
         ("negative log likelihood", number(summary.get("loss"), ".4f")),
         ("expected calibration error", number(summary.get("ece"), ".4f")),
         *((text, _accuracy(found)) for _, text, found in compared(summary)),

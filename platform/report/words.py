@@ -237,7 +237,7 @@ def _norm(run: RunRecord) -> str:
 def _model(run: RunRecord) -> str:
     summary = run.summary
     tested, steps = summary.get("tested_step"), summary.get("outer_steps")
-    if tested is None or run.is_of_encoder:
+    if tested is None or steps is None or run.is_of_encoder:
         return ""
     chosen = summary.get("checkpoint", run.config.evaluate.checkpoint)
     if chosen == "best" and run.has(f"val_{run.score_name}"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import check_damage, check_reader, damaged, odd_json, odd_trees
+from damage import check_damage, check_reader, check_sentence, damaged, odd_json, odd_trees
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -67,6 +67,18 @@ def tree_of(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def check_without_each_key(path: Path, read: Callable[[], object]) -> None:
+    """``read`` takes a file that lacks a key, or says so. Leaves the file as it was."""
+    whole = tree_of(path)
+    for key in whole:
+        path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
+        try:
+            read()
+        except InputError as error:
+            check_sentence(error)
+    path.write_text(json.dumps(whole))
+
+
 def look(folder: Path) -> None:
     watch(reader_of(folder), Console(file=io.StringIO(), width=80), once=True)
 
@@ -108,6 +120,7 @@ def test_results_of_a_meta_test(meta: RunDirectory) -> None:
         record = RunRecord.read(meta)
         words.title(record), words.measured(record), words.metrics(record)
 
+    check_without_each_key(meta.summary, read)
     check_reader(odd_json(tree_of(meta.summary)), written(meta.summary, read), 80)
 
 
@@ -118,6 +131,7 @@ def test_results_of_a_transfer_job(transfer: RunDirectory) -> None:
         experiment_of(summary).result_lines(summary)
         transfer_words.measured(summary), transfer_words.metric_rows(summary)
 
+    check_without_each_key(transfer.summary, read)
     check_reader(odd_json(tree_of(transfer.summary)), written(transfer.summary, read))
 
 
