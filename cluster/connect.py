@@ -98,10 +98,9 @@ def _try_to_start(folder: Path, files: Sequence[Path], start_s: float) -> None:
         except Exception as error:
             tries += 1
             _shut_down()
-            if tries >= _LEAST_TRIES and monotonic() - began > start_s:
-                raise ClusterError(_not_started(error, monotonic() - began, tries)) from error
-            if tries >= _LEAST_TRIES and not _is_slow(error):
-                raise ClusterError(_not_started(error, monotonic() - began, tries)) from error
+            after_s = monotonic() - began
+            if tries >= _LEAST_TRIES and (after_s > start_s or not _is_slow(error)):
+                raise ClusterError(_not_started(error, after_s, tries)) from error
 
 
 def _not_started(error: Exception, after_s: float, tries: int) -> str:
