@@ -19,6 +19,7 @@ from typing import Any
 
 from metaray.cluster.access import enter_local_cluster
 from metaray.cluster.address import LOCAL_CLUSTER, RAY_START, Address, address_in_environment
+from metaray.cluster.embedded_ray import without_helpers
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.private_folder import private_folder, remove_folder
 from metaray.cluster.proxies import avoid_proxies
@@ -176,7 +177,10 @@ def _start_local(folder: Path, files: Sequence[Path]) -> None:
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = False  # as the variable, had Ray been imported before
-    ray.init(address="local", include_dashboard=False, _temp_dir=str(folder / "ray"), **_quiet())
+    with without_helpers():
+        ray.init(
+            address="local", include_dashboard=False, _temp_dir=str(folder / "ray"), **_quiet()
+        )
 
 
 def _let_import(files: Sequence[Path]) -> None:

@@ -15,7 +15,8 @@ from metaray.platform.compare.results import Results
 from metaray.platform.compare.table import COST_COLUMNS, cells, score_columns
 from metaray.platform.config.tree import flat
 from metaray.platform.config.values import set_value
-from metaray.platform.report.page_writer import Plot, draw_images, write_page, writing
+from metaray.platform.report.page_writer import Plot, draw_images, link, write_page, writing
+from metaray.platform.run.directory import RunDirectory
 
 
 def write_comparison(directory: CompareDirectory, results: Results) -> None:
@@ -34,6 +35,7 @@ def write_comparison(directory: CompareDirectory, results: Results) -> None:
             __package__ or "",
             "compare.html.jinja",
             title=words.title(results),
+            verdict=words.verdict(results),
             measured=words.measured(results),
             tables={
                 "Scores": _table(results, score_columns(results)),
@@ -42,6 +44,7 @@ def write_comparison(directory: CompareDirectory, results: Results) -> None:
             how_to_read=words.how_to_read(results),
             notes=[*results.plan.notes, *words.left_out(results)],
             failures=results.failures,
+            runs=_runs(results),
             images=draw_images(_plots(results), directory.plots),
             settings=_settings(results),
             names=[entry.name for entry in results.plan.entries],
@@ -89,6 +92,23 @@ def _plots(results: Results) -> list[Plot]:
             caption=f"What a new task costs once training is done; {better} and left is better.",
             draw=partial(plots.against_cost, results),
         ),
+    ]
+
+
+def _runs(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The reports of each entry: seed, and the address from the page."""
+    return [
+        (
+            row.name,
+            [
+                (
+                    f"seed {run.folder.seed}",
+                    link(RunDirectory(run.folder.path).report, results.folder),
+                )
+                for run in row.runs
+            ],
+        )
+        for row in results.rows
     ]
 
 

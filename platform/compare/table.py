@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from metaray.platform.common.formatting import duration, margin, megabytes, number, short_time
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.paired import Difference
 from metaray.platform.compare.results import EntryResult, Results
+from metaray.platform.compare.words import verdict
 
 
 def score_columns(results: Results) -> list[str]:
@@ -74,6 +76,7 @@ def print_results(results: Results, console: Console) -> None:
     for table in terminal_tables(results):
         console.print(table)
         console.print()
+    console.print(Text(" ".join(verdict(results))))
     for run, reason in results.failures.items():
         console.print(f"{run} failed: {reason}")
     console.print(f"page: {CompareDirectory(results.folder).page}")

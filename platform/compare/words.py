@@ -2,12 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from metaray.platform.common.formatting import score_with_margin
+from metaray.platform.compare.paired import Difference
 from metaray.platform.compare.results import Results
+
+_LEVEL = 0.05  # of significance
 
 
 def title(results: Results) -> str:
     """How many entries on what."""
     return results.plan.comparison.title(results.plan.common, len(results.rows))
+
+
+def verdict(results: Results) -> list[str]:
+    """Which entry is best, and which differences are more than chance, a sentence each."""
+    best = results.rows[0]
+    value = score_with_margin(best.score.mean, best.score.ci95, is_error=results.is_regression)
+    name = "mean squared error" if results.is_regression else "accuracy"
+    if len(results.rows) == 1:
+        return [f"{best.name} has a test {name} of {value}."]
+    sentences = [f"{best.name} has the best {name}: {value}."]
+    sentences += _differences(
+        results, "For these trained models", lambda d: max(d.p_t, d.p_wilcoxon)
+    )
+    seeds = len(results.plan.seeds)
+    sentences += _differences(results, f"Over the {seeds} seeds", lambda d: d.p_seeds)
+    if seeds == 1:
+        sentences.append("One seed cannot show whether another training would end the same way.")
+    return sentences
+
+
+def _differences(
+    results: Results, over: str, p_value: Callable[[Difference], float | None]
+) -> list[str]:
+    """Which entries differ from the reference by more than chance, and which do not."""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "not clearly different": []}
+    for row in results.rows:
+        p = None if row.difference is None else p_value(row.difference)
+        if row.difference is None or p is None:
+            continue
+        higher = row.difference.mean > 0
+        clear = "better" if higher != results.is_regression else "worse"
+        groups[clear if p < _LEVEL else "not clearly different"].append(row.name)
+    parts = [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {how}"
+        for how, names in groups.items()
+        if names
+    ]
+    if not parts:
+        return []
+    *first, last = parts
+    told = f"{', '.join(first)}, and {last}" if first else last
+    return [f"{over}, compared with {results.reference}, {told} (p < {_LEVEL} counts as clear)."]
 
 
 def measured(results: Results) -> list[str]:

@@ -19,6 +19,7 @@ from metaray.platform.common.errors import LearnerLostError, WorkersLostError, f
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_learner
+from metaray.platform.distributed.draining import DrainingNodes
 from metaray.platform.distributed.patience import Patience
 from metaray.platform.distributed.processes import Place, end_process
 from metaray.platform.distributed.ray_alive import answer, check_ray, check_ray_now
@@ -48,6 +49,9 @@ class RayPool(Pool):
         self._patience = Patience(config.workers)
         self._learner = start_learner(config)
         self._learner_place: Place | None = None
+        self._next_learner: Any = None
+        self._next_place: Any = None
+        self._draining = DrainingNodes()
         self._workers = WorkerGroup(config, notify)
         try:
             self._state = self._learner.state.remote()
@@ -66,6 +70,7 @@ class RayPool(Pool):
     @override
     def train_step(self, requests: Sequence[TrainRequest]) -> StepResult:
         started = perf_counter()
+        self._leave_draining_nodes()
         recomputed = deepest = 0
         for _ in range(1 + self._config.workers.max_retries):
             scheduler = self._run(requests, self._state)
@@ -119,7 +124,8 @@ class RayPool(Pool):
     @override
     def restore(self, checkpoint: Checkpoint) -> None:
         if not self._learner_is_alive():
-            self._learner = start_learner(self._config)
+            self._learner = self._next_learner or start_learner(self._config)
+            self._next_learner = None
             self._place_learner()
         self._state = self._learner.restore.remote(checkpoint)
         self._ask_learner(self._state)
@@ -156,7 +162,28 @@ class RayPool(Pool):
     @override
     def close(self) -> None:
         self._workers.close()
-        ray.kill(self._learner)
+        for learner in (self._learner, self._next_learner):
+            if learner is not None:
+                ray.kill(learner)
+
+    def _leave_draining_nodes(self) -> None:
+        """Move the workers and the learner away from nodes that are about to end."""
+        nodes = self._draining.ids
+        if not nodes:
+            return
+        self._workers.leave(nodes)
+        if self._learner_place is None or self._learner_place.node_id not in nodes:
+            return
+        if self._next_learner is None:
+            self._notify("the learner moves: its node is preempted or drained")
+            self._next_learner = start_learner(self._config)
+            self._next_place = self._next_learner.place.remote()
+        if ray.wait([self._next_place], timeout=0)[0]:
+            checkpoint, old = self.snapshot(), self._learner
+            self._learner, self._next_learner = self._next_learner, None
+            self._place_learner()
+            self.restore(checkpoint)
+            ray.kill(old)
 
     def _run(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -42,7 +42,10 @@ class WorkerHandle:
     """reference to its answer to whether it lives, where it was asked"""
     asked_s: float = 0.0
     """when"""
-    leaving: bool = field(default=False)
+    leaving: bool = False
+    """it takes no more requests"""
+    draining: bool = False
+    """its node is about to end: it leaves once another worker is ready"""
 
     @property
     def pid(self) -> int | None:
@@ -60,7 +63,7 @@ class WorkerHandle:
             what: WorkerStates = "lost"
         elif self.pid is None:
             what = "starting"
-        elif self.leaving:
+        elif self.leaving or self.draining:
             what = "leaving"
         else:
             what = "busy" if self.load else "idle"
@@ -78,6 +81,7 @@ class WorkerGroup:
         self._announce = False
         self._lost_states: deque[WorkerState] = deque(maxlen=_REMEMBERED)
         self.lost = 0
+        self._preempted = 0
         self.wanted = config.workers.count
         self._fill()
 
@@ -101,6 +105,22 @@ class WorkerGroup:
         self.wanted = count
         while len(self._staying) > count:
             self._staying[-1].leaving = True
+        self._fill()
+        self.dismiss_idle()
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Start others in place of workers on ``nodes``, which are about to end.
+
+        They work on until one of the others is ready, or their node ends.
+        """
+        for worker in self._workers:
+            if worker.place is not None and worker.place.node_id in nodes and not worker.draining:
+                worker.draining = self._announce = True
+                who = f"worker {worker.number} (process {worker.pid} on {worker.node})"
+                self._notify(f"{who} moves: its node is preempted or drained")
+        if any(not worker.draining for worker in self.ready):
+            for worker in self._workers:
+                worker.leaving |= worker.draining
         self._fill()
         self.dismiss_idle()
 
@@ -132,8 +152,9 @@ class WorkerGroup:
             end_process(worker.place)
         self._lost_states.append(worker.state(is_lost=True))
         self.lost += 1
+        self._preempted += worker.draining
         limit = self._config.workers.max_restarts
-        if self.lost > limit:
+        if self.lost - self._preempted > limit:
             raise WorkersLostError(
                 f"lost {self.lost} workers, more than workers.max_restarts = {limit} (the last: "
                 f"{reason}): look for lack of memory, then continue with --resume"
@@ -180,7 +201,7 @@ class WorkerGroup:
 
     @property
     def _staying(self) -> list[WorkerHandle]:
-        return [w for w in self._workers if not w.leaving]
+        return [w for w in self._workers if not w.leaving and not w.draining]
 
     def _fill(self) -> None:
         while len(self._staying) < self.wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from metaray.platform.config.loading import read_versions
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.training.device import device_name
 
 _DECIDE_BITS = ("torch", "metaray")
 
@@ -50,7 +52,7 @@ def rate(rows: Sequence[dict[str, Any]], counted: str) -> float | None:
 
 
 def of_training(config: ExperimentConfig, last: Checkpoint, num_parameters: int) -> dict[str, Any]:
-    """What every summary says of the training: its parameters, their choice, its time.
+    """What every summary says of the training: its parameters, their choice, time and place.
 
     Args:
         config: settings of the run.
@@ -60,6 +62,9 @@ def of_training(config: ExperimentConfig, last: Checkpoint, num_parameters: int)
     return {
         "checkpoint": config.evaluate.checkpoint,
         "wall_s": last.wall_s,
+        "tested_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "network": config.model.name,
+        "device": device_name(config.workers),
         "workers": config.workers.count,
         "num_parameters": num_parameters,
         "params_sha256": params_sha256(last),

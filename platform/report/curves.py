@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from metaray.platform.report.record import Array, RunRecord
+from metaray.platform.report.record import Array, MetricsTable, RunRecord
 from metaray.platform.report.style import Theme, legend_above, log_if_it_helps, new_figure
 
 _MOST_POINTS = 700  # more cannot be told apart, and make the page heavy
@@ -18,17 +18,13 @@ def loss_curve(run: RunRecord, theme: Theme) -> Figure | None:
     """Training loss of every step, smoothed, and validation loss."""
     if not run.has("loss"):
         return None
-    figure = new_figure()
-    axes = figure.subplots()
-    name = "mean squared error" if run.is_regression else "loss"
-    raw_and_smooth(axes, run.column("step"), run.column("loss"), theme)
-    if run.is_regression and run.has("val_mse"):
-        _validation(axes, run, "val_mse", theme, with_interval=True)
-    elif run.has("val_loss"):
-        _validation(axes, run, "val_loss", theme, with_interval=False)
-    axes.set(xlabel="outer step", ylabel=name)
-    log_if_it_helps(axes, run.column("loss"))
-    _finish_steps(axes)
+    name, validation = "mean squared error", "val_mse"
+    if not run.is_regression:
+        name, validation = "loss", "val_loss"
+    figure, panels = _training_and_validation(run, "loss", validation, theme)
+    for axes, key in zip(panels, ("loss", validation), strict=False):
+        axes.set(ylabel=name)
+        log_if_it_helps(axes, run.column(key))
     return figure
 
 
@@ -36,15 +32,32 @@ def accuracy_curve(run: RunRecord, theme: Theme) -> Figure | None:
     """Training accuracy after adaptation, and validation with its interval."""
     if not run.has("accuracy"):
         return None
+    figure, panels = _training_and_validation(run, "accuracy", "val_accuracy", theme)
+    for axes in panels:
+        axes.set(ylabel="accuracy")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylim(top=1.01)
+    return figure
+
+
+def step_curve(
+    metrics: MetricsTable, key: str, label: str, theme: Theme, *, from_zero: bool = False
+) -> Figure | None:
+    """A metric of each step; None where it was not recorded."""
+    if not metrics.has(key):
+        return None
     figure = new_figure()
     axes = figure.subplots()
-    raw_and_smooth(axes, run.column("step"), run.column("accuracy"), theme)
-    if run.has("val_accuracy"):
-        _validation(axes, run, "val_accuracy", theme, with_interval=True)
-    axes.set(xlabel="outer step", ylabel="accuracy on queries")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_ylim(top=1.01)
-    _finish_steps(axes)
+    values = metrics.column(key)
+    if from_zero:
+        axes.plot(metrics.column("step"), values, color=theme.main)
+        axes.set_ylim(bottom=0)
+    else:
+        raw_and_smooth(axes, metrics.column("step"), values, theme)
+        log_if_it_helps(axes, values)
+        legend_above(axes)
+    axes.set(xlabel="step", ylabel=label)
+    axes.xaxis.set_major_locator(_whole_steps())
     return figure
 
 
@@ -96,22 +109,38 @@ def raw_and_smooth(axes: Axes, x: Array, y: Array, theme: Theme) -> None:
     axes.plot(x[::stride], mean[::stride], color=theme.main, label=f"mean of {window} steps")
 
 
-def _validation(axes: Axes, run: RunRecord, key: str, theme: Theme, with_interval: bool) -> None:
+def _validation(axes: Axes, run: RunRecord, key: str, theme: Theme, ci95: Array | None) -> None:
     values = run.column(key)
     at = np.isfinite(values)
-    ci95 = run.column("val_ci95")[at] if with_interval else None
     axes.errorbar(
         run.column("step")[at],
         values[at],
-        yerr=ci95,
-        fmt="o",
+        yerr=None if ci95 is None else ci95[at],
+        fmt="o-",
         markersize=4,
         linewidth=1.2,
         color=theme.accent,
-        label="validation, 95 % interval" if with_interval else "validation",
+        label="validation" if ci95 is None else "validation, 95 % interval",
     )
 
 
-def _finish_steps(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-    legend_above(axes)
+def _training_and_validation(
+    run: RunRecord, key: str, validation: str, theme: Theme
+) -> tuple[Figure, list[Axes]]:
+    """Training above validation: tasks of the two may differ, so that one axis would suit one."""
+    both = run.has(validation)
+    figure = new_figure(4.5, 4.2 if both else 3.1)
+    panels = list(figure.subplots(2 if both else 1, 1, sharex=True, squeeze=False)[:, 0])
+    raw_and_smooth(panels[0], run.column("step"), run.column(key), theme)
+    if both:
+        interval = run.column("val_ci95") if validation != "val_loss" else None
+        _validation(panels[1], run, validation, theme, interval)
+    for axes in panels:
+        legend_above(axes)
+    panels[-1].set(xlabel="outer step")
+    panels[-1].xaxis.set_major_locator(_whole_steps())
+    return figure, panels
+
+
+def _whole_steps() -> MaxNLocator:
+    return MaxNLocator(integer=True, nbins=7, min_n_ticks=1)

@@ -14,7 +14,9 @@ from metaray.platform.common.formatting import percent
 from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.style import Theme, new_canvas
 
-_MOST_CLASSES, _MOST_SHOTS, _MOST_QUERIES = 10, 3, 6
+_MOST_CLASSES, _MOST_QUERIES = 10, 6
+_SHOTS_IN_A_ROW, _MOST_ROWS = 5, 4  # of the support images of a class
+_MOST_SHOTS = _SHOTS_IN_A_ROW * _MOST_ROWS
 # Lengths in widths of an image of the episode; the whole is one pair of axes in that unit.
 _LETTER, _SPACE, _GAP, _LABEL, _HEAD = 0.4, 0.14, 0.4, 0.32, 0.36
 _CELL_IN = 0.62
@@ -25,21 +27,26 @@ def episode_image(example: ExampleEpisode, theme: Theme) -> Figure:
 
     Large episodes are cut to the first classes, shots and queries, right or wrong as they come.
     """
-    rows = min(example.num_classes, _MOST_CLASSES)
-    support = [np.flatnonzero(example.support_y == c)[:_MOST_SHOTS] for c in range(rows)]
-    queries = [np.flatnonzero(example.query_y == c)[:_MOST_QUERIES] for c in range(rows)]
+    classes = range(min(example.num_classes, _MOST_CLASSES))
+    support = [np.flatnonzero(example.support_y == c)[:_MOST_SHOTS] for c in classes]
+    queries = [np.flatnonzero(example.query_y == c)[:_MOST_QUERIES] for c in classes]
     column = 1 + _SPACE
-    first_query = _LETTER + max(map(len, support)) * column + _GAP
+    most = max(map(len, support))
+    lines = -(-most // _SHOTS_IN_A_ROW)
+    first_query = _LETTER + min(most, _SHOTS_IN_A_ROW) * column + _GAP
     width = first_query + max(map(len, queries)) * column
-    axes = _sheet(width, _HEAD + rows * (column + _LABEL))
+    height = lines * column + _LABEL
+    axes = _sheet(width, _HEAD + len(classes) * height)
     axes.text(_LETTER, 0, "shown", va="top", fontsize=8)
     axes.text(first_query, 0, "asked, with the prediction", va="top", fontsize=8)
-    for row in range(rows):
-        top = _HEAD + row * (column + _LABEL)
-        axes.text(0, top + 0.5, class_letter(row), va="center", fontsize=11, fontweight="bold")
-        for i, index in enumerate(support[row]):
-            _image(axes, example.support_x[index], _LETTER + i * column, top, theme.other)
-        for i, index in enumerate(queries[row]):
+    for label in classes:
+        top = _HEAD + label * height
+        axes.text(0, top + 0.5, class_letter(label), va="center", fontsize=11, fontweight="bold")
+        for i, index in enumerate(support[label]):
+            line, place = divmod(i, _SHOTS_IN_A_ROW)
+            left = _LETTER + place * column
+            _image(axes, example.support_x[index], left, top + line * column, theme.other)
+        for i, index in enumerate(queries[label]):
             _query(axes, example, int(index), first_query + i * column, top, theme)
     figure = axes.figure
     assert isinstance(figure, Figure)

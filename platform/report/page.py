@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from metaray.platform.common.formatting import margin, score
 from metaray.platform.config.commands import evaluate_command, own_settings, train_command
 from metaray.platform.config.values import set_value
-from metaray.platform.report import curves, results, words
+from metaray.platform.report import class_plots, curves, results, words
 from metaray.platform.report.episode_image import class_letter, episode_image, is_cut
 from metaray.platform.report.example import ExampleEpisode
 from metaray.platform.report.page_writer import (
@@ -51,15 +52,30 @@ def _training_plots(record: RunRecord) -> list[Plot]:
         Plot(
             name="loss",
             title="Loss in training",
-            caption="Loss on the queries of training tasks, after adaptation. Faint: single steps.",
+            caption="Loss on the queries of a task, after adaptation: training tasks above (faint: "
+            "single steps), validation tasks below. Their shapes may differ.",
             draw=partial(curves.loss_curve, record),
         ),
         Plot(
             name="accuracy",
             title="Accuracy in training",
-            caption="Training tasks against validation tasks, whose classes are not trained on. "
-            "Shapes and inner steps of the two may differ: see the settings.",
+            caption="Training tasks above, and below validation tasks, whose classes are not "
+            "trained on. Shapes and inner steps of the two may differ: see the settings.",
             draw=partial(curves.accuracy_curve, record),
+        ),
+        Plot(
+            name="learning_rate",
+            title="Learning rate",
+            caption="Of the outer optimizer, at each outer step.",
+            draw=partial(
+                curves.step_curve, record.metrics, "meta_lr", "learning rate", from_zero=True
+            ),
+        ),
+        Plot(
+            name="grad_norm",
+            title="Gradient norm",
+            caption="Norm of the meta-gradient, before clipping.",
+            draw=partial(curves.step_curve, record.metrics, "grad_norm", "gradient norm"),
         ),
         Plot(
             name="throughput",
@@ -90,7 +106,32 @@ def _test_plots(record: RunRecord) -> list[Plot]:
             caption="Does 80 % confidence mean 80 % right? Below: share of the predictions.",
             draw=partial(results.calibration, record),
         ),
+        *_class_plots(record.summary),
     ]
+
+
+def _class_plots(summary: dict[str, Any]) -> list[Plot]:
+    by_name, found = summary.get("class_accuracy"), summary.get("confusion")
+    plots = [
+        Plot(
+            name="classes",
+            title="Accuracy by class",
+            caption="Over the queries of all test episodes that show the class.",
+            draw=partial(class_plots.class_accuracy, by_name or {}),
+        )
+    ]
+    if found:
+        shares = np.array(found["shares"], np.float64)  # None becomes NaN
+        plots.append(
+            Plot(
+                name="confusion",
+                title="Confusion",
+                caption="Of the queries of each class, the share (in %) that was taken for each "
+                "other class, in the episodes that show both. Diagonal: its accuracy.",
+                draw=partial(class_plots.confusion_matrix, shares, found["classes"]),
+            )
+        )
+    return plots
 
 
 def _example_plot(example: ExampleEpisode | None) -> Plot:

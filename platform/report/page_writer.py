@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -97,6 +98,15 @@ def score_bars(
         )
         for label, value, ci95, style in rows
     ]
+
+
+def link(page: Path, folder: Path) -> str:
+    """The address of ``page`` from a page in ``folder`` above it; empty where there is none yet.
+
+    >>> link(Path("night/trials/0001/report.html"), Path("night"))
+    ''
+    """
+    return quote(page.relative_to(folder).as_posix()) if page.is_file() else ""
 
 
 def write_page(path: Path, package: str, template: str, **values: Any) -> None:

@@ -13,6 +13,8 @@ from metaray.platform.common.formatting import margin, percent
 from metaray.platform.config.commands import own_settings, train_command
 from metaray.platform.config.loading import read_config, read_versions
 from metaray.platform.config.transfer import TransferConfig
+from metaray.platform.report.class_plots import confusion_matrix
+from metaray.platform.report.curves import step_curve
 from metaray.platform.report.page import setting_rows
 from metaray.platform.report.page_writer import (
     Bar,
@@ -24,7 +26,7 @@ from metaray.platform.report.page_writer import (
     writing,
 )
 from metaray.platform.report.record import MetricsTable
-from metaray.platform.report.transfer_plots import confusion_matrix, curve, learning_rate
+from metaray.platform.report.transfer_plots import curve
 from metaray.platform.report.transfer_words import (
     compared,
     is_probed,
@@ -90,7 +92,7 @@ def _training_plots(metrics: MetricsTable, probed: bool) -> list[Plot]:
             name="learning_rate",
             title="Learning rate",
             caption="Of each step.",
-            draw=partial(learning_rate, metrics),
+            draw=partial(step_curve, metrics, "lr", "learning rate", from_zero=True),
         ),
     ]
 
@@ -105,12 +107,13 @@ def _test_plots(run: RunDirectory) -> list[Plot]:
     counts = np.array(
         confusion(table["predicted"].to_numpy(), table["label"].to_numpy(), len(names)), np.float64
     )
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return [
         Plot(
             name="confusion",
             title="Confusion",
             caption="Of the test images of each class, the share (in %) that was taken for each.",
-            draw=partial(confusion_matrix, counts, names),
+            draw=partial(confusion_matrix, shares, names),
         )
     ]
 

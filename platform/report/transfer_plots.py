@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from metaray.platform.report.curves import raw_and_smooth
-from metaray.platform.report.record import Array, MetricsTable
+from metaray.platform.report.record import MetricsTable
 from metaray.platform.report.style import Theme, legend_above, log_if_it_helps, new_figure
 
-_MOST_NAMED = 20  # classes whose names fit beside a matrix
 _FEWEST_POINTS = 3  # validations that make a curve
 
 
@@ -51,34 +48,3 @@ def draw_curve(axes: Axes, metrics: MetricsTable, key: str, theme: Theme) -> Non
     else:
         log_if_it_helps(axes, metrics.column(key))
     legend_above(axes)
-
-
-def learning_rate(metrics: MetricsTable, theme: Theme) -> Figure | None:
-    """The rate of each step."""
-    if not metrics.has("lr"):
-        return None
-    figure = new_figure()
-    axes = figure.subplots()
-    axes.plot(metrics.column("step"), metrics.column("lr"), color=theme.main)
-    axes.set(xlabel="step", ylabel="learning rate")
-    axes.set_ylim(bottom=0)
-    return figure
-
-
-def confusion_matrix(counts: Array, names: Sequence[str], theme: Theme) -> Figure:
-    """Share of each class (row) that was taken for each (column)."""
-    figure = new_figure(5.0, 4.4)
-    axes = figure.subplots()
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.grid(False)
-    if len(names) <= _MOST_NAMED:
-        ticks = range(len(names))
-        axes.set_xticks(ticks, names, rotation=60, ha="right", fontsize=7)
-        axes.set_yticks(ticks, names, fontsize=7)
-        for y, x in np.argwhere(share >= 0.05):
-            colour = "#fafafa" if share[y, x] > 0.5 else theme.on_other
-            axes.text(x, y, f"{100 * share[y, x]:.0f}", ha="center", va="center", fontsize=6,
-                      color=colour)  # fmt: skip
-    axes.set(xlabel="predicted", ylabel="class")
-    return figure

@@ -10,7 +10,7 @@ from rich.text import Text
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.transfer.registry import JOBS
 from metaray.platform.common.formatting import clock, number, percent, plural, score_with_margin
-from metaray.platform.report.words import data_title
+from metaray.platform.report.words import data_title, place_and_time
 
 REFERENCES = {
     "scratch": "the same network, trained from a random start",
@@ -151,8 +151,6 @@ def metric_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("step tested", f"{summary['tested_step']:,}"),
         ("training time", clock(summary["wall_s"])),
         ("images per second", number(summary["examples_per_s"])),
-        ("workers", str(summary["workers"])),
-        ("parameters", f"{summary['num_parameters']:,}"),
-        ("SHA-256 of the parameters", summary["params_sha256"]),
+        *place_and_time(summary),
     ]
     return [(label, text) for label, text in rows if text]

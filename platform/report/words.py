@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -148,11 +149,29 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         ("negative log likelihood", number(likelihood, ".4f")),
         ("test episodes", number(summary.get("num_episodes"), ",")),
         *([] if run.is_of_encoder else _of_training(summary)),
+        ("training, validation and test classes", _sizes(summary, "classes")),
+        ("training, validation and test images", _sizes(summary, "images")),
+        *place_and_time(summary),
+    ]
+    return [(label, text) for label, text in rows if text]
+
+
+def place_and_time(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where and when a run was computed, and with how many parameters, for its table."""
+    at = summary.get("tested_at")
+    return [
+        ("tested", f"{datetime.fromisoformat(at):%-d %B %Y, %H:%M} UTC" if at else ""),
+        ("network", label_of(summary.get("network") or "")),
+        ("device", summary.get("device") or ""),
         ("workers", number(summary.get("workers"), "d")),
         ("parameters", number(summary.get("num_parameters"), ",")),
         ("SHA-256 of the parameters", str(summary.get("params_sha256") or "")),
     ]
-    return [(label, text) for label, text in rows if text]
+
+
+def _sizes(summary: Mapping[str, Any], counted: str) -> str:
+    splits = summary.get("splits")
+    return " / ".join(f"{splits[s][counted]:,}" for s in ("train", "val", "test")) if splits else ""
 
 
 def _over_classes(summary: Mapping[str, Any]) -> str:
@@ -204,7 +223,7 @@ def _what(run: RunRecord) -> str:
     tested = unit if run.is_of_encoder else f"{unseen} that training never saw"
     mean = f"{name} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
     classes = run.summary.get("num_test_classes")
-    if not classes:
+    if not classes or few_classes(run.summary):  # which says it
         return mean
     drawn = "1 class" if classes == 1 else f"{classes:,} classes"
     return f"{mean} The test has {drawn}."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+from typing_extensions import Self
 
 from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.run.directory import RunDirectory
@@ -23,6 +25,9 @@ class _Checked(BaseModel):
 
 class _Training(_Checked):
     params_sha256: str = ""
+    tested_at: datetime | None = None
+    device: str = ""
+    network: str = ""
     wall_s: float = 0.0
     workers: int = 0
     num_parameters: int = 0
@@ -36,6 +41,29 @@ class _Start(_Checked):
     run: str
     trained_by: str
     step: int
+
+
+class _Confusion(_Checked):
+    classes: list[str]
+    shares: list[list[float | None]]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        count = len(self.classes)
+        if len(self.shares) != count or any(len(row) != count for row in self.shares):
+            raise ValueError(f"{count} classes need as many rows and columns")
+        return self
+
+
+class _Split(_Checked):
+    classes: int
+    images: int
+
+
+class _Splits(_Checked):
+    train: _Split
+    val: _Split
+    test: _Split
 
 
 class _OfMetaTest(_Training):
@@ -72,6 +100,8 @@ class _OfMetaTest(_Training):
     num_test_classes: int | None = None
     classes_ci95: float | None = None
     class_accuracy: dict[str, float] | None = None
+    confusion: _Confusion | None = None
+    splits: _Splits | None = None
 
 
 class _Accuracy(_Checked):

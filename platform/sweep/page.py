@@ -12,10 +12,12 @@ from metaray.platform.report.page_writer import (
     Bar,
     Plot,
     draw_images,
+    link,
     score_bars,
     write_page,
     writing,
 )
+from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep import plots, population_plots, setting_plots, words
 from metaray.platform.sweep.progress import metric_text
@@ -36,7 +38,7 @@ def write_sweep_page(folder: SweepDirectory, result: SweepResult) -> None:
             "sweep.html.jinja",
             images=images,
             **_summary(result),
-            **_tables(result),
+            **_tables(folder, result),
             **_commands(folder, result),
         )
 
@@ -113,13 +115,13 @@ def _summary(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def _tables(result: SweepResult) -> dict[str, Any]:
+def _tables(folder: SweepDirectory, result: SweepResult) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for trial in result.trials for key in trial.values))
     base, best = dict(flat(result.plan.base.model_dump())), result.best
     return {
         "metrics": list(result.plan.metrics),
         "short": [key.rpartition(".")[2] for key in keys],
-        "rows": [_row(result, trial, keys) for trial in _ranked(result)],
+        "rows": [_row(folder, result, trial, keys) for trial in _ranked(result)],
         "changes": [(key, base.get(key), best.values[key]) for key in best.values] if best else [],
         "exploits": _exploits(result),
     }
@@ -151,9 +153,12 @@ def _ranked(result: SweepResult) -> list[TrialRecord]:
     return sorted(result.trials, key=key)
 
 
-def _row(result: SweepResult, trial: TrialRecord, keys: list[str]) -> dict[str, Any]:
+def _row(
+    folder: SweepDirectory, result: SweepResult, trial: TrialRecord, keys: list[str]
+) -> dict[str, Any]:
     return {
         "number": trial.number,
+        "href": link(RunDirectory(folder.trial(trial.number)).report, folder.path),
         "state": trial.state,
         "best": result.best is not None and trial.number == result.best.number,
         "step": trial.step,

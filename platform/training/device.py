@@ -76,6 +76,17 @@ def choose_device(workers: ComputeConfig) -> torch.device:
     return torch.device(name)
 
 
+def device_name(workers: ComputeConfig) -> str:
+    """The device of a run, for people; that of workers on Ray without its model."""
+    if workers.count == 0:
+        device = choose_device(workers)
+        is_cuda = device.type == "cuda"
+        return f"{device} ({torch.cuda.get_device_name(device)})" if is_cuda else str(device)
+    if workers.device == "auto":
+        return "cuda" if workers.gpus > 0 else "cpu"
+    return workers.device
+
+
 def gpu_memory(device: torch.device) -> GpuMemory | None:
     """What is in use of a CUDA device; None for any other."""
     if device.type != "cuda":

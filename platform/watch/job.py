@@ -60,7 +60,7 @@ def find_job(job_id: str, address: str | None, console: Console) -> Path | Remot
         job = own(client.job(job_id))
     except ClusterError as error:
         raise InputError(
-            f"{job_id} is no folder here, nor a job that could be found: {error}"
+            f"there is no folder {Path(job_id).absolute()}, and no job {job_id} was found: {error}"
         ) from error
     if not access.is_here:
         return RemoteJob(client, job_id)

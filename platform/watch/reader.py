@@ -11,6 +11,7 @@ from metaray.platform.common.formatting import plural
 from metaray.platform.experiment.registry import experiment_in
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.status import Status, TrialState
+from metaray.platform.run.summary import read_summary
 from metaray.platform.run.sweep_directory import SweepDirectory
 from metaray.platform.sweep.plan import SweepPlan
 from metaray.platform.sweep.progress import metric_text
@@ -38,6 +39,7 @@ class RunReader:
         experiment = experiment_in(run)
         config = experiment.read(run.config)
         self._title = experiment.title(config)
+        self._experiment = experiment
         self._steps = experiment.steps(config)
 
     def read(self) -> Snapshot:
@@ -67,7 +69,17 @@ class RunReader:
             trials=(),
             best=None,
             events=status.events if status else (),
+            result=self._result() if state == "done" else (),
         )
+
+    def _result(self) -> tuple[str, ...]:
+        try:
+            summary = read_summary(self._run)
+        except InputError as error:
+            return (str(error),)
+        if summary is None:
+            return ()
+        return tuple(line.plain.strip() for line in self._experiment.result_lines(summary))
 
 
 class SweepReader:
@@ -105,6 +117,7 @@ class SweepReader:
             trials=trials,
             best=status.best if status else None,
             events=status.events if status else (),
+            result=(),
         )
 
     def _metrics(self, status: Status | None) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class Snapshot:
     trials: tuple[TrialState, ...]
     best: Best | None
     events: tuple[Event, ...]
+    result: tuple[str, ...]
+    """of the test, in sentences, once it is done"""
 
 
 def run_plots(rows: Sequence[MetricsRow]) -> tuple[Plot, ...]:

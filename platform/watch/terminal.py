@@ -50,6 +50,7 @@ def view(snapshot: Snapshot, width: int) -> RenderableType:
     """All that there is to see, ``width`` columns wide."""
     inner = max(40, width - 4)
     parts: list[RenderableType] = [_progress(snapshot)]
+    parts += [Text(sentence, style="bold green") for sentence in snapshot.result]
     if snapshot.metrics:
         parts.append(Text("  ·  ".join(snapshot.metrics)))
     if snapshot.plots:

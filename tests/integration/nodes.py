@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import psutil
 from ports import free_port, wait_for_port
@@ -28,6 +27,7 @@ class Nodes:
             "RAY_health_check_timeout_ms": "1000",
         }
         self._stack = stack
+        self._ids: dict[int, str] = {}
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp"))
@@ -39,14 +39,30 @@ class Nodes:
     def add(self, total: int) -> Process:
         """Another node, once there are ``total`` with it and the head."""
         added = self._start(f"--address={self.address}")
-        count = "sum(node['Alive'] for node in ray.nodes())"
+        alive = "[node['NodeID'] for node in ray.nodes() if node['Alive']]"
         script = (
             f"import ray, time; ray.init({self.address!r}, log_to_driver=False)\n"
-            f"while {count} < {total}: time.sleep(0.1)"
+            f"while len({alive}) < {total}: time.sleep(0.1)\n"
+            f"print(*{alive})"
         )
-        command: list[Any] = [sys.executable, "-c", script]
-        subprocess.run(command, env=self.environment, timeout=60, check=True)
+        ids = self._run("-c", script).split()
+        self._ids[added.pid] = next(name for name in ids if name not in self._ids.values())
         return added
+
+    def drain(self, node: Process, within_s: int) -> None:
+        """Give notice that ``node``, which was added, ends ``within_s`` from now."""
+        self._run(
+            "-m", "ray.scripts.scripts", "drain-node", f"--address={self.address}",
+            f"--node-id={self._ids[node.pid]}", "--reason=DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message=test", f"--deadline-remaining-seconds={within_s}",
+        )  # fmt: skip
+
+    def _run(self, *arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(
+            command, env=self.environment, timeout=60, check=True, capture_output=True, text=True
+        )
+        return done.stdout
 
     def _start(self, *arguments: str) -> Process:
         node_of = [sys.executable, "-m", "metaray.cluster.loopback_node", "start", "--block"]

@@ -135,6 +135,38 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(
         pool.close()
 
 
+@dataclass(frozen=True)
+class Notice:
+    """In place of Ray's: a machine that really ends would take this test with it."""
+
+    ids: frozenset[str]
+
+
+def test_workers_and_learner_leave_a_node_that_is_about_to_end(
+    config: RunConfig, started: Started, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    started.anew(1)
+    pool, lost = started.pool, started.pool.health.lost
+    (worker,) = pool._workers.ready
+    worker.place = worker.place._replace(node_id="preempted")
+    pool._learner_place = pool._learner_place._replace(node_id="preempted")
+    before = {worker.pid, pool._learner_place.pid}
+    monkeypatch.setattr(pool, "_draining", Notice(frozenset(["preempted"])))
+    for step in range(6):
+        if step == 3:  # until then the old ones compute
+            pool.wait_for_workers(2)
+            if pool._next_learner is not None:
+                ray.get(pool._next_place)
+        pool.train_step(train_requests(step, config.train))
+    assert params_sha256(pool.snapshot()) == expected
+    assert not before & {pool._learner_place.pid, *(state.pid for state in pool.workers())}
+    assert pool.health.lost == lost
+    assert "the learner moves: its node is preempted or drained" in started.notes
+    assert sum("moves: its node" in note for note in started.notes) == 2
+
+
 def test_workers_join_and_leave_a_running_job(
     config: RunConfig, started: Started, expected: str
 ) -> None:

@@ -42,3 +42,26 @@ def test_nodes_come_and_go_and_the_driver_too(
     summary = summary_of(folder)
     assert summary["params_sha256"] == expected
     assert summary["accuracy"] == summary_of(alone)["accuracy"]
+
+
+def test_a_preempted_node_is_left_before_it_ends(
+    metaray: Command, environment: dict[str, str], tiny: list[str], tmp_path: Path
+) -> None:
+    """No worker is lost where the notice comes early enough."""
+    alone = tmp_path / "alone"
+    assert metaray("train", "--out", alone, *arguments([*tiny, *LONG])).returncode == 0
+    folder, sets = tmp_path / "run", [*tiny, *LONG, "workers.count=2"]
+    with cluster(environment) as nodes:
+        second = nodes.add(total=2)
+        with running(
+            nodes.environment, "train", folder, sets, "--address", nodes.address
+        ) as driver:
+            wait_for_step(folder, 40)
+            assert any("ray::WorkerActor" in " ".join(p.cmdline()) for p in parts_of(second))
+            nodes.add(total=3)
+            nodes.drain(second, within_s=60)
+            assert driver.wait(200) == 0
+    said = output_of(folder)
+    assert "moves: its node is preempted or drained" in said
+    assert "was lost" not in said
+    assert summary_of(folder)["params_sha256"] == summary_of(alone)["params_sha256"]

@@ -108,7 +108,7 @@ class MetaTest:
     loss: Array  # [E]
     macro_f1: Array | None  # [E]; None for regression, as are the bins
     calibration: list[Bin] | None
-    hits: Anything | None = None  # [E, Q]: whether each query was right; None for regression
+    predicted: Anything | None = None  # [E, Q]: labels; None for regression, as is the next
     labels: Anything | None = None  # [E, Q]
 
     @classmethod
@@ -141,7 +141,7 @@ class MetaTest:
             loss=negative_log_likelihood(last, labels),
             macro_f1=macro_f1(last.argmax(-1), labels, outputs.shape[-1]),
             calibration=calibration_bins(last, labels),
-            hits=last.argmax(-1) == labels,
+            predicted=last.argmax(-1),
             labels=labels.astype(np.int64),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from metaray.platform.compare.events import RunUpdated
 from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.one_run import perform
 from metaray.platform.compare.page import write_comparison
+from metaray.platform.compare.paired import Difference
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.progress import RunsProgress
 from metaray.platform.compare.results import Results
 from metaray.platform.compare.status import ProgressCallback, RunProgress
 from metaray.platform.compare.table import terminal_tables
+from metaray.platform.compare.words import verdict
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.comparison import Budget
@@ -159,6 +162,11 @@ def test_the_page_stands_alone_and_says_what_was_done(
     assert f"{100 * results.rows[0].score.mean:.2f} ±" in page
     assert "transductive for some entries" in page
     assert "At 5 ways only, having one output per class: maml." in page
+    assert f"{results.rows[0].name} has the best accuracy: " in page
+    assert "Over the 2 seeds, compared with" in page
+    for entry in ("maml", "protonet"):
+        for seed in (0, 1):
+            assert f'<a href="runs/{entry}/seed{seed}/report.html">seed {seed}</a>' in page
     assert "http" not in page.split("</head>")[1]
     assert "<script" not in page
     for name in ("scores", "shots", "ways", "time", "cost"):
@@ -194,6 +202,39 @@ def test_a_reference_is_kept_whatever_its_rank(plan: Plan, finished: CompareDire
     assert named.row(worst).difference is None
     assert named.rows[0].difference is not None
     assert named.rows[0].difference.mean >= 0
+
+
+def difference(mean: float, p: float, p_seeds: float | None = None) -> Difference:
+    return Difference(
+        mean=mean,
+        ci95=0.01,
+        p_t=p,
+        p_wilcoxon=p,
+        p_seeds=p_seeds,
+        seeds=1 if p_seeds is None else 2,
+    )
+
+
+def test_the_verdict_says_which_differences_are_clear(
+    plan: Plan, finished: CompareDirectory
+) -> None:
+    results = Results.read(finished, plan)
+    first, second = results.rows
+    value = f"{100 * first.score.mean:.2f} % ± {100 * first.score.ci95:.2f}"
+
+    def told(found: Difference | None) -> str:
+        return " ".join(verdict(replace(results, rows=(first, replace(second, difference=found)))))
+
+    head = f"{first.name} has the best accuracy: {value}. For these trained models, compared with "
+    head += f"{first.name}, {second.name} is "
+    assert told(difference(-0.1, 0.01)) == f"{head}worse (p < 0.05 counts as clear)."
+    assert told(difference(-0.1, 0.01, 0.2)) == (
+        f"{head}worse (p < 0.05 counts as clear). Over the 2 seeds, compared with {first.name}, "
+        f"{second.name} is not clearly different (p < 0.05 counts as clear)."
+    )
+    assert "is better" in told(difference(0.1, 0.01))
+    assert "is not clearly different" in told(difference(0.1, 0.06))
+    assert told(None) == f"{first.name} has the best accuracy: {value}."
 
 
 def test_tables_fit_a_terminal(plan: Plan, finished: CompareDirectory) -> None:

@@ -65,6 +65,33 @@ def test_a_summary_counts_classes_without_their_turns(source: ImageEpisodes) -> 
     assert found["num_test_classes"] == 3
     assert found["class_accuracy"] == {"c7": 0.0, "c6": 1.0, "c8": 1.0}
     assert found["classes_ci95"] > 3 * test.headline()["ci95"]
+    assert found["splits"]["train"] == {"classes": 3, "images": 18}
+
+
+def test_confusion_counts_the_episodes_that_show_both(source: ImageEpisodes) -> None:
+    """All queries of class c6 are taken for c8 where that is shown, else for their own class."""
+    labels = np.stack([source.sample(spec_of(e)).query_y.numpy() for e in range(40)])
+    logits = np.zeros((40, 1, 6, 3), np.float32)
+    for index in range(40):
+        names, _ = source.queries_of(spec_of(index))
+        for query, label in enumerate(labels[index]):
+            wanted = "c8" if names[label] == "c6" and "c8" in names else names[label]
+            logits[index, 0, query, names.index(wanted)] = 5.0
+    test = MetaTest.from_outputs("classification", logits, labels, [0])
+    found = class_results(test, CONFIG, source)["confusion"]
+    assert found["classes"] == ["c6", "c7", "c8"]
+    shares = np.array(found["shares"])
+    assert shares[0, 2] == 1
+    assert shares[0, 0] < 1
+    assert shares[2, 0] == shares[1, 0] == shares[1, 2] == 0
+
+
+def test_classes_that_never_meet_have_no_confusion(source: ImageEpisodes) -> None:
+    config = META.resolve({"task": {"ways": 1, "shots": 1, "queries": 2}})
+    labels = np.zeros((40, 2), np.int64)
+    test = MetaTest.from_outputs("classification", np.zeros((40, 1, 2, 1)), labels, [0])
+    shares = class_results(test, config, source)["confusion"]["shares"]
+    assert shares == [[1, None, None], [None, 1, None], [None, None, 1]]
 
 
 def meta_summary(**changes: Any) -> dict[str, Any]:

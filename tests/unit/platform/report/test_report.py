@@ -86,7 +86,22 @@ def make_run(path: Path, *, steps: int, validated: bool = True, **user: Any) -> 
         "wall_s": 61.0,
         "num_parameters": 111936,
         "params_sha256": "ab" * 32,
+        "tested_at": "2026-03-01T12:05:00+00:00",
+        "device": "cpu",
+        "network": "conv4",
     }
+    if not is_regression:
+        facts |= {
+            "splits": {
+                split: {"classes": count, "images": 20 * count}
+                for split, count in (("train", 64), ("val", 16), ("test", 3))
+            },
+            "class_accuracy": {"a <b>": 0.25, "b": 0.5, "c": 1.0},
+            "confusion": {
+                "classes": ["a <b>", "b", "c"],
+                "shares": [[0.25, 0.75, None], [0.5, 0.5, 0.0], [None, 0.0, 1.0]],
+            },
+        }
     if validated:
         facts["val_mse" if is_regression else "val_accuracy"] = 0.875
     write_json(run.summary, facts | trained.headline() | untrained.baseline_headline())
@@ -98,6 +113,7 @@ def _write_metrics(run: RunDirectory, steps: int, validated: bool, is_regression
     with MetricsLog(run.metrics) as log:
         for step in range(1, steps + 1):
             row = {"step": step, "loss": float(rng.uniform(0.1, 2)), "wall_s": 0.5 * step}
+            row |= {"meta_lr": 1e-3 / step, "grad_norm": float(rng.uniform(0.1, 2))}
             row |= {"tasks_per_s": float(rng.uniform(50, 60)), "workers": 2}
             if not is_regression:
                 row["accuracy"] = float(rng.uniform(0.5, 1))
@@ -168,7 +184,7 @@ def test_report_stands_alone(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=60, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
     page = page_of(run)
-    assert len(page.images) == 2 * 7  # each in a light and in a dark version
+    assert len(page.images) == 2 * 11  # each in a light and in a dark version
     assert all(url.startswith("data:") for url in page.urls)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert "@import" not in run.report.read_text()
@@ -198,6 +214,9 @@ def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) 
     assert "adapted by 1 gradient step in training, 3 in the test" in text
     assert "5 of 6 queries are right" in text
     assert "torch 2.9.1" in text
+    assert "tested 1 March 2026, 12:05 UTC network conv4 device cpu" in text
+    assert "training, validation and test classes 64 / 16 / 3" in text
+    assert "training, validation and test images 1,280 / 320 / 60" in text
     inner_lr = json.loads(run.config.read_text())["method"]["inner_lr"]
     assert f"inner_lr {inner_lr} inner step size" in text
     assert f"metaray evaluate {run.path}" in text
@@ -220,6 +239,7 @@ def test_plots_are_drawn(tmp_path: Path, example: ExampleEpisode) -> None:
     write_report(run, example)
     plots = {path.stem: path for path in run.plots.iterdir()}
     names = "loss accuracy adaptation episodes calibration throughput example"
+    names += " learning_rate grad_norm classes confusion"
     assert set(plots) == set(names.split())
     for path in plots.values():
         assert_is_drawn(path)
@@ -237,6 +257,8 @@ def test_report_of_a_regression(tmp_path: Path, sinusoid: ExampleEpisode) -> Non
         "adaptation",
         "episodes",
         "throughput",
+        "learning_rate",
+        "grad_norm",
         "example",
     }
     assert_is_drawn(run.plots / "example.png")

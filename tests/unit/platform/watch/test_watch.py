@@ -95,6 +95,19 @@ def test_a_reader_follows_the_log(folder: Path) -> None:
     assert last.left_s is None
 
 
+def test_a_run_that_is_done_shows_its_result(folder: Path) -> None:
+    status_of(state="done").write(folder)
+    summary = {
+        "method": "maml", "dataset": "glyphs", "trained_on": "glyphs", "ways": 5, "shots": 1,
+        "num_episodes": 600, "accuracy": 0.875, "ci95": 0.01, "baseline_accuracy": 0.2,
+        "batch_norm": "inductive", "tested_step": 40, "params_sha256": "ab", "wall_s": 1.0,
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert "accuracy 87.50 % ± 1.00 (untrained 20.00 %" in shown(folder)
+    (folder / "summary.json").write_text("{")
+    assert "is not the result of a run" in re.sub(r"[\s│]+", " ", shown(folder))
+
+
 def test_a_log_that_was_cut_back_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     tail = LogTail(path)
