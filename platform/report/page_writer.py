@@ -76,6 +76,7 @@ def _image(plot: Plot, folder: Path) -> Image | None:
             path.unlink(missing_ok=True)
             return None
         light, dark = svg_uris(figure)
+        figure.set_layout_engine("none")  # it is laid out, which takes as long as drawing
         save_png(figure, plot.title, path)
     return Image(title=plot.title, caption=plot.caption, light=light, dark=dark, wide=plot.wide)
 

@@ -20,6 +20,7 @@ from metaray.platform.cli.main import run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "metaray"]
+BLANK_CHILDREN = Path(__file__).parents[1] / "blank_children"
 
 
 class DRAWN:
@@ -39,6 +40,15 @@ def summary_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _blank_children() -> Iterator[None]:
+    """Processes that tests start draw nothing, those of Ray included."""
+    folders = [str(BLANK_CHILDREN), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _cache_of_all(cache: Path) -> Iterator[None]:
     """Where a run says nothing of where prepared data are, here and in workers."""
     with pytest.MonkeyPatch.context() as patch:
@@ -47,7 +57,7 @@ def _cache_of_all(cache: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(_blank_children: None) -> dict[str, str]:
     """A terminal of fixed width, and no Ray settings of the machine's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return kept | {"COLUMNS": "200", "NO_COLOR": "1"}

@@ -60,7 +60,7 @@ def test_two_workers_give_the_result_of_one_process(
     with running(environment, FINETUNE, out, [*sets, "workers.count=2"]) as process:
         while process.poll() is None:
             addresses |= listening_addresses(process.pid)
-            sleep(0.3)
+            sleep(1.0)
     assert process.returncode == 0
     assert addresses - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
     np.testing.assert_allclose(weights(out), weights(in_process), atol=1e-5)

@@ -1,0 +1,44 @@
+"""Python imports this first in processes whose PYTHONPATH has this folder: their plots are blank.
+
+As ``blank_plots.nothing_drawn``, for processes that tests start, and for those of Ray.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+class _BlankFigures(MetaPathFinder):
+    """Takes ``savefig`` out of matplotlib's figures when a program imports them."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name != "matplotlib.figure":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def then_blank(module: ModuleType) -> None:
+                execute(module)
+                module.Figure.savefig = _savefig  # type: ignore[attr-defined]
+
+            spec.loader.exec_module = then_blank  # type: ignore[method-assign]
+        return spec
+
+
+def _savefig(figure: Any, target: Any, **options: Any) -> None:
+    blank = b"<svg/>"
+    if hasattr(target, "write"):
+        target.write(blank)
+        return
+    with open(target, "wb") as file:
+        file.write(blank)
+
+
+sys.meta_path.insert(0, _BlankFigures())
