@@ -77,6 +77,8 @@ def sweep(
         with _locked(folder):
             if not callable(space):
                 write_text(folder.space(plan.space_suffix), space_text(space))
+                # a file has its tables by section, and the order decides what is drawn
+                space = stored_space(plan, folder)
             elif isinstance(given, Path):
                 shutil.copyfile(given, folder.space(plan.space_suffix))
             try:

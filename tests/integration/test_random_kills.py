@@ -44,6 +44,7 @@ def command_of(kind: str, tiny: list[str], images: Path) -> list[str]:
 def test_kills_at_random_moments_change_nothing(
     kind: str, metaray: Command, environment: dict[str, str], tiny: list[str], tmp_path: Path
 ) -> None:
+    (tmp_path / "images").mkdir()
     words = command_of(kind, tiny, tmp_path / "images")
     assert metaray(*words, "--out", tmp_path / "whole").returncode == 0
     out, chance = tmp_path / "out", random.Random(7)
