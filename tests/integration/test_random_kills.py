@@ -23,7 +23,8 @@ def result_of(command: str, folder: Path) -> Any:
     if command == "compare":
         return [(entry["entry"], entry["score"]) for entry in summary["entries"]]
     if command == "sweep":
-        return summary["best_values"], summary["best_metrics"], summary["test"]
+        loss = summary["best_metrics"]["val_loss"]
+        return summary["best_values"], loss, summary["test"]["params_sha256"]
     return {key: summary[key] for key in ("accuracy", "steps", "tested_step", "before")}
 
 
