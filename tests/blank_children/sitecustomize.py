@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from blank_savefig import savefig
+
 
 class _BlankFigures(MetaPathFinder):
     """Takes ``savefig`` out of matplotlib's figures when a program imports them."""
@@ -26,19 +28,10 @@ class _BlankFigures(MetaPathFinder):
 
             def then_blank(module: ModuleType) -> None:
                 execute(module)
-                module.Figure.savefig = _savefig  # type: ignore[attr-defined]
+                module.Figure.savefig = savefig  # type: ignore[attr-defined]
 
             spec.loader.exec_module = then_blank  # type: ignore[method-assign]
         return spec
-
-
-def _savefig(figure: Any, target: Any, **options: Any) -> None:
-    blank = b"<svg/>"
-    if hasattr(target, "write"):
-        target.write(blank)
-        return
-    with open(target, "wb") as file:
-        file.write(blank)
 
 
 sys.meta_path.insert(0, _BlankFigures())

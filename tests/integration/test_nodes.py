@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
@@ -15,13 +16,19 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = ["train.outer_steps=300", "train.validate_every=150", "train.checkpoint_every=20"]
 
 
-def test_nodes_come_and_go_and_the_driver_too(
-    metaray: Command, environment: dict[str, str], tiny: list[str], tmp_path: Path
-) -> None:
-    alone = tmp_path / "alone"
-    assert metaray("train", "--out", alone, *arguments([*tiny, *LONG])).returncode == 0
-    expected = summary_of(alone)["params_sha256"]
+@pytest.fixture(scope="module")
+def undisturbed(
+    metaray: Command, tiny: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The summary of the same run in one process."""
+    folder: Path = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert metaray("train", "--out", folder, *arguments([*tiny, *LONG])).returncode == 0
+    return summary_of(folder)
 
+
+def test_nodes_come_and_go_and_the_driver_too(
+    undisturbed: dict[str, Any], environment: dict[str, str], tiny: list[str], tmp_path: Path
+) -> None:
     folder, sets = tmp_path / "run", [*tiny, *LONG, "workers.count=2"]
     with cluster(environment) as nodes:
         second = nodes.add(total=2)
@@ -40,16 +47,14 @@ def test_nodes_come_and_go_and_the_driver_too(
         resumed = subprocess.run(again, env=nodes.environment, capture_output=True, timeout=200)
         assert resumed.returncode == 0, resumed.stderr
     summary = summary_of(folder)
-    assert summary["params_sha256"] == expected
-    assert summary["accuracy"] == summary_of(alone)["accuracy"]
+    assert summary["params_sha256"] == undisturbed["params_sha256"]
+    assert summary["accuracy"] == undisturbed["accuracy"]
 
 
 def test_a_preempted_node_is_left_before_it_ends(
-    metaray: Command, environment: dict[str, str], tiny: list[str], tmp_path: Path
+    undisturbed: dict[str, Any], environment: dict[str, str], tiny: list[str], tmp_path: Path
 ) -> None:
     """No worker is lost where the notice comes early enough."""
-    alone = tmp_path / "alone"
-    assert metaray("train", "--out", alone, *arguments([*tiny, *LONG])).returncode == 0
     folder, sets = tmp_path / "run", [*tiny, *LONG, "workers.count=2"]
     with cluster(environment) as nodes:
         second = nodes.add(total=2)
@@ -64,4 +69,4 @@ def test_a_preempted_node_is_left_before_it_ends(
     said = output_of(folder)
     assert "moves: its node is preempted or drained" in said
     assert "was lost" not in said
-    assert summary_of(folder)["params_sha256"] == summary_of(alone)["params_sha256"]
+    assert summary_of(folder)["params_sha256"] == undisturbed["params_sha256"]

@@ -113,3 +113,32 @@ def test_of_a_test_with_changed_and_nulled_settings() -> None:
 def test_a_value_is_read_as_it_was_written(value: object) -> None:
     assert parse_value(set_value(value)) == value
     assert parse_toml(f"key = {toml_value(value)}") == {"key": value}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {},
+        {"method": {"name": "reptile", "inner_lr": 1e-05}, "seed": 3},
+        {"data": {"name": "omniglot", "root": "/data/my images", "download": True}},
+        {"data": {"root": "2021"}, "train": {"clip_norm": 10.0, "clip_value": None}},
+        {"method": {"name": "protonet"}, "task": {"ways": 20, "train_ways": 30}},
+        {"data": {"name": "sinusoid"}, "workers": {"device": "cuda:0"}},
+    ],
+)
+def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
+    config = META.resolve(user)
+    words = shlex.split(" ".join(train_command(config)))
+    assert words[:2] == ["metaray", "train"]
+    assert words[2::2] == ["--set"] * len(words[3::2])
+    assert META.load(None, words[3::2]) == config
+
+
+def test_the_command_tests_as_the_last_test_did() -> None:
+    config = META.resolve({"task": {"shots": 1}})
+    tested = override(config, ["task.shots=5", "evaluate.batch_norm=inductive"])
+    assert evaluate_command("my run", config, tested) == [
+        "metaray evaluate 'my run'",
+        "--set evaluate.batch_norm=inductive",
+        "--set task.shots=5",
+    ]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from PIL import Image
 
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.commands import evaluate_command, train_command
-from metaray.platform.config.loading import override
 from metaray.platform.experiment.meta import META
 from metaray.platform.report.curves import smoothed
 from metaray.platform.report.episode_image import is_cut
@@ -319,35 +316,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     run.plots.write_text("a file where the folder should be")
     with pytest.raises(InputError, match=r"cannot write the report in .*: File exists; make room"):
         write_report(run, None)
-
-
-@pytest.mark.parametrize(
-    "user",
-    [
-        {},
-        {"method": {"name": "reptile", "inner_lr": 1e-05}, "seed": 3},
-        {"data": {"name": "omniglot", "root": "/data/my images", "download": True}},
-        {"data": {"root": "2021"}, "train": {"clip_norm": 10.0, "clip_value": None}},
-        {"method": {"name": "protonet"}, "task": {"ways": 20, "train_ways": 30}},
-        {"data": {"name": "sinusoid"}, "workers": {"device": "cuda:0"}},
-    ],
-)
-def test_the_command_trains_the_same_config(user: dict[str, Any]) -> None:
-    config = META.resolve(user)
-    words = shlex.split(" ".join(train_command(config)))
-    assert words[:2] == ["metaray", "train"]
-    assert words[2::2] == ["--set"] * len(words[3::2])
-    assert META.load(None, words[3::2]) == config
-
-
-def test_the_command_tests_as_the_last_test_did() -> None:
-    config = META.resolve({"task": {"shots": 1}})
-    tested = override(config, ["task.shots=5", "evaluate.batch_norm=inductive"])
-    assert evaluate_command("my run", config, tested) == [
-        "metaray evaluate 'my run'",
-        "--set evaluate.batch_norm=inductive",
-        "--set task.shots=5",
-    ]
 
 
 @pytest.mark.usefixtures("nothing_drawn")
