@@ -104,6 +104,10 @@ def test_a_run_that_is_done_shows_its_result(folder: Path) -> None:
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))
     assert "accuracy 87.50 % ± 1.00 (untrained 20.00 %" in shown(folder)
+    narrow = io.StringIO()
+    console = Console(file=narrow, width=80, soft_wrap=True)  # as that of the command
+    watch(reader_of(folder), console, once=True)
+    assert "inductive batch norm)" in narrow.getvalue()
     (folder / "summary.json").write_text("{")
     assert "is not the result of a run" in re.sub(r"[\s│]+", " ", shown(folder))
 
