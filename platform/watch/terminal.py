@@ -37,9 +37,7 @@ def watch(reader: RunReader | SweepReader, console: Console, once: bool) -> None
     """Show a run until it ends; or once, as also where there is no terminal."""
     snapshot = reader.read()
     if once or not console.is_terminal or snapshot.is_over:
-        console.print(
-            view(snapshot, console.width), soft_wrap=False
-        )  # long lines stay in the panel
+        console.print(view(snapshot, console.width), soft_wrap=False)  # lines stay in the panel
         return
     with Live(view(snapshot, console.width), console=console, auto_refresh=False) as live:
         while not snapshot.is_over:
