@@ -37,3 +37,10 @@ class Episode(NamedTuple):
     def stack(episodes: Sequence[Episode]) -> Episode:
         """Join episodes of one shape along a new leading task axis."""
         return Episode(*(torch.stack(tensors) for tensors in zip(*episodes, strict=True)))
+
+
+def with_fewer_classes(episodes: Episode, ways: int) -> Episode:
+    """T stacked episodes whose support sets keep the classes below ``ways``; queries stay."""
+    kept = episodes.support_y < ways  # as many in each episode
+    x = episodes.support_x[kept].unflatten(0, (len(kept), -1))
+    return episodes._replace(support_x=x, support_y=episodes.support_y[kept].view(len(kept), -1))

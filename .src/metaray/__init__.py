@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from metaray.platform.api.transfer import transfer as transfer
     from metaray.platform.callbacks.base import BackgroundCallback as BackgroundCallback
     from metaray.platform.callbacks.base import Callback as Callback
+    from metaray.platform.inference.adapted_model import AdaptedModel as AdaptedModel
+    from metaray.platform.inference.learner import Learner as Learner
     from metaray.platform.common.errors import Stopped as Stopped
     from metaray.platform.common.errors import TrainingError as TrainingError
     from metaray.tune_spaces.space import Choice as Choice
@@ -71,6 +73,8 @@ _NAMES = {
     "metaray.platform.api.transfer": ["transfer"],
     "metaray.platform.callbacks.base": ["BackgroundCallback", "Callback"],
     "metaray.platform.common.errors": ["Stopped", "TrainingError"],
+    "metaray.platform.inference.adapted_model": ["AdaptedModel"],
+    "metaray.platform.inference.learner": ["Learner"],
     "metaray.tune_spaces.space": ["Choice", "Float", "Int"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

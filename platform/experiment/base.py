@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
+    from metaray.platform.inference.learner import Learner
 
 Config = TypeVar("Config", bound=ExperimentConfig)
 Bar = tuple[str, float, float | None, str]
@@ -174,6 +175,14 @@ class Experiment(ABC, Generic[Config]):
             ClusterError: there is none.
         """
         return nullcontext()
+
+    @abstractmethod
+    def learner(self, run: RunDirectory) -> Learner:
+        """The trained model of a run, which learns new classes from a few pictures.
+
+        Raises:
+            InputError: it has no checkpoint yet, or was not trained on classes of pictures.
+        """
 
     # Words
 

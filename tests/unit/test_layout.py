@@ -29,7 +29,8 @@ MAY_IMPORT = {
     ),
 }
 ROOMS = (
-    "common", "config", "run", "callbacks", "training", "distributed", "report", "experiment",
+    "common", "config", "run", "callbacks", "training", "distributed", "report", "inference",
+    "experiment",
     "sweep", "compare", "jobs", "watch", "serve", "api", "cli",
 )  # fmt: skip
 """The folders of platform/, from the ground up: each may import those before it."""

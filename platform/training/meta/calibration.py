@@ -1,0 +1,125 @@
+"""How sure a meta-trained method may be, measured on validation episodes.
+
+Support sets leave out some classes of the queries, so that these are of none of the classes. One
+half of the episodes sets temperature and threshold, the other half says what they are worth.
+Batch norm is inductive, as it is when a trained model is used: a prediction never depends on other
+queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaray.algorithms.calibration import (
+    SCORES,
+    Score,
+    best_threshold,
+    fit_temperature,
+    rates_at,
+    separation,
+)
+from metaray.algorithms.errors import InputError
+from metaray.platform.run.calibration import Calibration, Refusal
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import episode_requests, predictions
+from metaray.platform.training.meta.messages import FlatState
+from metaray.platform.training.meta.metrics import calibration_bins, expected_calibration_error
+from metaray.platform.training.meta.pool import Pool
+
+Array = NDArray[Any]
+
+_FEWEST = 4  # episodes
+_CLEARLY = 0.05  # difference between areas under a ROC curve
+
+
+def num_calibration_episodes(blueprint: Blueprint) -> int:
+    """How many episodes ``calibrate`` needs; 0 where the validation split is too small for any,
+    and for regression."""
+    config, source = blueprint.config, blueprint.source
+    if source.kind == "regression" or config.train.validate_episodes < _FEWEST:
+        return 0
+    try:
+        source.check("val", config.test_shape)
+    except InputError:
+        return 0
+    return config.train.validate_episodes
+
+
+def calibrate(
+    pool: Pool,
+    blueprint: Blueprint,
+    step: int,
+    state: FlatState,
+    done: Callable[[int], None] = lambda episodes: None,
+) -> Calibration | None:
+    """Temperature and threshold for the parameters of ``step``, ``state``.
+
+    ``done`` is told how many episodes were finished. None as of ``num_calibration_episodes``.
+    """
+    count = num_calibration_episodes(blueprint)
+    if not count:
+        return None
+    task = blueprint.config.task
+    unknown_ways = min(task.ways, blueprint.source.num_classes("val") - task.ways)
+    requests = episode_requests(
+        blueprint, "val", count, batch_norm="inductive", unknown_ways=unknown_ways
+    )
+    found = predictions(pool, requests, state, done)
+    logits = found.outputs[:, -1].astype(np.float64)
+    if not np.isfinite(logits).all():
+        return None
+    return calibration_of(logits, found.labels, task.shots, step)
+
+
+def calibration_of(logits: Array, labels: Array, shots: int, step: int) -> Calibration:
+    """From logits ``[E, Q, N]`` and labels ``[E, Q]``, of which those from N on are unknown."""
+    ways = logits.shape[-1]
+    halves = [(logits[first::2], labels[first::2]) for first in (0, 1)]
+    known = [(x[y < ways], y[y < ways]) for x, y in halves]
+    temperature = fit_temperature(*known[0])
+    measured = known[1]
+    return Calibration(
+        step=step,
+        ways=ways,
+        shots=shots,
+        num_episodes=len(logits),
+        temperature=temperature,
+        ece_before=expected_calibration_error(calibration_bins(*measured)),
+        ece_after=expected_calibration_error(
+            calibration_bins(measured[0] / temperature, measured[1])
+        ),
+        refusal=_refusal([(x / temperature, y) for x, y in halves], ways),
+    )
+
+
+def _refusal(halves: list[tuple[Array, Array]], ways: int) -> Refusal | None:
+    """The score that tells unknown classes best; None without any."""
+    if not (halves[0][1] >= ways).any():
+        return None
+    scored = {
+        name: [(score(x[y < ways]), score(x[y >= ways])) for x, y in halves]
+        for name, score in SCORES.items()
+    }
+    apart = {name: separation(*parts[0]) for name, parts in scored.items()}
+    # logits change with the number of support images and with the look of pictures, so that a
+    # threshold on them carries over to other tasks less well
+    best: Score = "logit" if apart["logit"] > apart["probability"] + _CLEARLY else "probability"
+    (known, unknown), measured = scored[best]
+    threshold = best_threshold(known, unknown)
+    rates = rates_at(threshold, *measured)
+    curve = [
+        (float(cut), *rates_at(float(cut), *measured))
+        for cut in np.quantile(known, np.linspace(0, 0.5, 21))
+    ]
+    return Refusal(
+        score=best,
+        threshold=threshold,
+        wrongly_refused=rates.wrongly_refused,
+        wrongly_accepted=rates.wrongly_accepted,
+        separation=separation(*measured),
+        curve=tuple(curve),
+    )
