@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from metaray.platform.api import models as models
     from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
+    from metaray.platform.api.exporting import export as export
+    from metaray.platform.api.fitting import fit as fit
     from metaray.platform.api.loading import load as load
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML
@@ -60,6 +62,8 @@ _NAMES = {
     "metaray.platform.api": ["datasets", "jobs", "models"],
     "metaray.platform.api.comparing": ["compare"],
     "metaray.platform.api.comparison": ["Comparison"],
+    "metaray.platform.api.exporting": ["export"],
+    "metaray.platform.api.fitting": ["fit"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
+    from metaray.platform.inference.export import Task
     from metaray.platform.inference.learner import Learner
 
 Config = TypeVar("Config", bound=ExperimentConfig)
@@ -182,6 +183,14 @@ class Experiment(ABC, Generic[Config]):
 
         Raises:
             InputError: it has no checkpoint yet, or was not trained on classes of pictures.
+        """
+
+    @abstractmethod
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        """Two tasks of the data of a run, on which an exported model is compared with it.
+
+        Raises:
+            InputError: the data is not there any more.
         """
 
     # Words

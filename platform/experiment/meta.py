@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
     from metaray.platform.experiment.session import Prepared
+    from metaray.platform.inference.export import Task
     from metaray.platform.inference.learner import Learner
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
@@ -103,6 +104,12 @@ class MetaTraining(Experiment[RunConfig]):
 
         config = self.read(run.config)
         return meta_learner(run, config, self.title(config))
+
+    @override
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        from metaray.platform.experiment.tasks_to_compare import meta_tasks
+
+        return meta_tasks(self.read(run.config))
 
     @override
     def run_name(self, config: RunConfig) -> str:

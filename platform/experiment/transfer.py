@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.session import Prepared
     from metaray.platform.experiment.transfer_session import TransferSession
+    from metaray.platform.inference.export import Task
     from metaray.platform.inference.learner import Learner
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
@@ -92,6 +93,12 @@ class TransferJob(Experiment[TransferConfig]):
 
         config = self.read(run.config)
         return transfer_learner(run, config, self.title(config))
+
+    @override
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        from metaray.platform.experiment.tasks_to_compare import transfer_tasks
+
+        return transfer_tasks(self.read(run.config))
 
     @override
     def run_name(self, config: TransferConfig) -> str:

@@ -142,6 +142,11 @@ class AdaptedModel:
         calibration = self.learner.spec.calibration
         return None if calibration is None else calibration.refusal
 
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        inputs = self.support_x, self.support_y, self.classes, self.reader
+        return _adapted, (self.learner, *inputs)
+
     def save(self, folder: str | Path) -> None:
         """Write weights, settings and support set into a new folder, which ``mr.load`` opens.
 
@@ -180,3 +185,8 @@ class AdaptedModel:
         names = ", ".join(map(str, self.classes[:5]))
         more = f" and {len(self.classes) - 5} more" if len(self.classes) > 5 else ""
         return f"AdaptedModel({self.learner.spec.title!r}, classes: {names}{more})"
+
+
+def _adapted(learner: Learner, *inputs: Any) -> AdaptedModel:
+    """What a pickle becomes again: the support set is learned again, to the same bits."""
+    return learner.adapted(*inputs)

@@ -23,6 +23,7 @@ from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.inference.adapted_model import AdaptedModel
 from metaray.platform.inference.folders import labelled_pictures
 from metaray.platform.inference.pictures import Picture, PictureReader
+from metaray.platform.inference.state_bytes import from_bytes, to_bytes
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.training.device import choose_device, dtype_of
 
@@ -174,6 +175,10 @@ class Learner:
             adapted = self.algorithm.precomputed(_detached(adapted))
         return AdaptedModel(self, adapted, tuple(classes), x, y, reader)
 
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.spec, to_bytes(self.state), self.compute)
+
     def save(self, folder: str | Path) -> None:
         """Write weights and settings into a new folder, which ``mr.load`` opens anywhere.
 
@@ -194,6 +199,10 @@ class Learner:
     @override
     def __repr__(self) -> str:
         return f"Learner({self.spec.title!r})"
+
+
+def _unpickled(spec: LearnerSpec, state: bytes, compute: ComputeConfig) -> Learner:
+    return Learner(spec, from_bytes(state), compute)
 
 
 def class_order(labels: Iterable[Any]) -> list[Any]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
 
-from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import atomic_folder, write_json
 from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.models.registry import MODELS
@@ -22,6 +20,7 @@ from metaray.platform.config.loading import validate_section
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.inference.adapted_model import AdaptedModel
 from metaray.platform.inference.learner import Learner, LearnerSpec
+from metaray.platform.inference.state_bytes import from_bytes, to_bytes
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.saved_model_directory import SavedModelDirectory
 
@@ -36,8 +35,8 @@ def save_learner(learner: Learner, folder: Path) -> None:
     Raises:
         InputError: there are other files, or it cannot be written.
     """
-    with _new_folder(folder) as temporary:
-        _write(learner, temporary, {})
+    with new_folder(folder) as temporary:
+        write_learner(learner, temporary)
 
 
 def save_adapted(model: AdaptedModel, folder: Path) -> None:
@@ -47,9 +46,9 @@ def save_adapted(model: AdaptedModel, folder: Path) -> None:
         InputError: as of ``save_learner``, or a class is neither text nor a number.
     """
     classes = [_plain(name) for name in model.classes]
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         inverted = model.reader.preprocessing.inverted
-        _write(model.learner, temporary, {"classes": classes, "inverted": inverted})
+        write_learner(model.learner, temporary, classes=classes, inverted=inverted)
         tensors = {"x": model.support_x.contiguous(), "y": model.support_y.contiguous()}
         support = SavedModelDirectory(temporary).support
         support.write_bytes(safetensors.torch.save(tensors))
@@ -75,16 +74,23 @@ def load_saved(folder: Path) -> Learner | AdaptedModel:
     with refusing_damage(f"{path} is damaged", _REMEDY):
         spec = _spec(values)
         compute = ComputeConfig(count=0, precision=values["precision"])
-    learner = Learner(spec, _state(directory.weights), compute)
+    with _reading(directory.weights):
+        state = from_bytes(directory.weights.read_bytes())
+    learner = Learner(spec, state, compute)
     if "classes" not in values:
         return learner
-    support = _tensors(directory.support)
-    with refusing_damage(f"{directory.support} is damaged", _REMEDY):
-        reader = learner.reader(values["inverted"])
-        return learner.adapted(support["x"], support["y"], values["classes"], reader)
+    with _reading(directory.support):
+        support = safetensors.torch.load(directory.support.read_bytes())
+        x, y = support["x"], support["y"]
+    return learner.adapted(x, y, values["classes"], learner.reader(values["inverted"]))
 
 
-def _new_folder(folder: Path) -> Any:
+def new_folder(folder: Path) -> AbstractContextManager[Path]:
+    """A folder to fill, which becomes ``folder`` when the block ends.
+
+    Raises:
+        InputError: there are other files, or it cannot be written.
+    """
     SavedModelDirectory.check_free(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +99,8 @@ def _new_folder(folder: Path) -> Any:
     return atomic_folder(folder)
 
 
-def _write(learner: Learner, folder: Path, further: dict[str, Any]) -> None:
+def write_learner(learner: Learner, folder: Path, **further: Any) -> None:
+    """Write weights and settings, with ``further`` values among these, into a folder."""
     spec = learner.spec
     values = {
         "format": FORMAT,
@@ -112,12 +119,7 @@ def _write(learner: Learner, folder: Path, further: dict[str, Any]) -> None:
     }
     directory = SavedModelDirectory(folder)
     write_json(directory.config, values)
-    tensors = {
-        f"{part}.{name}": tensor.detach().cpu().contiguous()
-        for part, named in learner.state._asdict().items()
-        for name, tensor in named.items()
-    }
-    directory.weights.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    directory.weights.write_bytes(to_bytes(learner.state))
 
 
 def _spec(values: dict[str, Any]) -> LearnerSpec:
@@ -135,21 +137,8 @@ def _spec(values: dict[str, Any]) -> LearnerSpec:
     )
 
 
-def _state(path: Path) -> State:
-    parts: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}}
-    for key, tensor in _tensors(path).items():
-        part, _, name = key.partition(".")
-        if part not in parts:
-            raise InputError(f"{path} holds {key}, which is no part of a model: {_REMEDY}")
-        parts[part][name] = tensor
-    return State(**parts)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): {_REMEDY}") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return refusing_damage(f"{path} cannot be read", _REMEDY)
 
 
 def _plain(name: Any) -> Any:
