@@ -27,16 +27,16 @@ def photograph(path: Path, hue: int, seed: int) -> None:
     """Of a class that one knows by its colour."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 90, (40, 52, 3), dtype=np.uint8)
-    pixels[..., hue % 3] += np.uint8(60 + 60 * (hue // 3))
+    pixels[..., hue % 3] += np.uint8(40 + 30 * (hue // 3))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six classes to train on, and three others in ``few`` and ``new``."""
+    """13 classes to train on, and three others in ``few`` and ``new``."""
     desk = tmp_path_factory.mktemp("desk")
-    for number in range(6):
+    for number in range(13):
         for image in range(8):
             photograph(desk / "photos" / f"kind {number}" / f"{image}.jpg", number, image)
     for number, name in enumerate(("red", "green", "blue")):
@@ -63,8 +63,8 @@ def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> 
             done = here(*words, *(part for item in small for part in ("--set", item)))
             assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
             if words[0] == "fit":
-                assert "found 48 pictures of 6 classes" in done.stdout
-                assert "2 classes to train on, 2 for validation, 2 for the test" in done.stdout
+                assert "found 104 pictures of 13 classes" in done.stdout
+                assert "7 classes to train on, 3 for validation, 3 for the test" in done.stdout
                 assert "next: metaray predict --run runs/photos" in done.stdout
             if words[0] == "predict":
                 assert "torn.jpg is not an image" in done.stdout

@@ -64,15 +64,27 @@ def calibrate(
     if not count:
         return None
     task = blueprint.config.task
-    unknown_ways = min(task.ways, blueprint.source.num_classes("val") - task.ways)
+    ways, unknown_ways = _divided(blueprint)
     requests = episode_requests(
-        blueprint, "val", count, batch_norm="inductive", unknown_ways=unknown_ways
+        blueprint, "val", count, batch_norm="inductive", ways=ways, unknown_ways=unknown_ways
     )
     found = predictions(pool, requests, state, done)
     logits = found.outputs[:, -1].astype(np.float64)
     if not np.isfinite(logits).all():
         return None
     return calibration_of(logits, found.labels, task.shots, step)
+
+
+def _divided(blueprint: Blueprint) -> tuple[int, int]:
+    """Classes of the support sets, and further ones of the queries.
+
+    Where validation has no more classes than an episode, and the method takes any number, one of
+    them is left out, so that there is something to refuse.
+    """
+    ways, available = blueprint.config.task.ways, blueprint.source.num_classes("val")
+    if available == ways > 2 and not blueprint.config.method.fixed_head:
+        ways -= 1
+    return ways, min(ways, available - ways)
 
 
 def calibration_of(logits: Array, labels: Array, shots: int, step: int) -> Calibration:

@@ -41,6 +41,8 @@ class EvaluateRequest:
     num_episodes: int
     batch_norm: BatchNormMode | None = None
     """None: as the config says"""
+    ways: int | None = None
+    """classes of the support set; None: as the config says"""
     unknown_ways: int = 0
     """further classes of the queries that the support set leaves out; they have the last labels"""
 

@@ -104,7 +104,7 @@ class TaskWorker:
 
     def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
-        ways = self.config.task.ways
+        ways = request.ways or self.config.task.ways
         shape = replace(self.config.test_shape, ways=ways + request.unknown_ways)
         tasks = self._sample(request.split, request.first_episode, request.num_episodes, shape)
         episodes = tasks()
@@ -123,7 +123,7 @@ class TaskWorker:
             ).detach()
 
         # a name for each graph that may be recorded
-        name = f"{request.split} {batch_norm} {request.unknown_ways}"
+        name = f"{request.split} {batch_norm} {ways} {request.unknown_ways}"
         outputs = self._computed(name, predicted, at, *episodes)
         array = outputs.to("cpu", self.blueprint.dtype).numpy()
         return Predictions(outputs=array, labels=episodes.query_y.cpu().numpy()), ShardReport(
