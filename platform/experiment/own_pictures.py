@@ -12,6 +12,7 @@ from metaray.algorithms.tasks.folder_survey import Survey
 from metaray.platform.common.formatting import plural
 
 FEWEST_CLASSES = 6
+_FEWEST_TO_REJECT = 10
 _FEWEST_PICTURES = 2  # of a class: one to learn from, one to predict
 _SIZES = (28, 32, 48, 64, 84)
 _LARGEST = {"cpu": 64, "cuda": 84}  # pixels
@@ -41,7 +42,7 @@ def found_in(survey: Survey) -> Iterator[str]:
     colour = "grey" if survey.grey else "in colour"
     yield f"shorter sides have {sides} pixels, and the pictures are {colour}"
     if survey.copies:
-        yield f"{plural(survey.copies, 'file')} occur more than once"
+        yield f"files that are copies of others: {survey.copies:,}"
     yield from survey.left_out
     yield from (f"cannot be read: {sentence}" for sentence in survey.unread)
 
@@ -86,7 +87,8 @@ def _divided(classes: int) -> tuple[int, int, int]:
             f"give {FEWEST_CLASSES} or more, or train a classifier of these classes with metaray "
             "transfer finetune"
         )
-    held = max(2, round(0.2 * classes))
+    # three for validation are enough to leave one out, which sets the threshold of rejection
+    held = max(3 if classes >= _FEWEST_TO_REJECT else 2, round(0.2 * classes))
     return classes - 2 * held, held, held
 
 
