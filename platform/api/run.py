@@ -181,13 +181,18 @@ class Run(Scored):
         *,
         invert: bool | None = None,
     ) -> AdaptedModel:
-        """Learn the classes of a task: ``Learner.adapt`` of ``learner``.
+        """Learn the classes of a task.
 
-        Example:
-            >>> run = mr.load("runs/protonet")  # doctest: +SKIP
-            >>> model = run.adapt(["a1.png", "a2.png", "b1.png"], ["a", "a", "b"])  # doctest: +SKIP
-            >>> model.predict(["scan.png"])  # doctest: +SKIP
-            array(['b'], dtype='<U1')
+        Args:
+            images: support pictures, or a folder, zip or CSV file of them.
+            labels: the class of each; None where ``images`` says it.
+            invert: whether dark ink on a light ground becomes the reverse; None: as in training.
+
+        Returns:
+            The model of this task, which predicts; see ``Learner.adapt``.
+
+        Raises:
+            InputError: as of ``Learner.adapt`` and of ``learner``.
         """
         return self.learner.adapt(images, labels, invert=invert)
 
