@@ -113,7 +113,8 @@ def _calibration(learner: Learner) -> str:
         return "Nothing was measured: the probabilities are those of the method as it is."
     text = (
         f"Probabilities are softmax(logits / {found.temperature:.4g}). On validation episodes "
-        f"({plural(found.ways, 'class')}, {plural(found.shots, 'shot')}) the expected calibration "
+        f"({plural(found.ways, 'class')}, {plural(found.shots, 'shot')}, inductive batch norm) "
+        f"{percent(found.accuracy, 1)} of the predictions are right, and the expected calibration "
         f"error is {percent(found.ece_after)}, without the temperature {percent(found.ece_before)}."
     )
     rule = found.refusal

@@ -90,10 +90,11 @@ def _sentences(model: AdaptedModel, tally: Tally, reject: bool) -> list[str]:
         )
     else:
         found.append(
-            f"The probabilities are calibrated by a temperature of {calibration.temperature:.3g}: "
-            "the expected calibration error on validation episodes is "
-            f"{percent(calibration.ece_after, 1)}, without it {percent(calibration.ece_before, 1)} "
-            f"({calibration.ways} classes, {plural(calibration.shots, 'shot')})."
+            f"On validation episodes of the training ({plural(calibration.ways, 'class')}, "
+            f"{plural(calibration.shots, 'shot')}) {percent(calibration.accuracy, 1)} of such "
+            "predictions are right. The probabilities are calibrated by a temperature of "
+            f"{calibration.temperature:.3g}: the expected calibration error is "
+            f"{percent(calibration.ece_after, 1)}, without it {percent(calibration.ece_before, 1)}."
         )
     if reject:
         rule = model.check_refusal()

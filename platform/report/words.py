@@ -148,7 +148,7 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         ("macro F1", number(summary.get("macro_f1"), ".4f")),
         ("expected calibration error", number(summary.get("ece"), ".4f")),
         ("negative log likelihood", number(likelihood, ".4f")),
-        ("calibrated probabilities", _calibrated(run.calibration)),
+        ("in use, on validation episodes", _calibrated(run.calibration)),
         ("rejection of unknown classes", _rejection(run.calibration)),
         ("test episodes", number(summary.get("num_episodes"), ",")),
         *([] if run.is_of_encoder else _of_training(summary)),
@@ -163,6 +163,7 @@ def _calibrated(found: Calibration | None) -> str:
     if found is None:
         return ""
     return (
+        f"{percent(found.accuracy, 1)} right, "
         f"expected calibration error {found.ece_after:.4f} in place of {found.ece_before:.4f}, "
         f"with a temperature of {found.temperature:.3g} ({found.ways} classes, "
         f"{plural(found.shots, 'shot')}, inductive batch norm)"

@@ -44,6 +44,8 @@ class Calibration(_Record):
     shots: int
     """support images of each class"""
     num_episodes: int
+    accuracy: float
+    """of the predictions with inductive batch norm, as a model in use makes them"""
     temperature: float = Field(gt=0)
     """logits are divided by it"""
     ece_before: float

@@ -99,6 +99,7 @@ def calibration_of(logits: Array, labels: Array, shots: int, step: int) -> Calib
         ways=ways,
         shots=shots,
         num_episodes=len(logits),
+        accuracy=float((measured[0].argmax(-1) == measured[1]).mean()),
         temperature=temperature,
         ece_before=expected_calibration_error(calibration_bins(*measured)),
         ece_after=expected_calibration_error(
