@@ -8,18 +8,35 @@ CVPR 2018, arXiv 1804.09458).
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.methods.protonet import class_means
+from metaray.algorithms.models.head import apply_head
 from metaray.algorithms.parameters import Tensors
 
 SCALE = 10.0
 
 
+class TrainedHead(NamedTuple):
+    """The classifier that was trained with the encoder, in the place of a support set."""
+
+    params: Tensors
+    stats: Tensors | None
+    """statistics to normalise by"""
+
+
 class NearestMean(EmbeddingBased):
-    """Nearest class mean under cosine similarity."""
+    """Nearest class mean under cosine similarity; or the encoder's own classifier."""
+
+    @override
+    def predict(self, adapted: Any, x: Tensor) -> Tensor:
+        if isinstance(adapted, TrainedHead):
+            return apply_head(adapted.params, self.features(adapted, x))
+        return super().predict(adapted, x)
 
     @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:

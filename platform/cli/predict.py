@@ -20,20 +20,24 @@ EPILOG = (
     "  metaray predict --run runs/omniglot --support letters --query scans --out found.csv "
     "--html found.html\n\n"
     "  metaray predict --run runs/birds --support few.csv --query camera.zip --reject\n\n"
+    "  metaray predict --run runs/finetuned --query camera.zip\n\n"
     "A folder of support pictures has a folder for each class, with one or more pictures."
 )
 
 
 def predict(
     run: Annotated[str, typer.Option("--run", help="Trained run, or an exported model.")],
-    support: Annotated[
-        Path,
-        typer.Option(help="Pictures with labels: a folder of class folders, a zip, or a CSV."),
-    ],
     query: Annotated[
         Path,
         typer.Option(help="Pictures to predict: a folder, a zip, one picture, or a CSV."),
     ],
+    support: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pictures with labels: a folder of class folders, a zip, or a CSV [the classes "
+            "of the training, for a transfer job that trained a classifier]."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File for the predictions: .csv, .jsonl or .parquet.")
     ] = None,
@@ -74,7 +78,11 @@ def predict(
         if device != "auto":
             learner = learner.on(device)
     with waiting(console, "learning the classes"):
-        model = learner.adapt(support, invert=invert)
+        model = (
+            learner.classifier(invert=invert)
+            if support is None
+            else learner.adapt(support, invert=invert)
+        )
     with _progress() as started:
         outcome = predict_folder(model, query, out=out, html=html, reject=reject, started=started)
     _print(outcome, reject, out, html)

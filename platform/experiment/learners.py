@@ -9,6 +9,8 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.models.head import HEAD
+from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.schema import ComputeConfig, ExperimentConfig
@@ -54,6 +56,7 @@ def transfer_learner(run: RunDirectory, config: TransferConfig, title: str) -> L
     preprocessing = _preprocessing(run, config, record)
     backbone = build_backbone(network.model, preprocessing.input_shape)
     state, _ = network.encoder(backbone, _none())
+    head = _classifier(network)
     spec = LearnerSpec(
         title=title,
         model=network.model,
@@ -61,9 +64,18 @@ def transfer_learner(run: RunDirectory, config: TransferConfig, title: str) -> L
         num_outputs=0,
         preprocessing=preprocessing,
         calibration=_calibration(run, network.checkpoint),
+        classes=network.classes if head else (),
         origin=_origin(run, network.checkpoint, network.trained_by, config),
     )
-    return Learner(spec, state, _compute(config))
+    return Learner(spec, State(state.params | head, state.buffers), _compute(config))
+
+
+def _classifier(network: PretrainedEncoder) -> Tensors:
+    """A linear classifier on the features, if that is all there is of one, and its classes are
+    known by name."""
+    params, _ = network.checkpoint.named
+    of_head = {name for name in params if name.startswith("head.")}
+    return network.head() if of_head == set(HEAD) and network.classes else {}
 
 
 def _tested(run: RunDirectory) -> Checkpoint:

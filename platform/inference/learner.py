@@ -15,7 +15,7 @@ from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import MethodSection
-from metaray.algorithms.methods.nearest_mean import NearestMean
+from metaray.algorithms.methods.nearest_mean import NearestMean, TrainedHead
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.registry import build_algorithm
 from metaray.algorithms.tasks.preprocessing import Appearance, Preprocessing
@@ -42,6 +42,8 @@ class LearnerSpec:
     preprocessing: Preprocessing
     calibration: Calibration | None
     """None: probabilities are those of the method as it is"""
+    classes: tuple[str, ...] = ()
+    """those of the classifier that was trained with an encoder, in the order of its outputs"""
     origin: dict[str, Any] = field(default_factory=dict)
     """where it comes from: run, step, accuracy of its test, and so on"""
 
@@ -134,6 +136,21 @@ class Learner:
             )
         return self._adapted(pictures, list(labels), invert)
 
+    def classifier(self, *, invert: bool | None = None) -> AdaptedModel:
+        """The model for the classes that it was trained on, without a support set.
+
+        Raises:
+            InputError: it was not trained with a classifier of fixed classes.
+        """
+        if not self.spec.classes:
+            raise InputError(
+                f"{self.spec.title} has no classifier of its own classes: give support pictures"
+            )
+        none = torch.empty(0, *self.spec.preprocessing.input_shape)
+        head = TrainedHead(self.state.params, self.state.buffers)
+        labels = torch.empty(0, dtype=torch.int64)
+        return AdaptedModel(self, head, self.spec.classes, none, labels, self.reader(invert))
+
     def _adapted(
         self, pictures: Sequence[Picture], labels: Sequence[Any], invert: bool | None
     ) -> AdaptedModel:
@@ -158,11 +175,13 @@ class Learner:
         """The model of a task whose support set is prepared already.
 
         Args:
-            x: support inputs ``[S, C, H, W]``.
+            x: support inputs ``[S, C, H, W]``; none for the trained classifier.
             y: places of their classes in ``classes``, int64 ``[S]``.
             classes: their names.
             reader: has read them, and reads the queries.
         """
+        if not len(x):
+            return self.classifier(invert=reader.preprocessing.inverted)
         with torch.no_grad() if self.spec.method is None else torch.enable_grad():
             adapted = self.algorithm.adapt(
                 self.state,

@@ -96,7 +96,7 @@ class Gallery:
         import torch
 
         model = self._model
-        support = model.features(model.support_x) if shown else None
+        support = model.features(model.support_x) if shown and len(model.support_x) else None
         if support is None:
             return [(one, []) for one in shown]
         inputs = torch.stack([one.x for one in shown if one.x is not None])

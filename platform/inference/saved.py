@@ -109,6 +109,7 @@ def write_learner(learner: Learner, folder: Path, **further: Any) -> None:
         "method": None if spec.method is None else spec.method.model_dump(mode="json"),
         "model": spec.model.model_dump(mode="json"),
         "num_outputs": spec.num_outputs,
+        "trained_classes": list(spec.classes),
         "preprocessing": spec.preprocessing.as_json(),
         "calibration": None
         if spec.calibration is None
@@ -133,6 +134,7 @@ def _spec(values: dict[str, Any]) -> LearnerSpec:
         calibration=None
         if calibration is None
         else Calibration.model_validate_json(json.dumps(calibration)),
+        classes=tuple(map(str, values["trained_classes"])),
         origin=dict(values["origin"]),
     )
 

@@ -198,6 +198,19 @@ def test_an_encoder_of_a_transfer_job(tmp_path: Path, nothing_drawn: None) -> No
         picture[:, :, number % 3] += 150
     model = learner.adapt(pictures[:6], [0, 1, 2] * 2)
     assert model.predict(pictures[6:]).tolist() == [0, 1, 2] * 2
+    own = learner.classifier()
+    assert own.classes == learner.spec.classes == ("0", "1", "2")
+    expected = own.predict_proba(pictures)
+    own.save(tmp_path / "model")
+    np.testing.assert_array_equal(mr.load(tmp_path / "model").predict_proba(pictures), expected)
+    session = runner.load(tmp_path / "run")
+    test = session.blueprint.domains.source
+    x = test.images("test", np.arange(30))
+    accuracy = (own.predict_inputs(x).probabilities.argmax(1) == test.labels("test")).mean()
+    summary = mr.Run(tmp_path / "run").summary
+    assert accuracy == pytest.approx(summary["accuracy"])
+    with pytest.raises(InputError, match="give support pictures"):
+        uneven("protonet").learner.classifier()
 
 
 def test_what_is_no_saved_model(tmp_path: Path, learner: Learner) -> None:
