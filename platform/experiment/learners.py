@@ -18,7 +18,7 @@ from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.inference.learner import Learner, LearnerSpec
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_step
-from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.directory import RunDirectory, checkpoint_file
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.run.summary import read_summary
 from metaray.platform.training.pretrained import PretrainedEncoder, chosen_checkpoint
@@ -52,7 +52,9 @@ def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
 
 def transfer_learner(run: RunDirectory, config: TransferConfig, title: str) -> Learner:
     """That of a transfer job: its encoder."""
-    record, network = DataRecord.read(run), PretrainedEncoder.read(run.path)
+    tested = (read_summary(run) or {}).get("tested_step")
+    place = run.path if tested is None else checkpoint_file(run.checkpoints, tested)
+    record, network = DataRecord.read(run), PretrainedEncoder.read(place)
     preprocessing = _preprocessing(run, config, record)
     backbone = build_backbone(network.model, preprocessing.input_shape)
     state, _ = network.encoder(backbone, _none())
