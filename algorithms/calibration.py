@@ -4,8 +4,10 @@
   ICML 2017 (arXiv 1706.04599), section 4.2: logits are divided by one number, which minimises the
   negative log-likelihood on held-out examples. The predicted class does not change.
 * Refusing: a query of none of the classes has a low score. As scores serve the largest probability
-  (Hendrycks & Gimpel, ICLR 2017, arXiv 1610.02136) and the largest logit (Hendrycks et al., ICML
-  2022, arXiv 1911.11132); which of them tells classes apart better depends on the method.
+  (Hendrycks & Gimpel, ICLR 2017, arXiv 1610.02136), and the largest logit (Hendrycks et al., ICML
+  2022, arXiv 1911.11132) between what the support images have for their own class and for the
+  others, so that a threshold holds for tasks of other scale; which of them tells classes apart
+  better depends on the method.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from scipy.special import log_softmax, softmax
 
 Array = NDArray[np.float64]
 Anything = NDArray[Any]
-Score = Literal["probability", "logit"]
+Score = Literal["probability", "likeness"]
 
 _TEMPERATURES = (0.01, 100.0)
+_TINY = 1e-6  # between anchors, where all support images are alike
 _TOWARDS_1 = 1e-6  # weight of the squared logarithm
 
 
@@ -45,19 +48,37 @@ def fit_temperature(logits: Anything, labels: Anything) -> float:
     return float(np.exp(found.x))
 
 
-def largest_probability(logits: Anything) -> Array:
+class Anchors(NamedTuple):
+    """The logits of a support set, by which those of queries are scaled."""
+
+    own: float
+    """mean over the support images, for their own class"""
+    other: float
+    """mean over the support images of the largest for another class"""
+
+    @classmethod
+    def of(cls, logits: Anything, labels: Anything) -> Anchors:
+        """Of the logits ``[S, N]`` of support images with ``labels`` ``[S]``."""
+        logits = logits.astype(np.float64)
+        is_own = labels[:, None] == np.arange(logits.shape[-1])
+        others = np.where(is_own, -np.inf, logits).max(-1)
+        return cls(float(logits[is_own].mean()), float(others.mean()))
+
+
+def largest_probability(logits: Anything, anchors: Anchors) -> Array:
     """Of ``[n, N]``: ``[n]``."""
     return np.asarray(softmax(logits.astype(np.float64), axis=-1).max(-1))
 
 
-def largest_logit(logits: Anything) -> Array:
-    """Of ``[n, N]``: ``[n]``."""
-    return np.asarray(logits.max(-1), np.float64)
+def likeness(logits: Anything, anchors: Anchors) -> Array:
+    """Of ``[n, N]``: ``[n]``; 1 as the support images for their own class, 0 as for another."""
+    between = max(anchors.own - anchors.other, _TINY)
+    return np.asarray((logits.max(-1).astype(np.float64) - anchors.other) / between)
 
 
-SCORES: dict[Score, Callable[[Anything], Array]] = {
+SCORES: dict[Score, Callable[[Anything, Anchors], Array]] = {
     "probability": largest_probability,
-    "logit": largest_logit,
+    "likeness": likeness,
 }
 """what a query is refused by; each takes logits that were divided by the temperature"""
 

@@ -133,7 +133,9 @@ def _print(outcome: Outcome, reject: bool, out: Path | None, html: Path | None) 
             f"{percent(scores['macro_f1'], 1)}, calibration error {percent(scores['ece'], 1)}"
         )
         if reject:
-            console.print(f"wrongly rejected {percent(scores['wrongly_refused'], 1)}")
+            accepted = scores["wrongly_accepted"]
+            also = "" if accepted is None else f", wrongly accepted {percent(accepted, 1)}"
+            console.print(f"wrongly rejected {percent(scores['wrongly_refused'], 1)}{also}")
     for sentence in outcome.sentences:
         console.print(sentence)
     if reject:

@@ -29,12 +29,12 @@ _FROM_SUMMARY = ("accuracy", "ci95", "num_episodes", "batch_norm", "ways", "shot
 def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
     """That of a meta-training; InputError as of ``Experiment.learner``."""
     record, checkpoint = DataRecord.read(run), _tested(run)
-    preprocessing = _preprocessing(run, config, record)
     if record.source.train_classes is None:
         raise InputError(
             f"{run.path} has learned a regression, and only classes of pictures can be predicted: "
             "give a run that classifies"
         )
+    preprocessing = _preprocessing(run, config, record)
     method = config.method
     spec = LearnerSpec(
         title=title,

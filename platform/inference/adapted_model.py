@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from scipy.special import softmax
 from torch import Tensor
 from typing_extensions import override
 
-from metaray.algorithms.calibration import SCORES
+from metaray.algorithms.calibration import SCORES, Anchors
 from metaray.algorithms.errors import InputError
 from metaray.platform.inference.pictures import Picture, PictureReader, as_list
 from metaray.platform.run.calibration import Refusal
@@ -57,12 +58,14 @@ class AdaptedModel:
         self.support_x = support_x
         self.support_y = support_y
         self.reader = reader
+        self.left_out: list[str] = []
         self._adapted = adapted
 
     @property
     def warnings(self) -> list[str]:
-        """How the pictures so far look unlike those of the training."""
-        return self.learner.differences(self.reader)
+        """Which files of the support folder were left out, and how the pictures so far look unlike
+        those of the training."""
+        return [*self.left_out, *self.learner.differences(self.reader)]
 
     def predict(self, images: Sequence[Picture], *, reject: bool = False) -> Array:
         """The class of each picture, ``[n]``.
@@ -109,12 +112,7 @@ class AdaptedModel:
         Raises:
             InputError: a prediction is infinite or NaN.
         """
-        with torch.no_grad():
-            outputs = self.learner.algorithm.predict(self._adapted, self._placed(x))
-        # a head may have further outputs than the task has classes
-        logits = outputs[:, : len(self.classes)].double().cpu().numpy()
-        calibration = self.learner.spec.calibration
-        logits = logits / (1.0 if calibration is None else calibration.temperature)
+        logits = self._logits(x)
         if np.isnan(logits).any() or (logits == np.inf).any():
             raise InputError(
                 "the model predicts infinite values or NaN: train it with a lower learning rate"
@@ -122,10 +120,28 @@ class AdaptedModel:
         refusal = self.refusal
         refused = (
             np.zeros(len(logits), bool)
-            if refusal is None
-            else SCORES[refusal.score](logits) < refusal.threshold
+            if refusal is None or self._anchors is None
+            else SCORES[refusal.score](logits, self._anchors) < refusal.threshold
         )
         return Predicted(softmax(logits, axis=-1), refused)
+
+    @cached_property
+    def _anchors(self) -> Anchors | None:
+        """Of the support set; None without one."""
+        if not len(self.support_x):
+            return None
+        parts = self.support_x.split(BATCH)
+        logits = np.concatenate([self._logits(part) for part in parts])
+        return Anchors.of(logits, self.support_y.numpy())
+
+    def _logits(self, x: Tensor) -> Array:
+        """Of prepared inputs, divided by the temperature; ``[n, classes]``."""
+        with torch.no_grad():
+            outputs = self.learner.algorithm.predict(self._adapted, self._placed(x))
+        # a head may have further outputs than the task has classes
+        logits: Array = outputs[:, : len(self.classes)].double().cpu().numpy()
+        calibration = self.learner.spec.calibration
+        return logits / (1.0 if calibration is None else calibration.temperature)
 
     def features(self, x: Tensor) -> Array | None:
         """Features ``[n, F]`` of prepared inputs; None of a method that has none of its own."""

@@ -121,9 +121,9 @@ def _calibration(learner: Learner) -> str:
     if rule is None:
         return text
     return (
-        f"{text} Pictures whose largest {rule.score} is below {rule.threshold:.4g} are taken for "
-        f"none of the classes; this rejects {percent(rule.wrongly_refused, 1)} of the pictures of "
-        f"the classes and accepts {percent(rule.wrongly_accepted, 1)} of the others."
+        f"{text} With `reject`, {rule.sentence}; this rejects {percent(rule.wrongly_refused, 1)} of "
+        f"the pictures of the classes and accepts {percent(rule.wrongly_accepted, 1)} of the "
+        "others."
     )
 
 

@@ -127,7 +127,9 @@ class Learner:
                     "leave out labels, or give a list of images"
                 )
             with labelled_pictures(Path(images)) as found:
-                return self._adapted(found.pictures, found.labels, invert)
+                model = self._adapted(found.pictures, found.labels, invert)
+                model.left_out = found.left_out
+                return model
         pictures = list(images)
         if labels is None or len(labels) != len(pictures):
             count = "none" if labels is None else str(len(labels))

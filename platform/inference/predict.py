@@ -99,9 +99,8 @@ def _sentences(model: AdaptedModel, tally: Tally, reject: bool) -> list[str]:
     if reject:
         rule = model.check_refusal()
         found.append(
-            f"Pictures whose largest {rule.score} is below {rule.threshold:.3g} are rejected; on "
-            "validation episodes this "
-            f"rejects {percent(rule.wrongly_refused, 1)} of the pictures of the classes, and "
+            f"{rule.sentence[0].upper()}{rule.sentence[1:]}; on validation episodes this rejects "
+            f"{percent(rule.wrongly_refused, 1)} of the pictures of the classes, and "
             f"accepts {percent(rule.wrongly_accepted, 1)} of those of none of them."
         )
     if tally.num_unknown:

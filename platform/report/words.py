@@ -175,7 +175,7 @@ def _rejection(found: Calibration | None) -> str:
         return ""
     rule = found.refusal
     return (
-        f"by the largest {rule.score}: wrongly rejects {percent(rule.wrongly_refused, 1)}, wrongly "
+        f"by {rule.score}: wrongly rejects {percent(rule.wrongly_refused, 1)}, wrongly "
         f"accepts {percent(rule.wrongly_accepted, 1)} of validation queries"
     )
 

@@ -20,8 +20,8 @@ class _Record(BaseModel):
 class Refusal(_Record):
     """When a query counts as of none of the classes."""
 
-    score: Literal["probability", "logit"]
-    """what is compared: the largest probability, or the largest logit, at the temperature"""
+    score: Literal["probability", "likeness"]
+    """what is compared, see ``algorithms/calibration.py``"""
     threshold: float
     """queries with a lower score are refused"""
     wrongly_refused: float
@@ -32,6 +32,16 @@ class Refusal(_Record):
     """area under the ROC curve; 0.5 where the score says nothing"""
     curve: tuple[tuple[float, float, float], ...]
     """thresholds with both shares"""
+
+    @property
+    def sentence(self) -> str:
+        """When a picture is rejected."""
+        if self.score == "probability":
+            return f"pictures whose largest probability is below {self.threshold:.3g} are rejected"
+        return (
+            f"pictures whose likeness to their class is below {self.threshold:.3g} are rejected "
+            "(1: as the support pictures are like their class, 0: as they are like another one)"
+        )
 
 
 class Calibration(_Record):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from metaray.algorithms.calibration import (
     SCORES,
+    Anchors,
     Score,
     best_threshold,
     fit_temperature,
@@ -33,7 +34,7 @@ from metaray.platform.training.meta.pool import Pool
 Array = NDArray[Any]
 
 _FEWEST = 4  # episodes
-_CLEARLY = 0.05  # difference between areas under a ROC curve
+_HALVES = (slice(0, None, 2), slice(1, None, 2))  # which set, and which measure
 
 
 def num_calibration_episodes(blueprint: Blueprint) -> int:
@@ -88,39 +89,50 @@ def _divided(blueprint: Blueprint) -> tuple[int, int]:
 
 
 def calibration_of(logits: Array, labels: Array, shots: int, step: int) -> Calibration:
-    """From logits ``[E, Q, N]`` and labels ``[E, Q]``, of which those from N on are unknown."""
+    """From logits ``[E, S + Q, N]`` and labels ``[E, S + Q]`` of support images and then queries.
+
+    Labels from N on are those of unknown classes.
+    """
     ways = logits.shape[-1]
-    halves = [(logits[first::2], labels[first::2]) for first in (0, 1)]
-    known = [(x[y < ways], y[y < ways]) for x, y in halves]
+    size = ways * shots
+    queries, asked = logits[:, size:], labels[:, size:]
+    known = [_of_classes(queries[half], asked[half], ways) for half in _HALVES]
     temperature = fit_temperature(*known[0])
-    measured = known[1]
+    measured, truth = known[1]
     return Calibration(
         step=step,
         ways=ways,
         shots=shots,
         num_episodes=len(logits),
-        accuracy=float((measured[0].argmax(-1) == measured[1]).mean()),
+        accuracy=float((measured.argmax(-1) == truth).mean()),
         temperature=temperature,
-        ece_before=expected_calibration_error(calibration_bins(*measured)),
-        ece_after=expected_calibration_error(
-            calibration_bins(measured[0] / temperature, measured[1])
-        ),
-        refusal=_refusal([(x / temperature, y) for x, y in halves], ways),
+        ece_before=expected_calibration_error(calibration_bins(measured, truth)),
+        ece_after=expected_calibration_error(calibration_bins(measured / temperature, truth)),
+        refusal=_refusal(logits / temperature, labels, size) if (asked >= ways).any() else None,
     )
 
 
-def _refusal(halves: list[tuple[Array, Array]], ways: int) -> Refusal | None:
-    """The score that tells unknown classes best; None without any."""
-    if not (halves[0][1] >= ways).any():
-        return None
-    scored = {
-        name: [(score(x[y < ways]), score(x[y >= ways])) for x, y in halves]
-        for name, score in SCORES.items()
-    }
-    apart = {name: separation(*parts[0]) for name, parts in scored.items()}
-    # logits change with the number of support images and with the look of pictures, so that a
-    # threshold on them carries over to other tasks less well
-    best: Score = "logit" if apart["logit"] > apart["probability"] + _CLEARLY else "probability"
+def _of_classes(logits: Array, labels: Array, ways: int) -> tuple[Array, Array]:
+    """The queries of the classes, of all episodes in a row."""
+    return logits[labels < ways], labels[labels < ways]
+
+
+def _refusal(logits: Array, labels: Array, size: int) -> Refusal:
+    """By the score that tells unknown classes best; ``size`` is that of the support set."""
+    ways = logits.shape[-1]
+    is_known = labels[:, size:] < ways
+    scored: dict[Score, list[tuple[Array, Array]]] = {}
+    for name, score in SCORES.items():
+        values = np.stack(
+            [
+                score(one[size:], Anchors.of(one[:size], own[:size]))
+                for one, own in zip(logits, labels, strict=True)
+            ]
+        )
+        scored[name] = [
+            (values[half][is_known[half]], values[half][~is_known[half]]) for half in _HALVES
+        ]
+    best = max(scored, key=lambda name: separation(*scored[name][0]))
     (known, unknown), measured = scored[best]
     threshold = best_threshold(known, unknown)
     rates = rates_at(threshold, *measured)

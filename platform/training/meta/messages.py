@@ -43,8 +43,9 @@ class EvaluateRequest:
     """None: as the config says"""
     ways: int | None = None
     """classes of the support set; None: as the config says"""
-    unknown_ways: int = 0
-    """further classes of the queries that the support set leaves out; they have the last labels"""
+    unknown_ways: int | None = None
+    """further classes of the queries that the support set leaves out; they have the last labels.
+    Unless None, the support images are predicted too, before the queries."""
 
     @property
     def label(self) -> str:

@@ -105,10 +105,10 @@ class TaskWorker:
     def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
         ways = request.ways or self.config.task.ways
-        shape = replace(self.config.test_shape, ways=ways + request.unknown_ways)
+        shape = replace(self.config.test_shape, ways=ways + (request.unknown_ways or 0))
         tasks = self._sample(request.split, request.first_episode, request.num_episodes, shape)
         episodes = tasks()
-        if request.unknown_ways:
+        if request.unknown_ways is not None:
             episodes = with_fewer_classes(episodes, ways)
         sampled = perf_counter()
         batch_norm = request.batch_norm or self.config.evaluate.batch_norm

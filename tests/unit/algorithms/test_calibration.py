@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from metaray.algorithms.calibration import (
     SCORES,
+    Anchors,
     best_threshold,
     fit_temperature,
     rates_at,
@@ -55,6 +56,20 @@ def test_no_threshold_has_a_smaller_sum_of_rates() -> None:
 
 
 def test_scores_of_logits() -> None:
-    logits = np.array([[0.0, 0.0], [2.0, 2.0], [0.0, 5.0]])
-    assert SCORES["probability"](logits) == pytest.approx([0.5, 0.5, 1 / (1 + np.exp(-5))])
-    assert SCORES["logit"](logits) == pytest.approx([0.0, 2.0, 5.0])
+    support = np.array([[-1.0, -9.0], [-7.0, -3.0]])
+    anchors = Anchors.of(support, np.array([0, 1]))
+    assert anchors == (-2.0, -8.0)
+    logits = np.array([[-8.0, -8.0], [-2.0, -9.0], [-5.0, -6.0]])
+    assert SCORES["likeness"](logits, anchors) == pytest.approx([0.0, 1.0, 0.5])
+    p = [0.5, 1 / (1 + np.exp(-7)), 1 / (1 + np.exp(-1))]
+    assert SCORES["probability"](logits, anchors) == pytest.approx(p)
+
+
+def test_likeness_does_not_depend_on_the_scale_of_logits() -> None:
+    rng = np.random.default_rng(3)
+    support, labels, queries = rng.normal(size=(6, 3)), np.arange(6) % 3, rng.normal(size=(9, 3))
+    support[np.arange(6), labels] += 5
+    one, other = (
+        SCORES["likeness"](f * queries + 7, Anchors.of(f * support + 7, labels)) for f in (1, 30)
+    )
+    assert one == pytest.approx(other)
