@@ -121,7 +121,8 @@ def _calibration(learner: Learner) -> str:
     if rule is None:
         return text
     return (
-        f"{text} With `reject`, {rule.sentence}; this rejects {percent(rule.wrongly_refused, 1)} of "
+        f"{text} With `reject`, {rule.sentence}; this rejects "
+        f"{percent(rule.wrongly_refused, 1)} of "
         f"the pictures of the classes and accepts {percent(rule.wrongly_accepted, 1)} of the "
         "others."
     )
