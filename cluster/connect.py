@@ -31,6 +31,7 @@ from metaray.cluster.ray_environment import (
     prepare,
     started_here,
 )
+from metaray.cluster.versions import mismatch
 
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _LEAST_TRIES = 2
@@ -141,6 +142,8 @@ def _joined(address: str, package: ModuleType, files: Sequence[Path]) -> Iterato
     except ClusterError:
         raise
     except Exception as error:
+        if (other_versions := mismatch(error, found.label)) is not None:
+            raise other_versions from error
         given = [name for name in _TOKENS if name in os.environ]
         about_token = f"check {given[0]}; " if given and found.text == address else ""
         raise ClusterError(
@@ -219,8 +222,10 @@ def _join(address: Address, package: ModuleType, files: Sequence[Path]) -> None:
     check_reachable(address)
     import ray
 
-    # A job brings the package with it, and Ray refuses a package that is named twice
-    shipped = None if _IN_A_JOB in os.environ else {"py_modules": [package, *map(str, files)]}
+    # A job brings the package with it, and Ray refuses a package that is named twice.
+    # By its path: a Ray client copies what it is given, which it cannot do with a module.
+    folder = Path(str(package.__file__)).parent
+    shipped = None if _IN_A_JOB in os.environ else {"py_modules": [*map(str, (folder, *files))]}
     ray.init(address=address.text, runtime_env=shipped, **_quiet())
 
 
@@ -232,4 +237,4 @@ def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    return " ".join(lines) if lines[0].endswith(":") else lines[0]  # versions that differ: a list
+    return f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]

@@ -14,6 +14,7 @@ from urllib.request import Request, build_opener
 from metaray.cluster.address import with_source
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.proxies import avoid_proxies
+from metaray.cluster.versions import Versions
 
 _TIMEOUT_S = 20.0
 
@@ -70,10 +71,10 @@ class Dashboard:
         ]
         return sorted(nodes, key=lambda node: not node.is_head)
 
-    def versions(self) -> tuple[str, str]:
-        """Of Ray and of Python, on the head."""
+    def versions(self) -> Versions:
+        """Those on the head."""
         data = self.get("/api/v0/cluster_metadata")["data"]
-        return data["rayVersion"], data["pythonVersion"]
+        return Versions(data["rayVersion"], data["pythonVersion"])
 
     def unfinished_jobs(self) -> list[str]:
         """Ids of submitted jobs that have not ended."""

@@ -62,7 +62,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """A row for each entry, the best first.
 
-        ``accuracy`` (or ``mse``) and ``ci95`` are over the episodes of all seeds; ``difference``
+        ``accuracy`` (or ``mse``) and ``ci95`` are over the episodes of all seeds;
+        ``classes_ci95`` is half the interval over classes, the mean of the seeds; ``difference``
         is to the reference, with p-values corrected by Holm's method.
 
         Raises:
@@ -151,6 +152,7 @@ def _row(entry: Mapping[str, Any], score_name: str) -> dict[str, Any]:
         "entry": entry["entry"],
         score_name: score["mean"],
         "ci95": score["ci95"],
+        "classes_ci95": entry.get("classes_ci95"),
         "seed_sd": score["seed_sd"],
         "difference": difference.get("mean"),
         "difference_ci95": difference.get("ci95"),

@@ -110,7 +110,8 @@ def _run(
         if is_new:
             CompareDirectory.create(directory.path)
             held.enter_context(lock)
-            plan.write(directory.plan)
+            with directory.beginning():
+                plan.write(directory.plan)
         with callbacks.running(info):
             _train(directory, plan, left, options.parallel, callbacks)
             return _concluded(directory, plan)

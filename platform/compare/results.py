@@ -86,6 +86,7 @@ class EntryResult:
             "method": self.runs[0].trained_by,
             "seeds": [run.folder.seed for run in self.runs],
             "score": asdict(self.score),
+            "classes_ci95": self.mean("classes_ci95"),
             "difference": asdict(self.difference) if self.difference else None,
             "batch_norm": self.first.summary.get("batch_norm"),
             "train_s": self.mean("wall_s"),

@@ -19,9 +19,11 @@ def score_columns(results: Results) -> list[str]:
     """Headings of the scores; those of significance only where two entries are compared."""
     several = len(results.rows) > 1
     with_seeds = any(row.difference and row.difference.p_seeds is not None for row in results.rows)
+    with_classes = any(row.mean("classes_ci95") is not None for row in results.rows)
     return [
         "method",
         "MSE" if results.is_regression else "accuracy %",
+        *(["over classes"] if with_classes else []),
         *(["SD of seeds"] if any(row.score.seed_sd is not None for row in results.rows) else []),
         *([f"to {results.reference}", "p, t", "p, Wilcoxon"] if several else []),
         *(["p, seeds"] if with_seeds else []),
@@ -41,6 +43,7 @@ def cells(results: Results, row: EntryResult, headings: Sequence[str]) -> list[s
         "method": row.name,
         "MSE": f"{score.mean:.4g} {margin(score.ci95, is_error=True)}",
         "accuracy %": f"{100 * score.mean:.2f} {margin(score.ci95)}",
+        "over classes": margin(row.mean("classes_ci95")) or "–",
         "SD of seeds": _spread(results, score.seed_sd),
         f"to {results.reference}": _difference(results, difference),
         "p, t": _p(difference.p_t if difference else None),

@@ -95,6 +95,7 @@ def how_to_read(results: Results) -> list[str]:
     return [
         "± is half a 95 % confidence interval over all test episodes; it and the p-values of the "
         "paired t-test and of Wilcoxon's signed-rank test are about these trained models.",
+        *_over_classes(results),
         spread,
         chosen,
         "Differences are paired, episode by episode; p-values are corrected for the number of "
@@ -102,6 +103,22 @@ def how_to_read(results: Results) -> list[str]:
         "Adaptation is the median time to learn one task and predict its queries on one CPU "
         "thread. Memory is the peak of the run's process, Python and libraries included; it is not "
         "known of runs with worker processes or that were taken up again for the test only.",
+    ]
+
+
+def _over_classes(results: Results) -> list[str]:
+    """What the interval over classes says, where the tests have one."""
+    counts = {
+        run.record.summary.get("num_test_classes") for row in results.rows for run in row.runs
+    }
+    count = max(filter(None, counts), default=0)
+    if not count or all(row.mean("classes_ci95") is None for row in results.rows):
+        return []
+    return [
+        f"The test has {count:,.0f} classes. Over classes is half a 95 % interval for other "
+        "classes (bootstrap over classes and their images, mean over the seeds). All entries are "
+        "tested on the same classes, so it says how far accuracies hold elsewhere, not which entry "
+        "is better."
     ]
 
 

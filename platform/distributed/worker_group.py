@@ -126,7 +126,7 @@ class WorkerGroup:
 
     def admit(self, reference: Any) -> None:
         """Take in a worker whose ``starting`` reference has resolved."""
-        worker = next(w for w in self._workers if w.starting is reference)
+        worker = next(w for w in self._workers if w.starting == reference)
         try:
             worker.place = ray.get(reference)
         except RayTaskError as error:

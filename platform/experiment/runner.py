@@ -234,11 +234,12 @@ def _created(prepared: Prepared, out: Path, callbacks: CallbackList) -> Iterator
     with _locked(run, callbacks):
         if run.config.exists():  # another process was quicker
             RunDirectory.check_free(out)
-        prepared.record.write(run)
-        session = prepared.session(run, callbacks)
-        if prepared.first is not None:
-            session.checkpoints.save(prepared.first)
-        write_config(run.config, prepared.config)  # last: with it, the folder can be resumed
+        with run.beginning():
+            prepared.record.write(run)
+            session = prepared.session(run, callbacks)
+            if prepared.first is not None:
+                session.checkpoints.save(prepared.first)
+            write_config(run.config, prepared.config)  # with it, the folder can be resumed
         for note in prepared.notes:
             callbacks.notify(note)
         yield session

@@ -6,7 +6,6 @@ import re
 import secrets
 import shlex
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from metaray.cluster.access import Access
 from metaray.cluster.errors import ClusterError
 from metaray.cluster.home import home
 from metaray.cluster.jobs import JobClient, JobRecord
+from metaray.cluster.versions import Versions, minor
 from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
 from metaray.platform.jobs.job_spec import FILES, FOLDER, JobSpec
@@ -28,7 +28,6 @@ from metaray.platform.jobs.plugin_files import plugin_files
 from metaray.platform.run.storage.remote_directory import is_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OLDEST_RAY, _PYTHONS = (2, 52), ((3, 10), (3, 12))
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def submit(
             raise InputError(f"there is no file {file}: give the path of a file of settings")
     notes = check_paths(request, access.is_here)
     dashboard = access.dashboard
-    notes += _check_versions(*dashboard.versions())
+    notes += _check_versions(dashboard.versions())
     nodes = [node.resources for node in dashboard.nodes()]
     notes += check_settings(request, access.is_here, nodes, dashboard.adds_nodes())
     own_code = plugin_files(request, access.is_here)
@@ -129,32 +128,15 @@ def _check_words(request: Request, name: str | None) -> None:
             )
 
 
-def _check_versions(ray: str, python: str) -> list[str]:
-    """What another version of Ray or Python there means, or an error where it cannot work."""
-    from importlib.metadata import version
-
-    mine = version("ray"), ".".join(map(str, sys.version_info[:3]))
-    if _numbers(ray) < _OLDEST_RAY:
-        raise ClusterError(
-            f"the cluster runs Ray {ray} and metaray needs 2.52 or later (here: {mine[0]}): "
-            "upgrade the cluster"
-        )
-    if not _PYTHONS[0] <= _numbers(python) <= _PYTHONS[1]:
-        raise ClusterError(
-            f"the cluster runs Python {python} and metaray needs 3.10 to 3.12 (here: {mine[1]}): "
-            "start the cluster with one of these"
-        )
+def _check_versions(there: Versions) -> list[str]:
+    """What other versions there mean, or ClusterError where they cannot work."""
+    there.check_supported()
     differing = [
-        f"{name} {there} (here: {here})"
-        for name, there, here in (("Ray", ray, mine[0]), ("Python", python, mine[1]))
-        if _numbers(there) != _numbers(here)
+        f"{name} {found} (here: {mine})"
+        for name, found, mine in zip(("Ray", "Python"), there, Versions.here(), strict=True)
+        if minor(found) != minor(mine)
     ]
     return [f"the job runs with the cluster's {' and '.join(differing)}"] if differing else []
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    major, minor, *_ = re.findall(r"\d+", version)
-    return int(major), int(minor)
 
 
 def _placed(request: Request, job_id: str, is_here: bool, jobs: JobClient) -> tuple[str, list[str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -47,7 +50,7 @@ class BaseDirectory:
                 f"{path} already holds a {cls.NOUN}: continue it with --resume {path}, "
                 "or choose another folder with --out"
             )
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or cls._is_used(path)):
             raise InputError(
                 f"{path} is not empty and holds no {cls.NOUN}: choose another folder with --out"
             )
@@ -71,6 +74,30 @@ class BaseDirectory:
                 ) from error
             raise InputError(f"cannot create a {cls.NOUN} in {path}: {error.strerror}") from error
         return cls(path)
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """The block writes all that makes the folder what it is, and its marker last.
+
+        Where it fails, on a full disk for one, the folder is removed, so that the start can be
+        repeated. This process must hold the lock.
+        """
+        try:
+            yield
+        except BaseException:
+            if not (self.path / self.MARKER).exists():
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    @classmethod
+    def _is_used(cls, path: Path) -> bool:
+        """Whether there is more than what a start leaves that could not even write its lock."""
+        return any(
+            any(found.iterdir())
+            if found.is_dir() and found.name in cls.FOLDERS
+            else found != cls(path).lock
+            for found in path.iterdir()
+        )
 
     @classmethod
     def open(cls, path: Path) -> Self:

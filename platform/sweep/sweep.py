@@ -75,22 +75,19 @@ def sweep(
     with _cluster(plan, limits) as parallel:  # what never fits leaves no folder behind
         folder = SweepDirectory.create(out.absolute())
         with _locked(folder):
-            if not callable(space):
-                write_text(folder.space(plan.space_suffix), space_text(space))
-                # a file has its tables by section, and the order decides what is drawn
-                space = stored_space(plan, folder)
-            elif isinstance(given, Path):
-                shutil.copyfile(given, folder.space(plan.space_suffix))
-            try:
+            with folder.beginning():
+                if not callable(space):
+                    write_text(folder.space(plan.space_suffix), space_text(space))
+                    # a file has its tables by section, and the order decides what is drawn
+                    space = stored_space(plan, folder)
+                elif isinstance(given, Path):
+                    shutil.copyfile(given, folder.space(plan.space_suffix))
                 study = studies.create_study(plan, folder, limits.storage)
-            except InputError:
-                shutil.rmtree(folder.path)
-                raise
-            if plan.sampler != "grid" and not callable(space):
-                start = own_values(space, plan.base)
-                if start is not None:  # what is published is the first thing to beat
-                    study.enqueue_trial(start)
-            plan.write(folder.plan)
+                if plan.sampler != "grid" and not callable(space):
+                    start = own_values(space, plan.base)
+                    if start is not None:  # what is published is the first thing to beat
+                        study.enqueue_trial(start)
+                plan.write(folder.plan)
             return _run(plan, space, folder, study, limits, parallel, console)
 
 

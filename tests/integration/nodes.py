@@ -13,28 +13,37 @@ import psutil
 from ports import free_port, wait_for_port
 
 Process = subprocess.Popen[bytes]
+_START = "from metaray.cluster.loopback_node import main; main()"
 
 
 class Nodes:
-    """A head with one CPU, and nodes of one CPU that come and go."""
+    """A head with one CPU, and nodes of one CPU that come and go.
 
-    def __init__(self, environment: dict[str, str], stack: ExitStack) -> None:
+    ``ray_version`` is what the head says that it is, if not the truth.
+    """
+
+    def __init__(
+        self, environment: dict[str, str], stack: ExitStack, ray_version: str | None = None
+    ) -> None:
         self.environment = environment | {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_timeout_ms": "1000",
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # of a busy machine
         }
         self._stack = stack
         self._ids: dict[int, str] = {}
-        port = free_port()
+        port, client_port = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
+        self.client_address = f"ray://127.0.0.1:{client_port}"
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp"))
         head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}",
-                f"--ray-client-server-port={free_port()}"]  # fmt: skip
-        self._start(*head)
+                f"--ray-client-server-port={client_port}"]  # fmt: skip
+        self._start(*head, ray_version=ray_version)
         wait_for_port(port)
+        wait_for_port(client_port)
 
     def add(self, total: int) -> Process:
         """Another node, once there are ``total`` with it and the head."""
@@ -64,9 +73,12 @@ class Nodes:
         )
         return done.stdout
 
-    def _start(self, *arguments: str) -> Process:
-        node_of = [sys.executable, "-m", "metaray.cluster.loopback_node", "start", "--block"]
-        command = [*node_of, "--num-cpus=1", "--node-ip-address=127.0.0.1"]
+    def _start(self, *arguments: str, ray_version: str | None = None) -> Process:
+        program = ["-m", "metaray.cluster.loopback_node"]
+        if ray_version is not None:
+            program = ["-c", f"import ray; ray.__version__ = {ray_version!r}; {_START}"]
+        command = [sys.executable, *program, "start", "--block", "--num-cpus=1"]
+        command += ["--node-ip-address=127.0.0.1"]
         quiet = subprocess.DEVNULL
         node = subprocess.Popen(
             [*command, *arguments], env=self.environment, stdout=quiet, stderr=quiet
@@ -76,9 +88,9 @@ class Nodes:
 
 
 @contextmanager
-def cluster(environment: dict[str, str]) -> Iterator[Nodes]:
+def cluster(environment: dict[str, str], ray_version: str | None = None) -> Iterator[Nodes]:
     with ExitStack() as stack:
-        yield Nodes(environment, stack)
+        yield Nodes(environment, stack, ray_version)
 
 
 def parts_of(process: Process) -> list[psutil.Process]:

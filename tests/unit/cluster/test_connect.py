@@ -16,21 +16,36 @@ from metaray.cluster.shape import ClusterShape
 DASHBOARD = Dashboard("http://10.0.0.5:8265", "s3cr3t")
 
 
-def test_other_versions_than_the_cluster_s_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = (
-        "Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.12.1\n"
-        "This process on Node was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
-    )
+MISMATCH = (
+    "Version mismatch: The cluster was started with:\n    Ray: {}\n    Python: {}\n"
+    "This process on node 10.0.0.9 was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+)
 
+
+@pytest.mark.parametrize(
+    ("ray", "python", "sentence"),
+    [
+        ("2.54.0", "3.11.7", r"10.0.0.5:6379 has Ray 2.54.0 and Python 3.11.7, and this environment"
+         r" has Ray 2.60.0 .*: .*so run pip install .ray==2.54.0. here, or send .* metaray submit"),
+        ("2.60.0", "3.12.1", "so use Python 3.12.1 here, or send"),
+        ("2.54.0", "3.12.1", r"so use Python 3.12.1 and run pip install .ray==2.54.0. here, or"),
+        ("2.40.0", "3.11.7", "runs Ray 2.40.0 and metaray needs 2.52 or later"),
+        ("2.60.0", "3.9.18", "runs Python 3.9.18 and metaray needs 3.10 to 3.12"),
+    ],
+)  # fmt: skip
+def test_other_versions_than_the_cluster_s_are_named(
+    ray: str, python: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def join(*_: object) -> None:
-        raise RuntimeError(said)
+        raise RuntimeError(MISMATCH.format(ray, python))
 
     monkeypatch.setattr(connect, "_join", join)
     with (
-        pytest.raises(ClusterError, match=r"started with: Ray: 2.40.0 Python: 3.12.1 This process"),
+        pytest.raises(ClusterError, match=sentence) as caught,
         connect.connected("10.0.0.5:6379", connect),  # type: ignore[arg-type]
     ):
         pass
+    assert "--address" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

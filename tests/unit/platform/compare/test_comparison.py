@@ -179,6 +179,23 @@ def test_the_page_stands_alone_and_says_what_was_done(
     assert finished.page.read_bytes() == again
 
 
+def test_the_interval_over_classes_is_that_of_the_runs(
+    plan: Plan, finished: CompareDirectory
+) -> None:
+    results = Results.read(finished, plan)
+    write_comparison(finished, results)
+    page = finished.page.read_text()
+    assert "over classes" in page
+    tested = {row.first.summary["num_test_classes"] for row in results.rows}
+    assert f"The test has {tested.pop()} classes." in page
+    for row, entry in zip(
+        results.rows, json.loads(finished.summary.read_text())["entries"], strict=True
+    ):
+        each = [run.record.summary["classes_ci95"] for run in row.runs]
+        assert entry["classes_ci95"] == pytest.approx(np.mean(each))
+        assert f"<td>± {100 * np.mean(each):.2f}</td>" in page
+
+
 def test_a_failed_run_is_told_and_the_rest_is_shown(plan: Plan, finished: CompareDirectory) -> None:
     measures_of(finished, "protonet", 1).unlink()
     failure = measures_of(finished, "protonet", 1).with_name("failure.txt")
@@ -332,4 +349,5 @@ def test_a_regression_is_compared_by_its_error(tmp_path: Path) -> None:
     page = directory.page.read_text()
     assert "2 methods on sinusoid, 10 examples per task" in page
     assert f"{results.rows[0].score.mean:.4g} ±" in page
+    assert "over classes" not in page
     assert {path.stem for path in directory.plots.iterdir()} == {"scores", "shots", "time", "cost"}

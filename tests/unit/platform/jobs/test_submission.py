@@ -11,7 +11,9 @@ import typer
 
 from metaray.algorithms import plugins
 from metaray.algorithms.errors import InputError
+from metaray.cluster.errors import ClusterError
 from metaray.cluster.jobs import JobClient
+from metaray.cluster.versions import Versions
 from metaray.platform.cli.main import app
 from metaray.platform.config.request import Request
 from metaray.platform.jobs.check import check_paths, check_settings
@@ -162,19 +164,15 @@ def test_a_password_of_the_environment_is_no_part_of_a_job(
 
 
 def test_other_versions_are_said_or_refused() -> None:
-    from importlib.metadata import version
-    from platform import python_version
-
-    from metaray.cluster.errors import ClusterError
-
-    assert _check_versions(version("ray"), python_version()) == []
-    (note,) = _check_versions("2.99.1", "3.10.2")
+    mine = Versions.here()
+    assert _check_versions(mine) == []
+    (note,) = _check_versions(Versions("2.99.1", "3.10.2"))
     assert "Ray 2.99.1 (here:" in note
     with pytest.raises(ClusterError, match=r"runs Ray 2.40.0 and metaray needs 2.52"):
-        _check_versions("2.40.0", python_version())
+        _check_versions(Versions("2.40.0", mine.python))
     for python in ("3.9.1", "3.13.0"):
         with pytest.raises(ClusterError, match=f"runs Python {python}"):
-            _check_versions(version("ray"), python)
+            _check_versions(Versions(mine.ray, python))
 
 
 def test_a_run_in_a_bucket_stays_where_it_is_said_to_be() -> None:
