@@ -32,7 +32,11 @@ def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path
     status = Status.read(folder)
     assert status is not None
     assert (status.kind, status.run, status.state) == ("train", "night", "done")
-    assert (status.total_steps, status.start_step, status.tested) == (6, 0, 20)
+    assert (status.total_steps, status.start_step, status.tested) == (
+        6,
+        0,
+        30,
+    )  # trained, untrained, and for calibration
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     rows = MetricsLog.read(folder / "metrics.jsonl")
     losses = [(event.step, event.value) for event in events.Scalars("train/loss")]
