@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from metaray.platform.inference.learner import Learner as Learner
     from metaray.platform.common.errors import Stopped as Stopped
     from metaray.platform.common.errors import TrainingError as TrainingError
+    from metaray.platform.serve.client import Client as Client
     from metaray.tune_spaces.space import Choice as Choice
     from metaray.tune_spaces.space import Float as Float
     from metaray.tune_spaces.space import Int as Int
@@ -79,6 +80,7 @@ _NAMES = {
     "metaray.platform.common.errors": ["Stopped", "TrainingError"],
     "metaray.platform.inference.adapted_model": ["AdaptedModel"],
     "metaray.platform.inference.learner": ["Learner"],
+    "metaray.platform.serve.client": ["Client"],
     "metaray.tune_spaces.space": ["Choice", "Float", "Int"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

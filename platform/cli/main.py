@@ -19,6 +19,7 @@ from metaray.platform.cli import (
     jobs,
     predict,
     runs,
+    serve,
     sweep,
     transfer,
     watch,
@@ -52,6 +53,7 @@ app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, swe
 app.command(epilog=fit.EPILOG)(fit.fit)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):

@@ -1,0 +1,1 @@
+"""A trained model as a service: tasks are registered from a few pictures and asked over HTTP."""

@@ -1,0 +1,119 @@
+"""A client of a served model."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from metaray.algorithms.errors import InputError
+from metaray.cluster.proxies import avoid_proxies
+
+Picture = str | Path | bytes
+"""a path, or the content of an image file"""
+
+
+class Client:
+    """Asks a server that ``metaray serve`` has started.
+
+    Example:
+        >>> client = Client("http://127.0.0.1:8000", token="...")
+        >>> client.register("letters", ["a.png", "b.png"], ["a", "b"])  # doctest: +SKIP
+        {'name': 'letters', 'classes': {'a': 1, 'b': 1}, 'version': '...'}
+        >>> client.predict("letters", ["scan.png"])  # doctest: +SKIP
+        [{'file': 'scan.png', 'prediction': {'label': 'a', ...}, 'error': None}]
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 60.0) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        avoid_proxies(urlsplit(self._url).hostname)
+        self._session = requests.Session()
+        if token is not None:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def model(self) -> dict[str, Any]:
+        """What is served."""
+        found: dict[str, Any] = self._ask("GET", "/model")
+        return found
+
+    def tasks(self) -> list[str]:
+        """The names of all tasks."""
+        found: list[str] = self._ask("GET", "/tasks")
+        return found
+
+    def task(self, name: str) -> dict[str, Any]:
+        """A task: its name, classes with their number of pictures, and version."""
+        found: dict[str, Any] = self._ask("GET", f"/tasks/{name}")
+        return found
+
+    def register(
+        self, name: str | None, pictures: Iterable[Picture], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """A new task; ``name`` None: the server makes one up."""
+        data: list[tuple[str, str]] = [("labels", label) for label in labels]
+        data += [] if name is None else [("name", name)]
+        found: dict[str, Any] = self._ask("POST", "/tasks", data=data, files=_files(pictures))
+        return found
+
+    def add(self, name: str, pictures: Iterable[Picture], labels: Sequence[str]) -> dict[str, Any]:
+        """Further support pictures for a task."""
+        data = [("labels", label) for label in labels]
+        where = f"/tasks/{name}/pictures"
+        found: dict[str, Any] = self._ask("POST", where, data=data, files=_files(pictures))
+        return found
+
+    def predict(
+        self, name: str, pictures: Iterable[Picture], *, reject: bool = False
+    ) -> list[dict[str, Any]]:
+        """What is predicted for each picture, with ``error`` where it cannot be read."""
+        where = f"/tasks/{name}/predict?reject={str(reject).lower()}"
+        found = self._ask("POST", where, files=_files(pictures))
+        predictions: list[dict[str, Any]] = found["predictions"]
+        return predictions
+
+    def delete(self, name: str) -> None:
+        """Forget a task."""
+        self._ask("DELETE", f"/tasks/{name}")
+
+    def _ask(self, method: str, where: str, **parts: Any) -> Any:
+        """The content of an answer.
+
+        Raises:
+            InputError: the server does not answer, or refuses; it says why.
+        """
+        try:
+            answer = self._session.request(
+                method, f"{self._url}{where}", timeout=self._timeout_s, **parts
+            )
+        except requests.RequestException as error:
+            raise InputError(
+                f"{self._url} does not answer ({type(error).__name__}): start it with metaray "
+                "serve, and check address and port"
+            ) from None
+        if answer.ok:
+            return answer.json() if answer.content else None
+        try:
+            detail = answer.json()["detail"]
+        except (ValueError, KeyError, TypeError):
+            detail = answer.text[:200]
+        raise InputError(f"{self._url} refuses ({answer.status_code}): {detail}")
+
+
+def _files(pictures: Iterable[Picture]) -> list[tuple[str, tuple[str, Any]]]:
+    found = []
+    for number, picture in enumerate(pictures, 1):
+        if isinstance(picture, bytes):
+            found.append(("pictures", (f"picture {number}", io.BytesIO(picture))))
+            continue
+        path = Path(picture).expanduser()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path} ({error.strerror}): check the path") from error
+        found.append(("pictures", (path.name, io.BytesIO(content))))
+    return found
