@@ -122,6 +122,22 @@ class Algorithm(ABC):
         ``progress`` is the share of all outer steps that are done, for methods that anneal.
         """
 
+    def precomputed(self, adapted: Any) -> Any:
+        """``adapted`` with all computed that ``predict`` would compute again for each batch.
+
+        For a trained method in use, whose batch norm is inductive; predictions are the same up to
+        rounding. Nothing by default.
+        """
+        return adapted
+
+    def features(self, adapted: Any, x: Tensor) -> Tensor:
+        """Features ``[B, F]`` of the adapted backbone, by which images are compared on pages.
+
+        By default of an ``adapted`` with ``params`` and ``stats``, as the methods of metaray have.
+        """
+        features, _ = self.backbone.apply(adapted.params, x, adapted.stats)
+        return features
+
     def predict_by_step(
         self, state: State, episode: Episode, ways: int, batch_norm: BatchNormMode
     ) -> Tensor:

@@ -37,3 +37,20 @@ class Episode(NamedTuple):
     def stack(episodes: Sequence[Episode]) -> Episode:
         """Join episodes of one shape along a new leading task axis."""
         return Episode(*(torch.stack(tensors) for tensors in zip(*episodes, strict=True)))
+
+
+def with_fewer_classes(episodes: Episode, ways: int) -> Episode:
+    """T stacked episodes whose support sets keep the classes below ``ways``.
+
+    The queries are the support images that are left, and then all queries that there were.
+    """
+    kept = episodes.support_y < ways  # as many in each episode
+    x = episodes.support_x[kept].unflatten(0, (len(kept), -1))
+    y = episodes.support_y[kept].view(len(kept), -1)
+    return Episode(
+        x,
+        y,
+        torch.cat([x, episodes.query_x], dim=1),
+        torch.cat([y, episodes.query_y], dim=1),
+        episodes.key,
+    )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from metaray.platform.api import models as models
     from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
+    from metaray.platform.api.exporting import export as export
+    from metaray.platform.api.fitting import fit as fit
     from metaray.platform.api.loading import load as load
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from metaray.platform.api.transfer import transfer as transfer
     from metaray.platform.callbacks.base import BackgroundCallback as BackgroundCallback
     from metaray.platform.callbacks.base import Callback as Callback
+    from metaray.platform.inference.adapted_model import AdaptedModel as AdaptedModel
+    from metaray.platform.inference.learner import Learner as Learner
     from metaray.platform.common.errors import Stopped as Stopped
     from metaray.platform.common.errors import TrainingError as TrainingError
     from metaray.tune_spaces.space import Choice as Choice
@@ -58,6 +62,8 @@ _NAMES = {
     "metaray.platform.api": ["datasets", "jobs", "models"],
     "metaray.platform.api.comparing": ["compare"],
     "metaray.platform.api.comparison": ["Comparison"],
+    "metaray.platform.api.exporting": ["export"],
+    "metaray.platform.api.fitting": ["fit"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
@@ -71,6 +77,8 @@ _NAMES = {
     "metaray.platform.api.transfer": ["transfer"],
     "metaray.platform.callbacks.base": ["BackgroundCallback", "Callback"],
     "metaray.platform.common.errors": ["Stopped", "TrainingError"],
+    "metaray.platform.inference.adapted_model": ["AdaptedModel"],
+    "metaray.platform.inference.learner": ["Learner"],
     "metaray.tune_spaces.space": ["Choice", "Float", "Int"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -39,6 +39,8 @@ class Support(NamedTuple):
     """statistics to normalise by; None: those of support and queries together"""
     key: Tensor | None = None
     """seed of what the network drops at random in training; None: nothing"""
+    embedded: Tensor | None = None
+    """features of ``x`` ``[support, F]``, where they were computed already"""
 
 
 class EmbeddingBased(Algorithm):
@@ -72,6 +74,14 @@ class EmbeddingBased(Algorithm):
     @override
     def predict(self, adapted: Support, x: Tensor) -> Tensor:
         return self.logits(adapted, x)[0]
+
+    @override
+    def precomputed(self, adapted: Support) -> Support:
+        """With the features of the support set; as it is where its queries decide on these."""
+        if adapted.stats is None:
+            return adapted
+        features, _ = self.backbone.apply(adapted.params, adapted.x, adapted.stats)
+        return adapted._replace(embedded=features)
 
     @override
     def task_gradient(
@@ -108,6 +118,9 @@ class EmbeddingBased(Algorithm):
 
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
+        if support.embedded is not None:
+            features, stats = self.backbone.apply(support.params, x, support.stats)
+            return support.embedded, features, stats
         together = torch.cat([support.x, x])
         features, batch_stats = self.backbone.apply(
             support.params, together, support.stats, support.key

@@ -94,6 +94,8 @@ class ImageDataset(ABC):
     """head of the name of prepared files; sets of the same images share theirs"""
     is_users_own: ClassVar[bool] = False
     """the images are those at data.root: no prepared set replaces a missing one"""
+    inverted: ClassVar[bool] = False
+    """prepared images are negatives: light ink on a dark ground, where a drawing has the reverse"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 

@@ -77,7 +77,7 @@ def read_layout(names: Iterable[str], by_part: bool = False) -> Layout:
     """
     images, left_out, unread = [], dict[str, list[str]](), list[str]()
     for name in sorted(names):
-        reason = _reason(name)
+        reason = why_left_out(name)
         if reason is None:
             images.append(name)
         else:
@@ -95,7 +95,7 @@ def read_layout(names: Iterable[str], by_part: bool = False) -> Layout:
     return Layout(classes, left_out)
 
 
-def _reason(name: str) -> str | None:
+def why_left_out(name: str) -> str | None:
     """Why a file is no image of a class; None if it is one."""
     if any(part.startswith(".") or part in _NOT_OURS for part in name.split("/")):
         return HIDDEN

@@ -60,6 +60,7 @@ class Glyphs(ImageDataset):
     splits = ("alphabet", "random")
     settings = ("num_classes", "rotations", "split_seed", "channels")
     prepared_as = "glyphs"
+    inverted = True
 
     @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:

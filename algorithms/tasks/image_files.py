@@ -59,7 +59,7 @@ class ImageFileClass:
             self.files.read(path),
             f"{path} of class {self.name}",
             self.limits,
-            _upright,
+            upright,
             "fetch it again or remove it",
         )
         if box is not None:
@@ -67,7 +67,7 @@ class ImageFileClass:
         return resized(np.asarray(colour), self.image_size)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """In 8-bit colours, turned as the camera's EXIF orientation says.
 
     Transparent parts show a white ground, or a black one where the image itself is white. Grey

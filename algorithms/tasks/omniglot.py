@@ -57,6 +57,7 @@ class Omniglot(ImageDataset):
         "point data.root at it, or set data.download = true"
     )
     prepared_as = "omniglot"
+    inverted = True
 
     @override
     def parameters(self, data: DataConfig) -> dict[str, str | int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from metaray.platform.config.schema import ExperimentConfig
+    from metaray.platform.inference.adapted_model import AdaptedModel
+    from metaray.platform.inference.learner import Learner
+    from metaray.platform.inference.pictures import Picture
 
 
 class Run(Scored):
@@ -162,6 +165,37 @@ class Run(Scored):
         self._forget_download()
         return Evaluation(summary, self.episodes)
 
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained model, which learns new classes from a few pictures.
+
+        Raises:
+            InputError: there is no checkpoint yet, or it was not trained on classes of pictures.
+        """
+        return runs.learner_of(self.place)
+
+    def adapt(
+        self,
+        images: Iterable[Picture] | str | Path,
+        labels: Sequence[Any] | None = None,
+        *,
+        invert: bool | None = None,
+    ) -> AdaptedModel:
+        """Learn the classes of a task.
+
+        Args:
+            images: support pictures, or a folder, zip or CSV file of them.
+            labels: the class of each; None where ``images`` says it.
+            invert: whether dark ink on a light ground becomes the reverse; None: as in training.
+
+        Returns:
+            The model of this task, which predicts; see ``Learner.adapt``.
+
+        Raises:
+            InputError: as of ``Learner.adapt`` and of ``learner``.
+        """
+        return self.learner.adapt(images, labels, invert=invert)
+
     def resume(
         self,
         *,
@@ -222,7 +256,8 @@ class Run(Scored):
         return None if self._temporary is None else Path(self._temporary.name)
 
     def _forget_download(self) -> None:
-        self.__dict__.pop("_download", None)
+        for name in ("_download", "learner"):
+            self.__dict__.pop(name, None)
 
 
 def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:

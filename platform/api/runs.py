@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from metaray.algorithms.paths import user_path
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.registry import experiment_in, experiment_of
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.storage.remote_directory import RemoteDirectory, is_uri
 from metaray.platform.run.storage.working_copy import existing_run, new_run
+
+if TYPE_CHECKING:
+    from metaray.platform.inference.learner import Learner
 
 Summary = dict[str, Any]
 
@@ -46,6 +50,17 @@ def evaluate(
         return runner.evaluate(kept.folder, overrides, address, callbacks)
 
 
+def learner_of(place: str) -> Learner:
+    """The trained model of the run at ``place``."""
+    if not is_uri(place):
+        run = RunDirectory.open(user_path(place))
+        return experiment_in(run).learner(run)
+    with TemporaryDirectory(prefix="metaray-") as folder:
+        _copy(place, Path(folder))
+        run = RunDirectory.open(Path(folder))
+        return experiment_in(run).learner(run)
+
+
 def config_of(run: RunDirectory) -> ExperimentConfig:
     """The settings of any kind of run; InputError where metaray did not write them."""
     config: ExperimentConfig = experiment_in(run).read(run.config)
@@ -66,10 +81,16 @@ def download(place: str) -> TemporaryDirectory[str] | None:
     """A copy of the files of a run at a URI, without checkpoints; None for a folder."""
     if not is_uri(place):
         return None
-    remote, folder = RemoteDirectory.open(place), TemporaryDirectory(prefix="metaray-")
+    folder = TemporaryDirectory(prefix="metaray-")
+    _copy(place, Path(folder.name), without="checkpoints/")
+    return folder
+
+
+def _copy(place: str, folder: Path, without: str | None = None) -> None:
+    """The files of a run at a URI, but those whose path begins with ``without``."""
+    remote = RemoteDirectory.open(place)
     for name in remote.files():
-        if not name.startswith("checkpoints/"):
-            target = Path(folder.name) / name
+        if without is None or not name.startswith(without):
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.read_to(name, target)
-    return folder

@@ -10,7 +10,19 @@ import typer
 
 from metaray.algorithms.errors import InputError, is_of_disk
 from metaray.cluster.proxies import avoid_proxies
-from metaray.platform.cli import cluster, compare, data, jobs, runs, sweep, transfer, watch
+from metaray.platform.cli import (
+    cluster,
+    compare,
+    data,
+    export,
+    fit,
+    jobs,
+    predict,
+    runs,
+    sweep,
+    transfer,
+    watch,
+)
 from metaray.platform.cli.options import Command, command
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
@@ -37,6 +49,9 @@ app.command("evaluate", cls=Command, epilog=runs.EVALUATE_EPILOG)(
 )
 app.command("compare", cls=Command, epilog=compare.EPILOG)(command(CompareRequest, compare.compare))
 app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
+app.command(epilog=fit.EPILOG)(fit.fit)
+app.command(epilog=predict.EPILOG)(predict.predict)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):

@@ -29,10 +29,11 @@ def value_text(value: object) -> str:
 def plural(count: int, noun: str) -> str:
     """A count with its noun.
 
-    >>> plural(1, "trial"), plural(2000, "trial")
-    ('1 trial', '2,000 trials')
+    >>> plural(1, "trial"), plural(2000, "trial"), plural(3, "class")
+    ('1 trial', '2,000 trials', '3 classes')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
 
 
 def percent(share: float | None, digits: int = 2) -> str:

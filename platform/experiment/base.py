@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.comparison import Comparable
     from metaray.platform.experiment.session import Prepared, Session
+    from metaray.platform.inference.export import Task
+    from metaray.platform.inference.learner import Learner
 
 Config = TypeVar("Config", bound=ExperimentConfig)
 Bar = tuple[str, float, float | None, str]
@@ -174,6 +176,22 @@ class Experiment(ABC, Generic[Config]):
             ClusterError: there is none.
         """
         return nullcontext()
+
+    @abstractmethod
+    def learner(self, run: RunDirectory) -> Learner:
+        """The trained model of a run, which learns new classes from a few pictures.
+
+        Raises:
+            InputError: it has no checkpoint yet, or was not trained on classes of pictures.
+        """
+
+    @abstractmethod
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        """Two tasks of the data of a run, on which an exported model is compared with it.
+
+        Raises:
+            InputError: the data is not there any more.
+        """
 
     # Words
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from metaray.platform.experiment.meta_comparison import MetaComparison
     from metaray.platform.experiment.meta_session import MetaSession
     from metaray.platform.experiment.session import Prepared
+    from metaray.platform.inference.export import Task
+    from metaray.platform.inference.learner import Learner
 
 # What may differ when a run is resumed: nothing that has already shaped its parameters.
 _PLACES = ("data.root", "data.cache")
@@ -95,6 +97,19 @@ class MetaTraining(Experiment[RunConfig]):
         from metaray.platform.experiment.meta_session import reopen_for_test
 
         return reopen_for_test(self, run, overrides, address, callbacks)
+
+    @override
+    def learner(self, run: RunDirectory) -> Learner:
+        from metaray.platform.experiment.learners import meta_learner
+
+        config = self.read(run.config)
+        return meta_learner(run, config, self.title(config))
+
+    @override
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        from metaray.platform.experiment.tasks_to_compare import meta_tasks
+
+        return meta_tasks(self.read(run.config))
 
     @override
     def run_name(self, config: RunConfig) -> str:

@@ -12,6 +12,7 @@ from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import build_source, copies_note
 from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
 from metaray.platform.config.meta import RunConfig
@@ -68,6 +69,13 @@ def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None
     if not isinstance(source, ImageEpisodes):
         return None
     return image_digests(source.store, source.splits[split])
+
+
+def preprocessing_of(source: EpisodeSource, data: DataConfig) -> Preprocessing | None:
+    """What is done to the images of ``data``; None for tasks without images."""
+    if not isinstance(source, ImageEpisodes):
+        return None
+    return Preprocessing.of(source.store, data.name, data.channels, source.splits["train"])
 
 
 def record_of(source: EpisodeSource, name: str) -> DomainRecord:

@@ -10,8 +10,10 @@ from typing_extensions import override
 
 from metaray.platform.experiment.meta_state import flat_state
 from metaray.platform.experiment.session import Executor
+from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.worker_requests import WorkerRequests
 from metaray.platform.training.loop import OuterLoop
+from metaray.platform.training.meta.calibration import calibrate, num_calibration_episodes
 from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.executor import ShardSumExecutor, loop_settings
 from metaray.platform.training.meta.messages import FlatState
@@ -35,6 +37,8 @@ class MetaResult:
     """of them"""
     baseline: MetaTest
     """of the untrained network, on the same episodes"""
+    calibration: Calibration | None = None
+    """of the tested parameters, on validation episodes; None where there is no such split"""
 
 
 class MetaExecutor(Executor):
@@ -63,8 +67,18 @@ class MetaExecutor(Executor):
         chosen = session.best if session.config.evaluate.checkpoint == "best" else last
         state, num = flat_state(chosen), session.config.evaluate.num_episodes
         blueprint = session.blueprint
-        with session.callbacks.evaluating(2 * num) as advance:
+        # on other data than that of the training, validation classes are none of the run's
+        own = session.config.data == session.trained.data
+        calibrated = num_calibration_episodes(blueprint) if own else 0
+        with session.callbacks.evaluating(2 * num + calibrated) as advance:
             test = evaluate(self._pool, blueprint, "test", num, state, advance)
             untrained = blueprint.initial_flat
             baseline = evaluate(self._pool, blueprint, "test", num, untrained, advance)
-        return MetaResult(step=chosen.step, state=state, test=test, baseline=baseline)
+            found = (
+                calibrate(self._pool, blueprint, chosen.step, state, advance)
+                if calibrated
+                else None
+            )
+        return MetaResult(
+            step=chosen.step, state=state, test=test, baseline=baseline, calibration=found
+        )

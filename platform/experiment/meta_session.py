@@ -23,6 +23,7 @@ from metaray.platform.experiment.meta_data import (
     note_of,
     open_data,
     open_fitted,
+    preprocessing_of,
     record_of,
 )
 from metaray.platform.experiment.meta_executor import MetaExecutor, MetaResult
@@ -95,6 +96,8 @@ class MetaSession(Session):
         summary |= class_results(result.test, self.config, self.source)
         summary["init"] = DataRecord.read(self.run).init
         write_meta_test(self.run, self.config, summary, result)
+        if result.calibration is not None:
+            result.calibration.write(self.run.calibration)
         write_report(self.run, example_episode(self.source, self.blueprint, result.state))
         return summary
 
@@ -138,6 +141,7 @@ def prepare(config: RunConfig, address: str) -> Prepared:
         record=DataRecord(
             source=record,
             init=None if origin is None else origin.as_json(),
+            preprocessing=preprocessing_of(source, config.data),
             trained_images=digests_of(source, "train"),
         ),
         first=first,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from metaray.platform.experiment.session import Prepared
     from metaray.platform.experiment.transfer_session import TransferSession
+    from metaray.platform.inference.export import Task
+    from metaray.platform.inference.learner import Learner
 
 # What may differ when a job is resumed: nothing that has already shaped its weights.
 _PLACES = tuple(f"{section}.{key}" for section in ("data", "target") for key in ("root", "cache"))
@@ -84,6 +86,19 @@ class TransferJob(Experiment[TransferConfig]):
         from metaray.platform.distributed.compute import place_of
 
         return place_of(config.workers, address)
+
+    @override
+    def learner(self, run: RunDirectory) -> Learner:
+        from metaray.platform.experiment.learners import transfer_learner
+
+        config = self.read(run.config)
+        return transfer_learner(run, config, self.title(config))
+
+    @override
+    def tasks_to_compare(self, run: RunDirectory) -> list[Task]:
+        from metaray.platform.experiment.tasks_to_compare import transfer_tasks
+
+        return transfer_tasks(self.read(run.config))
 
     @override
     def run_name(self, config: TransferConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metaray.algorithms.tasks.catalog import dataset_of, publishes_parts
+from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.transfer.domain_config import DomainConfig
 from metaray.algorithms.transfer.examples import Examples, open_examples
 from metaray.platform.callbacks.preparing import preparing
@@ -68,7 +69,14 @@ def record_of(domains: Domains, start: InitialState | None = None) -> DataRecord
         target=None if target is None else _described(target, "target"),
         init=None if origin is None else origin.as_json(),
         teacher=None if teacher is None else teacher.model_dump(),
+        preprocessing=_preprocessing(domains.source),
     )
+
+
+def _preprocessing(examples: Examples) -> Preprocessing | None:
+    config = examples.config
+    classes = range(len(examples.store.header.class_names))
+    return Preprocessing.of(examples.store, config.name, config.channels, classes)
 
 
 def _described(examples: Examples, section: str) -> DomainRecord:

@@ -106,6 +106,13 @@ def _test_plots(record: RunRecord) -> list[Plot]:
             caption="Does 80 % confidence mean 80 % right? Below: share of the predictions.",
             draw=partial(results.calibration, record),
         ),
+        Plot(
+            name="rejection",
+            title="Rejection of unknown classes",
+            caption="Validation queries of the classes that are wrongly rejected, and of unknown "
+            "classes that are wrongly accepted, at each threshold.",
+            draw=partial(results.rejection, record),
+        ),
         *_class_plots(record.summary),
     ]
 

@@ -16,6 +16,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import refusing_damage
 from metaray.platform.config.loading import read_config, read_versions
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.summary import checked_summary
@@ -53,6 +54,8 @@ class RunRecord:
     metrics: MetricsTable
     summary: dict[str, Any]
     episodes: pa.Table
+    calibration: Calibration | None = None
+    """of the tested parameters; None where it was not measured"""
 
     @classmethod
     def read(cls, run: RunDirectory) -> RunRecord:
@@ -72,6 +75,7 @@ class RunRecord:
             metrics=MetricsTable(MetricsLog.read(run.metrics) if run.metrics.exists() else []),
             summary=checked_summary(run.summary),
             episodes=read_episodes(run),
+            calibration=Calibration.read(run.calibration),
         )
 
     @property

@@ -93,6 +93,23 @@ def calibration(run: RunRecord, theme: Theme) -> Figure | None:
     return figure
 
 
+def rejection(run: RunRecord, theme: Theme) -> Figure | None:
+    """What each threshold wrongly accepts, against what it wrongly rejects."""
+    rule = None if run.calibration is None else run.calibration.refusal
+    if rule is None:
+        return None
+    figure = new_figure()
+    axes = figure.subplots()
+    curve = np.array(rule.curve)
+    axes.plot(curve[:, 1], curve[:, 2], color=theme.main, label="thresholds")
+    axes.plot(rule.wrongly_refused, rule.wrongly_accepted, "o", color=theme.accent, label="chosen")
+    axes.set(xlabel="wrongly rejected", ylabel="wrongly accepted", xlim=(0, None), ylim=(0, 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0))
+    legend_above(axes)
+    return figure
+
+
 def example_curve(example: ExampleEpisode, theme: Theme) -> Figure:
     """The function of one regression task: true, predicted, and the points that were given."""
     figure = new_figure(6.4, 3.2)

@@ -22,6 +22,7 @@ from metaray.platform.common.formatting import (
 
 if TYPE_CHECKING:
     from metaray.platform.report.record import RunRecord
+    from metaray.platform.run.calibration import Calibration
 
 _FEW = 20  # test classes
 _MUCH_WIDER = 2.0  # times: from here on, a result says that classes vary more than episodes
@@ -147,6 +148,8 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         ("macro F1", number(summary.get("macro_f1"), ".4f")),
         ("expected calibration error", number(summary.get("ece"), ".4f")),
         ("negative log likelihood", number(likelihood, ".4f")),
+        ("in use, on validation episodes", _calibrated(run.calibration)),
+        ("rejection of unknown classes", _rejection(run.calibration)),
         ("test episodes", number(summary.get("num_episodes"), ",")),
         *([] if run.is_of_encoder else _of_training(summary)),
         ("training, validation and test classes", _sizes(summary, "classes")),
@@ -154,6 +157,27 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         *place_and_time(summary),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def _calibrated(found: Calibration | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"{percent(found.accuracy, 1)} right, "
+        f"expected calibration error {found.ece_after:.4f} in place of {found.ece_before:.4f}, "
+        f"with a temperature of {found.temperature:.3g} ({found.ways} classes, "
+        f"{plural(found.shots, 'shot')}, inductive batch norm)"
+    )
+
+
+def _rejection(found: Calibration | None) -> str:
+    if found is None or found.refusal is None:
+        return ""
+    rule = found.refusal
+    return (
+        f"by {rule.score}: wrongly rejects {percent(rule.wrongly_refused, 1)}, wrongly "
+        f"accepts {percent(rule.wrongly_accepted, 1)} of validation queries"
+    )
 
 
 def place_and_time(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

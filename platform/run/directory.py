@@ -49,6 +49,11 @@ class RunDirectory(BaseDirectory):
         return self.path / "episodes.parquet"
 
     @property
+    def calibration(self) -> Path:
+        """How sure the tested parameters may be of their predictions."""
+        return self.path / "calibration.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from metaray.algorithms.tasks.preprocessing import Preprocessing
+
 
 @dataclass(frozen=True, kw_only=True)
 class DomainRecord:
@@ -83,6 +85,7 @@ class _Content(BaseModel):
     target: _Domain | None = None
     init: dict[str, Any] | None = None
     teacher: dict[str, Any] | None = None
+    preprocessing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,8 @@ class DataRecord:
     """where the network started (``Provenance.as_json``), unless at random"""
     teacher: Mapping[str, Any] | None = None
     """the network that the run learned from (a dumped ``ModelConfig``), where there is one"""
+    preprocessing: Preprocessing | None = None
+    """what was done to the pictures, and what these look like; None: not recorded, or no images"""
     trained_images: NDArray[np.uint64] | None = None
     """digests of the training images, which a test on other data is compared with; in a file
     beside, since there are many"""
@@ -110,14 +115,19 @@ class DataRecord:
         """
         problem, remedy = f"{run.data} does not say which data the run was trained on", "restore it"
         values = read_object(run.data, problem, remedy)
+        from metaray.algorithms.tasks.preprocessing import Preprocessing  # imports torch
+
         with refusing_damage(problem, remedy):
             content = {**values, "source": values.get("source") or values}
             found = _Content.model_validate_json(json.dumps(content), strict=True)
+            recorded = found.preprocessing
+            preprocessing = None if recorded is None else Preprocessing.from_json(recorded)
         return cls(
             source=found.source.record(),
             target=None if found.target is None else found.target.record(),
             init=values.get("init"),
             teacher=values.get("teacher"),
+            preprocessing=preprocessing,
         )
 
     def write(self, run: RunDirectory) -> None:
@@ -127,6 +137,7 @@ class DataRecord:
             "target": None if self.target is None else self.target.as_json(),
             "init": self.init,
             "teacher": self.teacher,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.as_json(),
         }
         if self.trained_images is not None:
             import numpy as np

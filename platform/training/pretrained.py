@@ -110,7 +110,7 @@ class PretrainedEncoder:
             input_shape=source.input_shape,
             classes=source.classes,
             content_sha256=source.content_sha256,
-            checkpoint=_chosen(run) if file is None else read_checkpoint(file),
+            checkpoint=chosen_checkpoint(run) if file is None else read_checkpoint(file),
         )
 
     def encoder(self, backbone: Backbone, images: Iterable[Tensor]) -> tuple[State, Provenance]:
@@ -169,7 +169,7 @@ def statistics_batches(count: int) -> list[Any]:
     return [spread[i::batches] for i in range(batches)]
 
 
-def _chosen(run: RunDirectory) -> Checkpoint:
+def chosen_checkpoint(run: RunDirectory) -> Checkpoint:
     """The best checkpoint on validation, or the newest."""
     steps = sorted(saved_steps(run.checkpoints))
     if not steps:

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     ),
 }
 ROOMS = (
-    "common", "config", "run", "callbacks", "training", "distributed", "report", "experiment",
+    "common", "config", "run", "callbacks", "training", "distributed", "report", "inference",
+    "experiment",
     "sweep", "compare", "jobs", "watch", "serve", "api", "cli",
 )  # fmt: skip
 """The folders of platform/, from the ground up: each may import those before it."""
@@ -156,11 +157,13 @@ def test_the_package_links_to_the_folder(folder: str) -> None:
     assert (PACKAGE / folder).resolve() == REPOSITORY / folder
 
 
-def test_the_package_holds_nothing_but_links() -> None:
+def test_the_package_holds_links_and_doors() -> None:
+    """``metaray.sklearn`` is imported only by who has scikit-learn in mind."""
     assert {path.name for path in PACKAGE.iterdir()} - {"__pycache__"} == {
         "__init__.py",
         "__main__.py",
         "py.typed",
+        "sklearn.py",
         *FOLDERS,
     }
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
+from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
@@ -31,12 +32,8 @@ class Blueprint:
     def __init__(self, config: RunConfig, source: EpisodeSource) -> None:
         self.config = config
         self.source = source
-        self.algorithm: Algorithm = build_algorithm(
-            config.method,
-            build_backbone(config.model, source.input_shape),
-            source.kind,
-            _num_outputs(config, source),
-        )
+        classes = None if source.kind == "regression" else source.num_classes("train")
+        self.algorithm = algorithm_of(config, source.input_shape, classes)
         self.dtype = dtype_of(config.workers)
 
     @classmethod
@@ -76,9 +73,20 @@ class Blueprint:
         return array
 
 
-def _num_outputs(config: RunConfig, source: EpisodeSource) -> int:
-    if source.kind == "regression":
-        return 1
-    if isinstance(config.method, BatchTrained):
-        return config.method.num_classes or source.num_classes("train")
-    return config.task.ways
+def algorithm_of(
+    config: RunConfig, input_shape: tuple[int, ...], train_classes: int | None
+) -> Algorithm:
+    """The method of ``config`` for inputs of ``input_shape``; ``train_classes`` None: regression.
+
+    Raises:
+        InputError: the method cannot learn such tasks, or the network cannot take such inputs.
+    """
+    kind: Kind = "regression" if train_classes is None else "classification"
+    num_outputs = config.task.ways
+    if train_classes is None:
+        num_outputs = 1
+    elif isinstance(config.method, BatchTrained):
+        num_outputs = config.method.num_classes or train_classes
+    return build_algorithm(
+        config.method, build_backbone(config.model, input_shape), kind, num_outputs
+    )

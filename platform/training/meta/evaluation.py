@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from metaray.algorithms.episode_shape import Split
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.messages import EvaluateRequest, FlatState
+from metaray.platform.training.meta.messages import EvaluateRequest, FlatState, Predictions
 from metaray.platform.training.meta.metrics import MetaTest
 from metaray.platform.training.meta.pool import Pool
 
@@ -31,17 +32,38 @@ def evaluate(
         state: parameters and buffers to test; None: the learner's own.
         done: told how many episodes were finished.
     """
+    requests = episode_requests(blueprint, split, num_episodes)
+    found = predictions(pool, requests, state, done)
+    return MetaTest.from_outputs(
+        blueprint.algorithm.kind, found.outputs, found.labels, blueprint.algorithm.reported_steps
+    )
+
+
+def episode_requests(
+    blueprint: Blueprint, split: Split, num_episodes: int, **settings: Any
+) -> list[EvaluateRequest]:
+    """For episodes 0 .. ``num_episodes`` - 1; ``settings`` are further fields of each request."""
     size = blueprint.config.evaluate.shard_size
-    requests = [
+    return [
         EvaluateRequest(
-            split=split, first_episode=first, num_episodes=min(size, num_episodes - first)
+            split=split,
+            first_episode=first,
+            num_episodes=min(size, num_episodes - first),
+            **settings,
         )
         for first in range(0, num_episodes, size)
     ]
-    predictions = pool.evaluate(requests, state, done)
-    return MetaTest.from_outputs(
-        blueprint.algorithm.kind,
-        np.concatenate([p.outputs for p in predictions]),
-        np.concatenate([p.labels for p in predictions]),
-        blueprint.algorithm.reported_steps,
+
+
+def predictions(
+    pool: Pool,
+    requests: Sequence[EvaluateRequest],
+    state: FlatState | None,
+    done: Callable[[int], None],
+) -> Predictions:
+    """Those of all ``requests``, in their order; other arguments as of ``evaluate``."""
+    parts = pool.evaluate(requests, state, done)
+    return Predictions(
+        outputs=np.concatenate([part.outputs for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode_shape import Split
 from metaray.platform.config.meta import TrainConfig
 from metaray.platform.training.device import GpuMemory
@@ -38,6 +39,13 @@ class EvaluateRequest:
     split: Split
     first_episode: int
     num_episodes: int
+    batch_norm: BatchNormMode | None = None
+    """None: as the config says"""
+    ways: int | None = None
+    """classes of the support set; None: as the config says"""
+    unknown_ways: int | None = None
+    """further classes of the queries that the support set leaves out; they have the last labels.
+    Unless None, the support images are predicted too, before the queries."""
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
-from metaray.algorithms.episode import Episode
+from metaray.algorithms.episode import Episode, with_fewer_classes
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.parameters import Tensors
@@ -103,21 +104,27 @@ class TaskWorker:
 
     def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
-        shape = self.config.test_shape
+        ways = request.ways or self.config.task.ways
+        shape = replace(self.config.test_shape, ways=ways + (request.unknown_ways or 0))
         tasks = self._sample(request.split, request.first_episode, request.num_episodes, shape)
         episodes = tasks()
+        if request.unknown_ways is not None:
+            episodes = with_fewer_classes(episodes, ways)
         sampled = perf_counter()
+        batch_norm = request.batch_norm or self.config.evaluate.batch_norm
 
         def predicted(state: Tensor, *episode: Tensor) -> Tensor:
             return batched_predictions(
                 self.blueprint.algorithm,
                 self.blueprint.unflatten(state),
                 Episode(*episode),
-                shape.ways,
-                self.config.evaluate.batch_norm,
+                ways,
+                batch_norm,
             ).detach()
 
-        outputs = self._computed(request.split, predicted, at, *episodes)
+        # a name for each graph that may be recorded
+        name = f"{request.split} {batch_norm} {ways} {request.unknown_ways}"
+        outputs = self._computed(name, predicted, at, *episodes)
         array = outputs.to("cpu", self.blueprint.dtype).numpy()
         return Predictions(outputs=array, labels=episodes.query_y.cpu().numpy()), ShardReport(
             num_tasks=request.num_episodes,

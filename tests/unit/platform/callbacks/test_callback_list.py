@@ -113,9 +113,10 @@ def test_a_stuck_callback_does_not_hold_up_the_run(monkeypatch: pytest.MonkeyPat
 
 class StuckInTraining(Callback):
     def __init__(self) -> None:
-        self.release = threading.Event()
+        self.called, self.release = threading.Event(), threading.Event()
 
     def on_step(self, row: MetricsRow) -> None:
+        self.called.set()
         self.release.wait()
 
 
@@ -135,8 +136,12 @@ def test_a_stuck_callback_without_a_thread_does_not_hold_up_the_run(
 def test_ctrl_c_ends_the_wait_for_a_stuck_callback() -> None:
     stuck = StuckInTraining()
     callbacks = CallbackList([stuck])
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+
+    def interrupt() -> None:
+        stuck.called.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), callbacks.running(info_of(callbacks)):
         callbacks.on_step({"step": 1})

@@ -30,6 +30,11 @@ from metaray.platform.training.meta.worker import TaskWorker
 TESTED = [
     EvaluateRequest(split="test", first_episode=first, num_episodes=number)
     for first, number in ((0, 4), (4, 4), (8, 2))
+] + [
+    EvaluateRequest(
+        split="val", first_episode=first, num_episodes=2, batch_norm="inductive", unknown_ways=2
+    )
+    for first in (0, 2)
 ]
 
 

@@ -1,0 +1,1 @@
+"""Trained models in use: a few labelled pictures in, predictions out."""

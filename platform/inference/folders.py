@@ -1,0 +1,143 @@
+"""Folders, zips and CSV files of pictures, with or without labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.reading import decoded, refusing_damage
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.folder_layout import (
+    UNREAD,
+    Layout,
+    part_of,
+    read_layout,
+    why_left_out,
+)
+from metaray.platform.inference.pictures import PictureFile
+
+_SUPPORT = "give a folder with a folder of pictures for each class, or a CSV of path and label"
+_HEADS = {"path", "file", "image", "filename"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Pictures that were found, which are read when they are needed."""
+
+    pictures: list[PictureFile]
+    labels: list[str]
+    """the class of each; in a list of queries, empty where there is none"""
+    left_out: list[str]
+    """sentences about files that are not read"""
+
+
+@contextmanager
+def labelled_pictures(place: Path) -> Iterator[Found]:
+    """Support pictures: those of class folders, of a zip of them, or of a CSV file.
+
+    Raises:
+        InputError: there are none, or a class has none that can be read.
+    """
+    if place.suffix.lower() == ".csv":
+        found = _listed(place)
+        if "" in found.labels:
+            name = found.pictures[found.labels.index("")].name
+            raise InputError(f"{place} has no label for {name}: write path,label in each line")
+        yield found
+        return
+    with _opened(place, _SUPPORT) as files:
+        layout = read_layout(files.sizes())
+        pairs = [(n, label) for label, names in sorted(layout.classes.items()) for n in names]
+        if not pairs:
+            raise InputError(f"{place} has no folders with pictures: {_SUPPORT}")
+        yield Found(
+            pictures=[_file(files, name) for name, _ in pairs],
+            labels=[label for _, label in pairs],
+            left_out=layout.sentences(),
+        )
+
+
+@contextmanager
+def query_pictures(place: Path, classes: tuple[str, ...]) -> Iterator[Found]:
+    """Queries: one picture, those of a folder or a zip, or of a CSV file.
+
+    Pictures in folders have a label: the folder's path, without folders around it where only what
+    remains is one of ``classes``.
+
+    Raises:
+        InputError: there are none.
+    """
+    if place.suffix.lower() == ".csv":
+        yield _listed(place)
+        return
+    if place.is_file() and place.suffix.lower() != ".zip":
+        picture = _file(FolderTree(place.parent), place.name)
+        yield Found(pictures=[picture], labels=[""], left_out=[])
+        return
+    remedy = "give a folder of pictures, one picture, a zip, or a CSV of paths"
+    with _opened(place, remedy) as files:
+        names, left_out = [], dict[str, list[str]]()
+        for name in files.sizes():
+            reason = why_left_out(name)
+            # a format that cannot be read is listed with the queries, since it is one
+            if reason in (None, UNREAD):
+                names.append(name)
+            else:
+                left_out.setdefault(str(reason), []).append(name)
+        if not names:
+            raise InputError(f"{place} has no pictures: {remedy}")
+        yield Found(
+            pictures=[_file(files, name) for name in names],
+            labels=[_label(name, classes) for name in names],
+            left_out=Layout({}, left_out).sentences(),
+        )
+
+
+def _label(name: str, classes: tuple[str, ...]) -> str:
+    folders = name.split("/")[:-1]
+    for first in range(len(folders)):
+        if (inner := "/".join(folders[first:])) in classes:
+            return inner
+    if folders and part_of(folders[0]) is not None:
+        folders = folders[1:]
+    return "/".join(folders)
+
+
+@contextmanager
+def _opened(place: Path, remedy: str) -> Iterator[FileTree]:
+    place = place.expanduser()
+    if not place.exists():
+        raise InputError(f"there is no {place}: {remedy}")
+    files: FileTree = FolderTree(place) if place.is_dir() else ZipTree(place)
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+def _file(files: FileTree, name: str) -> PictureFile:
+    return PictureFile(name, partial(files.read, name))
+
+
+def _listed(place: Path) -> Found:
+    """The pictures of a CSV file: paths, from its folder on, and labels where it has them."""
+    remedy = "give a CSV file with the columns path and label, in UTF-8"
+    place = place.expanduser()
+    with refusing_damage(f"cannot read the list {place}", remedy):
+        lines = decoded(place.read_bytes()).splitlines()
+        rows = [row for row in csv.reader(lines, strict=True) if any(map(str.strip, row))]
+    if rows and rows[0][0].strip().lower() in _HEADS:
+        rows = rows[1:]
+    if not rows:
+        raise InputError(f"{place} lists no pictures: {remedy}")
+    files = FolderTree(place.parent)
+    return Found(
+        pictures=[_file(files, row[0].strip()) for row in rows],
+        labels=[row[1].strip() if len(row) > 1 else "" for row in rows],
+        left_out=[],
+    )
