@@ -296,7 +296,7 @@ def test_predictions_that_are_lost_with_their_node_are_made_again(
     started.anew(1)
     blueprint, answer = Blueprint.open(config), scheduler.answer
     before = evaluate(started.pool, blueprint, "val", 8).headline()
-    failures = [ObjectLostError("", None, None)]
+    failures = [ObjectLostError("", None, "")]
 
     def lossy(reference: Any, limit_s: float) -> Any:
         if failures:
