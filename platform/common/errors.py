@@ -27,6 +27,10 @@ class LearnerLostError(RuntimeError):
     """The learner's process is gone: the run goes back to its last checkpoint."""
 
 
+class StateLostError(RuntimeError):
+    """The parameters of a step went down with the node that kept them, before workers had them."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, without the lines that follow; its class where it says nothing.
 

@@ -12,10 +12,15 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError, RayTaskError
 from typing_extensions import override
 
-from metaray.platform.common.errors import LearnerLostError, WorkersLostError, first_line
+from metaray.platform.common.errors import (
+    LearnerLostError,
+    StateLostError,
+    WorkersLostError,
+    first_line,
+)
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.actors import start_learner
@@ -49,20 +54,14 @@ class RayPool(Pool):
         self._patience = Patience(config.workers)
         self._learner = start_learner(config)
         self._learner_place: Place | None = None
+        self._state: Any = None
         self._next_learner: Any = None
         self._next_place: Any = None
         self._draining = DrainingNodes()
         self._workers = WorkerGroup(config, notify)
         try:
-            self._state = self._learner.state.remote()
             self.wait_for_workers(1)
-            self._place_learner()
-            self._ask_learner(self._state)
-        except LearnerLostError as error:
-            self.close()
-            raise WorkersLostError(
-                f"the learner did not start ({error}): look for lack of memory, then try again"
-            ) from error
+            self._first_state()
         except BaseException:
             self.close()
             raise
@@ -73,7 +72,12 @@ class RayPool(Pool):
         self._leave_draining_nodes()
         recomputed = deepest = 0
         for _ in range(1 + self._config.workers.max_retries):
-            scheduler = self._run(requests, self._state)
+            try:
+                scheduler = self._run(requests, self._state)
+            except StateLostError as error:
+                self._renew_state(error)
+                recomputed += len(requests)
+                continue
             computed = perf_counter()
             recomputed += scheduler.redone
             deepest = max(deepest, scheduler.queue_depth)
@@ -82,7 +86,7 @@ class RayPool(Pool):
                 requests, *scheduler.payloads, *reports
             )
             try:
-                update = self._ask_learner(update_ref)
+                update = self._ask_learner(update_ref, was_sent=True)
             except RayError as error:  # a gradient went down with its node: compute it again
                 self._notify(f"gradients of step {requests[0].step} were lost: {first_line(error)}")
                 recomputed += len(requests)
@@ -111,10 +115,19 @@ class RayPool(Pool):
         state: FlatState | None,
         done: Callable[[int], None],
     ) -> list[Predictions]:
-        at = self._state if state is None else ray.put(state)
-        scheduler = self._run(requests, at, lambda report: done(report.num_tasks))
-        predictions: list[Predictions] = ray.get(scheduler.payloads)
-        return predictions
+        given = None if state is None else ray.put(state)
+        for _ in range(1 + self._config.workers.max_retries):
+            at = self._state if given is None else given
+            try:
+                return self._run(requests, at, lambda report: done(report.num_tasks), True).payloads
+            except StateLostError as error:
+                if given is None:
+                    self._renew_state(error)
+        raise WorkersLostError(
+            "parameters were lost on their way to the workers more often than workers.max_retries "
+            f"= {self._config.workers.max_retries} allows: look for lack of memory, then continue "
+            "with --resume"
+        )
 
     @override
     def snapshot(self) -> Checkpoint:
@@ -124,6 +137,7 @@ class RayPool(Pool):
     @override
     def restore(self, checkpoint: Checkpoint) -> None:
         if not self._learner_is_alive():
+            self._discard_learner()
             self._learner = self._next_learner or start_learner(self._config)
             self._next_learner = None
             self._place_learner()
@@ -185,19 +199,54 @@ class RayPool(Pool):
             self.restore(checkpoint)
             ray.kill(old)
 
+    def _first_state(self) -> None:
+        """What the learner starts from. Another one starts where it is lost so soon."""
+        for tries_left in reversed(range(1 + self._config.workers.max_retries)):
+            try:
+                self._place_learner()
+                self._state = self._learner.state.remote()
+                self._ask_learner(self._state)
+            except LearnerLostError as error:
+                if not tries_left:
+                    raise WorkersLostError(
+                        f"the learner did not start ({error}): look for lack of memory, then try "
+                        "again"
+                    ) from error
+                self._discard_learner()
+                self._learner = start_learner(self._config)
+            else:
+                return
+
+    def _renew_state(self, error: StateLostError) -> None:
+        """Ask the learner for the state again, whose object was lost.
+
+        Raises:
+            LearnerLostError: it was lost with the state.
+        """
+        self._notify(f"the parameters were lost with their node: {error}")
+        if not self._learner_is_alive():
+            raise LearnerLostError(str(error))
+        self._state = self._learner.state.remote()
+        self._ask_learner(self._state)
+
     def _run(
         self,
         requests: Sequence[ShardRequest],
         state: Any,
         done: Callable[[ShardReport], None] = lambda report: None,
+        fetches: bool = False,
     ) -> Scheduler:
         """Every request done, on whichever workers are free."""
         limit_s = self._patience.limit_s
-        scheduler = Scheduler(self._config, self._workers, requests, state, limit_s)
-        while scheduler.unfinished:
-            scheduler.submit()
-            for report in scheduler.poll():
-                done(report)
+        scheduler = Scheduler(self._config, self._workers, requests, state, limit_s, fetches)
+        try:
+            while scheduler.unfinished:
+                scheduler.submit()
+                for report in scheduler.poll():
+                    done(report)
+        except BaseException:
+            scheduler.abandon()
+            raise
         return scheduler
 
     def _busy_share(self, reports: Sequence[ShardReport]) -> float:
@@ -205,29 +254,45 @@ class RayPool(Pool):
         total = sum(report.sample_s + report.compute_s for report in reports)
         return total / max(1, min(len(self._workers.ready), len(reports)))
 
-    def _ask_learner(self, reference: Any) -> Any:
-        """What the learner answers. A RayError that gets out is not of the learner's making."""
+    def _ask_learner(self, reference: Any, *, was_sent: bool = False) -> Any:
+        """What the learner answers.
+
+        Args:
+            reference: to the answer.
+            was_sent: whether the question holds objects of others. Where one of them is lost, a
+                RayError gets out, and the learner has done nothing.
+        """
         try:
             return answer(reference, self._patience.limit_s)
         except RayTaskError as error:
-            raise cause_of(error) from None
+            cause = cause_of(error)
+            if isinstance(cause, RayError) and not was_sent:
+                raise LearnerLostError(first_line(cause)) from None
+            raise cause from None
         except GetTimeoutError:
-            raise self._end_learner() from None
+            raise self._end_learner(
+                f"it gave no answer for {self._patience.limit_s:.0f} s"
+            ) from None
+        except ActorUnavailableError:  # it may have done what it was asked, or do it later
+            raise self._end_learner("the connection to it was lost") from None
         except RayError as error:
             check_ray_now()
             # Ray's errors do not say whether the actor died or something that it was sent
-            if self._learner_is_alive():
+            if was_sent and self._learner_is_alive():
                 raise
             raise LearnerLostError(first_line(error)) from error
 
-    def _end_learner(self) -> LearnerLostError:
-        """End a learner that gives no answer; the error to raise."""
-        said = f"it gave no answer for {self._patience.limit_s:.0f} s"
-        self._notify(f"the learner is replaced: {said}")
+    def _end_learner(self, reason: str) -> LearnerLostError:
+        """End a learner that cannot be relied on; the error to raise."""
+        self._notify(f"the learner is replaced: {reason}")
+        self._discard_learner()
+        return LearnerLostError(reason)
+
+    def _discard_learner(self) -> None:
         ray.kill(self._learner)
         if self._learner_place is not None:
             end_process(self._learner_place)
-        return LearnerLostError(said)
+            self._learner_place = None
 
     def _place_learner(self) -> None:
         """Wait until it is built; it may have to open the data."""

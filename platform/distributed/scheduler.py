@@ -10,10 +10,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from metaray.platform.common.errors import WorkersLostError, first_line
+from metaray.platform.common.errors import StateLostError, WorkersLostError, first_line
 from metaray.platform.common.ray_errors import cause_of
 from metaray.platform.config.meta import RunConfig
-from metaray.platform.distributed.ray_alive import check_ray, check_ray_now
+from metaray.platform.distributed.ray_alive import answer, check_ray, check_ray_now
 from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest
@@ -32,13 +32,24 @@ class Scheduler:
         requests: Sequence[ShardRequest],
         state: Any,
         stall_s: float,
+        fetches: bool = False,
     ) -> None:
-        """``stall_s``: seconds without an answer after which a worker is asked, then replaced."""
+        """Nothing is submitted yet.
+
+        Args:
+            config: of the run.
+            workers: that compute.
+            requests: what to compute.
+            state: reference to the parameters.
+            stall_s: seconds without an answer after which a worker is asked, then replaced.
+            fetches: whether ``payloads`` are wanted in this process, and not as references.
+        """
         self._config = config
         self._workers = workers
         self._requests = requests
         self._state = state
         self._stall_s = stall_s
+        self._fetches = fetches
         self._waiting = deque(range(len(requests)))
         self._in_flight: dict[Any, tuple[int, WorkerHandle, Any]] = {}
         self._tries = [0] * len(requests)
@@ -94,6 +105,12 @@ class Scheduler:
         self._check_alive()
         return arrived
 
+    def abandon(self) -> None:
+        """Expect no more answers."""
+        for _, worker, _ in self._in_flight.values():
+            worker.load -= 1
+        self._in_flight.clear()
+
     def _take_back(self, worker: WorkerHandle) -> None:
         """Replace a worker that gives no answer; what it had goes to others."""
         waited = monotonic() - worker.heard_s
@@ -109,8 +126,13 @@ class Scheduler:
         worker.heard_s, worker.question = monotonic(), None
         try:
             report: ShardReport = ray.get(reference)
+            if self._fetches:
+                payload = answer(payload, self._stall_s)
         except RayTaskError as error:  # the request itself failed: no other worker would do better
-            raise cause_of(error) from None
+            cause = cause_of(error)
+            if isinstance(cause, RayError):  # it never ran
+                raise StateLostError(first_line(cause)) from None
+            raise cause from None
         except RayError as error:
             check_ray_now()
             self._workers.remove(worker, first_line(error))

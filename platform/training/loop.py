@@ -71,14 +71,21 @@ class OuterLoop:
         Raises:
             TrainingError: training cannot continue; its checkpoints are kept.
         """
-        self._rewind()
+        try:
+            self._rewind()
+        except LearnerLostError as error:
+            self._replace_learner(error)
+        while True:
+            try:
+                return self._steps_to_the_end()
+            except LearnerLostError as error:
+                self._replace_learner(error)
+
+    def _steps_to_the_end(self) -> LoopResult:
         while not (signal := self._signal()) and not self._is_done():
             if (workers := self._requested_workers()) is not None:
                 self._executor.resize(workers)
-            try:
-                self._one_step()
-            except LearnerLostError as error:
-                self._replace_learner(error)
+            self._one_step()
         stopped = signal is Signal.STOP
         if not stopped and self._settings.validate_every and self._validated_at != self._step:
             self._validate()  # the end may lie between validations, and may be the best

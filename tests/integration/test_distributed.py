@@ -22,7 +22,7 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.evaluation import evaluate
-from metaray.platform.training.meta.messages import train_requests
+from metaray.platform.training.meta.messages import EvaluateRequest, train_requests
 from metaray.platform.training.meta.pool import LocalPool, Pool
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
@@ -255,6 +255,57 @@ def test_a_lost_learner_is_started_again_from_a_checkpoint(
     for step in (2, 3, 4, 5):
         pool.train_step(train_requests(step, config.train))
     assert params_sha256(pool.snapshot()) == expected
+
+
+def test_parameters_that_are_lost_before_workers_have_them_are_asked_for_again(
+    config: RunConfig, started: Started, expected: str
+) -> None:
+    """As those of a learner whose node has gone, where the learner itself has moved."""
+    import ray
+
+    class Owner:
+        def state(self) -> None:
+            return None
+
+    started.anew(1)
+    pool, lost = started.pool, started.pool.health.lost
+    owner = ray.remote(Owner).options(num_cpus=0).remote()
+    ray.kill(owner)
+    for step in range(6):
+        if step in (1, 3):
+            pool._state = owner.state.remote()
+        if step == 3:
+            pool.evaluate(
+                [EvaluateRequest(split="val", first_episode=0, num_episodes=2)],
+                None,
+                lambda episodes: None,
+            )
+        pool.train_step(train_requests(step, config.train))
+    assert params_sha256(pool.snapshot()) == expected
+    assert pool.health.lost == lost
+    assert sum("the parameters were lost" in note for note in started.notes) == 2
+
+
+def test_predictions_that_are_lost_with_their_node_are_made_again(
+    config: RunConfig, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.exceptions import ObjectLostError
+
+    from metaray.platform.distributed import scheduler
+
+    started.anew(1)
+    blueprint, answer = Blueprint.open(config), scheduler.answer
+    before = evaluate(started.pool, blueprint, "val", 8).headline()
+    failures = [ObjectLostError("", None, "")]
+
+    def lossy(reference: Any, limit_s: float) -> Any:
+        if failures:
+            raise failures.pop()
+        return answer(reference, limit_s)
+
+    monkeypatch.setattr(scheduler, "answer", lossy)
+    assert evaluate(started.pool, blueprint, "val", 8).headline() == before
+    assert not failures
 
 
 def test_what_cannot_be_placed_is_said_with_what_there_is(tiny: list[str]) -> None:

@@ -247,6 +247,46 @@ def test_a_lost_learner_goes_back_to_the_checkpoint(tiny: list[str], tmp_path: P
     )
 
 
+class _BriefPool(LocalPool):
+    """A pool whose learner is lost while it is asked for a state, or given one."""
+
+    def __init__(self, config: RunConfig, deaths: list[tuple[str, int]]) -> None:
+        super().__init__(Blueprint.open(config))
+        self.deaths = deaths
+
+    def snapshot(self) -> Checkpoint:
+        checkpoint = super().snapshot()
+        self._die("snapshot", checkpoint.step)
+        return checkpoint
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self._die("restore", checkpoint.step)
+        super().restore(checkpoint)
+
+    def _die(self, what: str, step: int) -> None:
+        if (what, step) in self.deaths:
+            self.deaths.remove((what, step))
+            raise LearnerLostError("gone")
+
+
+def test_a_learner_is_replaced_wherever_it_is_lost(tiny: list[str], tmp_path: Path) -> None:
+    """At a checkpoint, at the very end, and where a run is resumed."""
+    config = config_of(tiny)
+    for name in ("calm", "deaths"):
+        (tmp_path / name).mkdir()
+    expected = run_loop(config, tmp_path / "calm")
+    pool = _BriefPool(config, [("snapshot", 2), ("snapshot", 6), ("snapshot", 6)])
+    assert params_sha256(run_loop(config, tmp_path / "deaths", pool=pool)) == params_sha256(
+        expected
+    )
+    assert not pool.deaths
+    pool = _BriefPool(config, [("restore", 6), ("restore", 6)])
+    assert params_sha256(run_loop(config, tmp_path / "deaths", pool=pool)) == params_sha256(
+        expected
+    )
+    assert not pool.deaths
+
+
 def test_too_many_lost_learners_end_the_run(tiny: list[str], tmp_path: Path) -> None:
     config = config_of(tiny, "workers.max_restarts=2")
     with pytest.raises(WorkersLostError, match="lost the learner 3 times"):
