@@ -8,6 +8,7 @@ from typing import Any
 from metaray.platform.common.formatting import value_text
 from metaray.platform.config.commands import train_command
 from metaray.platform.config.tree import flat
+from metaray.platform.config.values import set_value
 from metaray.platform.report.page_writer import (
     Bar,
     Plot,
@@ -122,7 +123,11 @@ def _tables(folder: SweepDirectory, result: SweepResult) -> dict[str, Any]:
         "metrics": list(result.plan.metrics),
         "short": [key.rpartition(".")[2] for key in keys],
         "rows": [_row(folder, result, trial, keys) for trial in _ranked(result)],
-        "changes": [(key, base.get(key), best.values[key]) for key in best.values] if best else [],
+        "changes": [
+            (key, _setting(base.get(key)), _setting(value)) for key, value in best.values.items()
+        ]
+        if best
+        else [],
         "exploits": _exploits(result),
     }
 
@@ -192,3 +197,8 @@ def _bars(result: SweepResult) -> list[Bar]:
     if test is None or result.best is None or test["accuracy"] is None:
         return []
     return score_bars(result.plan.experiment.bars(test))
+
+
+def _setting(value: Any) -> str:
+    """As ``--set`` takes it, without digits that say nothing."""
+    return f"{value:.4g}" if isinstance(value, float) else set_value(value)

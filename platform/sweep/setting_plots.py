@@ -102,6 +102,9 @@ def parallel(result: SweepResult, theme: Theme) -> Figure | None:
     return figure
 
 
+_LABEL = 0.25  # width of a label, as a share of a plot
+
+
 class _Scale:
     """Where the values of a setting lie between 0 and 1, and what stands there."""
 
@@ -135,11 +138,16 @@ class _Scale:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten between two ends, and not so close to them that labels would overlap."""
+    """Powers of ten between two ends, as far from these and one another as labels are wide.
+
+    >>> _decades(1e-4, 0.1), _decades(1.2e-4, 0.0013), _decades(1e-8, 1.0)
+    ([0.001, 0.01], [], [1e-06, 0.0001, 0.01])
+    """
     first, last = np.log10([low, high])
-    room = 0.12 * (last - first)
+    room = _LABEL * (last - first)
     powers = range(int(np.floor(first)), int(np.ceil(last)) + 1)
-    return [10.0**power for power in powers if first + room < power < last - room]
+    inside = [power for power in powers if first + room <= power <= last - room]
+    return [10.0**power for power in inside[:: max(1, int(np.ceil(room)))]]
 
 
 def _dimensions(result: SweepResult) -> dict[str, _Scale]:
