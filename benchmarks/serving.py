@@ -73,7 +73,8 @@ def measured(run: Path, state: Path, replicas: int, seconds: float) -> list[Row]
             asked(url, token, time.perf_counter() + 2.0)
             until = time.perf_counter() + seconds
             with ThreadPoolExecutor(clients) as pool:
-                parts = list(pool.map(lambda _: asked(url, token, until), range(clients)))
+                jobs = [pool.submit(asked, url, token, until) for _ in range(clients)]
+                parts = [job.result() for job in jobs]
             times = np.concatenate(parts)
             rows.append(
                 {
