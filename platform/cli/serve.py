@@ -59,22 +59,24 @@ def serve(
         from metaray.platform.serve.server import (
             PATIENT,
             check_place,
+            model_in,
             served,
-            state_folder,
             token_in,
+            url_of,
         )
 
         check_place(host, port, replicas, token)
         limits = ServeLimits.from_environment()
         learner = load_learner(run)
-        place = state_folder(_place(state, run), learner).absolute()
+        place = _place(state, run).absolute()
+        model = model_in(place, learner)
         secret = token_in(place) if token else None
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENT.items()})
     with GracefulShutdown() as shutdown, ExitStack() as stack:
         with waiting(console, "starting the server"):
             stack.enter_context(connected(address, metaray))
-            stack.enter_context(served(place, secret, host, port, replicas, limits))
-        console.print(f"serving {learner.spec.title} at http://{host}:{port}")
+            stack.enter_context(served(model, place, secret, host, port, replicas, limits))
+        console.print(f"serving {learner.spec.title} at {url_of(host, port)}")
         console.print(f"tasks and token: {place}")
         if secret is not None:
             console.print(f"token: {secret}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from metaray.platform.serve.body_limit import BodyLimit
 from metaray.platform.serve.errors import Refused
 from metaray.platform.serve.service import Service, Upload
 from metaray.platform.serve.task_store import Task
+from metaray.platform.serve.token_check import TokenCheck
 
 Predict = Callable[[str, Tensor], Awaitable["Answer"]]
 """what is predicted for one input ``[C, H, W]``, by the name of the task"""
@@ -117,20 +117,11 @@ def build_app(service: Service, predict: Predict, token: str | None) -> FastAPI:
         "pictures of each, then ask about others.",
     )
     app.add_middleware(BodyLimit, most_bytes=service.limits.max_request_mb * 2**20)
-
-    def authorized(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
-    ) -> None:
-        if token is None:
-            return
-        sent = "" if given is None else given.credentials
-        if not hmac.compare_digest(sent.encode(), token.encode()):
-            raise Refused(401, "send the token of the server: Authorization: Bearer TOKEN")
+    app.add_middleware(TokenCheck, token=token)  # the last that is added is the first that is asked
 
     @app.exception_handler(Refused)
     async def refuse(request: Request, error: Refused) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-        return JSONResponse({"detail": error.sentence}, error.status, headers)
+        return JSONResponse({"detail": error.sentence}, error.status)
 
     @app.exception_handler(InputError)
     async def refuse_input(request: Request, error: InputError) -> JSONResponse:
@@ -142,7 +133,7 @@ def build_app(service: Service, predict: Predict, token: str | None) -> FastAPI:
         place = ".".join(str(part) for part in found["loc"])
         return JSONResponse({"detail": f"{place}: {found['msg']}: see /docs"}, 422)
 
-    protected = [Depends(authorized)]
+    protected = [Depends(_BEARER)]  # for the description; ``TokenCheck`` has asked
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> str:

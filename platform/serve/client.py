@@ -6,9 +6,11 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
+from requests.auth import AuthBase
+from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.cluster.proxies import avoid_proxies
@@ -33,8 +35,7 @@ class Client:
         self._timeout_s = timeout_s
         avoid_proxies(urlsplit(self._url).hostname)
         self._session = requests.Session()
-        if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.auth = _Bearer(token)
 
     def model(self) -> dict[str, Any]:
         """What is served."""
@@ -48,7 +49,7 @@ class Client:
 
     def task(self, name: str) -> dict[str, Any]:
         """A task: its name, classes with their number of pictures, and version."""
-        found: dict[str, Any] = self._ask("GET", f"/tasks/{name}")
+        found: dict[str, Any] = self._ask("GET", _task(name))
         return found
 
     def register(
@@ -63,7 +64,7 @@ class Client:
     def add(self, name: str, pictures: Iterable[Picture], labels: Sequence[str]) -> dict[str, Any]:
         """Further support pictures for a task."""
         data = [("labels", label) for label in labels]
-        where = f"/tasks/{name}/pictures"
+        where = f"{_task(name)}/pictures"
         found: dict[str, Any] = self._ask("POST", where, data=data, files=_files(pictures))
         return found
 
@@ -71,14 +72,14 @@ class Client:
         self, name: str, pictures: Iterable[Picture], *, reject: bool = False
     ) -> list[dict[str, Any]]:
         """What is predicted for each picture, with ``error`` where it cannot be read."""
-        where = f"/tasks/{name}/predict?reject={str(reject).lower()}"
+        where = f"{_task(name)}/predict?reject={str(reject).lower()}"
         found = self._ask("POST", where, files=_files(pictures))
         predictions: list[dict[str, Any]] = found["predictions"]
         return predictions
 
     def delete(self, name: str) -> None:
         """Forget a task."""
-        self._ask("DELETE", f"/tasks/{name}")
+        self._ask("DELETE", _task(name))
 
     def _ask(self, method: str, where: str, **parts: Any) -> Any:
         """The content of an answer.
@@ -102,6 +103,26 @@ class Client:
         except (ValueError, KeyError, TypeError):
             detail = answer.text[:200]
         raise InputError(f"{self._url} refuses ({answer.status_code}): {detail}")
+
+
+class _Bearer(AuthBase):
+    """The token, or nothing; without it, requests would take a password from ``.netrc``."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    @override
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _task(name: str) -> str:
+    """The path of a task, whatever its name holds."""
+    if not name.strip("."):
+        raise InputError(f"{name!r} is no name of a task: it begins with a letter or digit")
+    return f"/tasks/{quote(name, safe='')}"
 
 
 def _files(pictures: Iterable[Picture]) -> list[tuple[str, tuple[str, Any]]]:

@@ -88,6 +88,9 @@ def _of_task(service: Service, name: str, inputs: Sequence[Tensor]) -> list[Answ
         classes, predicted = service.predict(name, torch.stack(list(inputs)))
     except (Refused, InputError) as error:
         return [error] * len(inputs)
+    except Exception as error:  # the tasks of others in this batch have nothing to do with it
+        said = f"the server cannot predict ({type(error).__name__}: {error}): see its log"
+        return [Refused(500, said)] * len(inputs)
     return [
         Answer(
             label=classes[int(p.argmax())],

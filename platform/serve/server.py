@@ -8,12 +8,15 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
-from metaray.algorithms.errors import InputError
+from metaray.algorithms.atomic import write_text
+from metaray.algorithms.errors import InputError, write_error
 from metaray.platform.common.errors import first_line
 from metaray.platform.inference.learner import Learner
 from metaray.platform.inference.saved import save_learner
+from metaray.platform.inference.state_bytes import to_bytes
 from metaray.platform.run.saved_model_directory import SavedModelDirectory
 from metaray.platform.serve.limits import ServeLimits
 
@@ -48,55 +51,65 @@ def check_place(host: str, port: int, replicas: int, token: bool) -> None:
             ) from error
 
 
-def state_folder(path: Path, learner: Learner) -> Path:
-    """The folder of a server, made if need be: its model, its tasks and its token.
+def model_in(path: Path, learner: Learner) -> Path:
+    """Where the replicas of a server find ``learner``: in its folder, which is made if need be.
 
     Raises:
-        InputError: it belongs to another model, or cannot be written.
+        InputError: the folder has the tasks of another model, or cannot be written.
     """
-    model = path / "model"
-    digest = str(learner.spec.origin.get("params_sha256"))
-    if (model / SavedModelDirectory.MARKER).is_file():
-        from metaray.platform.inference.saved import load_saved
-
-        before = load_saved(model)
-        own = before.spec.origin if isinstance(before, Learner) else {}
-        if str(own.get("params_sha256")) != digest:
+    weights = to_bytes(learner.state)
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark, digest = path / "weights.sha256", sha256(weights).hexdigest()
+        if mark.is_file() and mark.read_text(encoding="ascii").strip() != digest:
             raise InputError(
                 f"{path} holds the tasks of another model: choose another folder with --state"
             )
-        return path
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_text(mark, digest + "\n")
     except OSError as error:
-        raise InputError(f"cannot create {path} ({error.strerror}): choose another --state") from (
-            error
-        )
-    save_learner(learner, model)
-    return path
+        raise write_error(f"the folder {path}", error, "choose another --state") from error
+    # with the calibration of today, which a new test may have changed
+    spec = repr(learner.spec).encode()
+    model = path / "models" / sha256(weights + spec).hexdigest()[:16]
+    if not (model / SavedModelDirectory.MARKER).is_file():
+        save_learner(learner, model)
+    return model
 
 
 def token_in(path: Path) -> str:
     """The token of the server in a folder: the one that it had, or a new one."""
     file = path / "token"
-    if file.is_file() and (found := file.read_text(encoding="ascii").strip()):
-        return found
-    token = secrets.token_urlsafe(32)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    token = file.read_text(encoding="ascii").strip() if file.is_file() else ""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        os.fchmod(descriptor, 0o600)
+        token = token or secrets.token_urlsafe(32)
+        opened.truncate()
         opened.write(token + "\n")
     return token
 
 
+def url_of(host: str, port: int) -> str:
+    """The address of a server for clients."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextmanager
 def served(
-    state: Path, token: str | None, host: str, port: int, replicas: int, limits: ServeLimits
+    model: Path,
+    state: Path,
+    token: str | None,
+    host: str,
+    port: int,
+    replicas: int,
+    limits: ServeLimits,
 ) -> Iterator[None]:
     """A server for the time of the block, on the Ray that this process is connected to.
 
     Raises:
-        InputError: it did not start; why, as Ray Serve says it.
+        InputError: there is no room, Ray Serve runs there already, or the server did not start.
     """
+    import ray
     from ray import serve
     from ray.exceptions import RayError
     from ray.serve.config import HTTPOptions
@@ -104,16 +117,26 @@ def served(
     from metaray.platform.serve.deployment import application
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if running := list(serve.status().applications):
+        raise InputError(
+            f"Ray Serve runs on this cluster already ({', '.join(running)}), with an address and "
+            "port that cannot be changed: end it first, or leave out --address"
+        )
+    free = ray.available_resources().get("CPU", 0.0)
+    if replicas > free:
+        raise InputError(
+            f"{replicas} replicas need a CPU each, and {free:g} are free: lower --replicas, or "
+            "use another --address"
+        )
     try:
         try:
             serve.start(http_options=HTTPOptions(host=host, port=port, location="HeadOnly"))
-            bound = application(state / "model", state, limits, token, replicas)
+            bound = application(model, state, limits, token, replicas)
             serve.run(bound, name=APPLICATION, route_prefix="/")
-        except (RuntimeError, RayError) as error:
+        except (RuntimeError, RayError, TimeoutError) as error:
             raise InputError(
-                f"the server did not start ({first_line(error)}): look for lack of memory or of "
-                "CPUs (one for each replica), lower --replicas, or try again when the machine is "
-                "less busy"
+                f"the server did not start ({first_line(error)}): look for lack of memory, or try "
+                "again when the machine is less busy"
             ) from error
         yield
     finally:

@@ -6,6 +6,7 @@ import io
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -23,10 +24,11 @@ from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.inference.learner import Learner, LearnerSpec
+from metaray.platform.inference.saved import load_saved
 from metaray.platform.serve.app import Answer, build_app
 from metaray.platform.serve.deployment import answers
 from metaray.platform.serve.limits import ServeLimits
-from metaray.platform.serve.server import check_place, state_folder, token_in
+from metaray.platform.serve.server import check_place, model_in, token_in, url_of
 from metaray.platform.serve.service import Service
 
 TOKEN = "a token of tests"
@@ -268,13 +270,63 @@ def test_places_that_cannot_be(place: tuple[str, int, int, bool], sentence: str)
 
 
 def test_the_folder_of_a_server(tmp_path: Path) -> None:
-    place = state_folder(tmp_path / "state", learner_of("protonet"))
+    place, learner = tmp_path / "state", learner_of("protonet")
+    model = model_in(place, learner)
     token = token_in(place)
+    (place / "token").chmod(0o644)
     assert token_in(place) == token
     assert stat.S_IMODE((place / "token").stat().st_mode) == 0o600
-    assert state_folder(place, learner_of("protonet")) == place
+    assert model_in(place, learner_of("protonet")) == model
     with pytest.raises(InputError, match="holds the tasks of another model"):
-        state_folder(place, learner_of("protonet", seed=1))
+        model_in(place, learner_of("protonet", seed=1))
+    # tested again since: the same weights with another record
+    tested = Learner(replace(learner.spec, title="tested again"), learner.state)
+    again = load_saved(model_in(place, tested))
+    assert isinstance(again, Learner)
+    assert again.spec.title == "tested again"
+
+
+def test_addresses() -> None:
+    assert url_of("127.0.0.1", 80) == "http://127.0.0.1:80"
+    assert url_of("::1", 80) == "http://[::1]:80"
+
+
+def test_names_are_part_of_the_path_alone(client: mr.Client) -> None:
+    for name in ("../model", "a b?x=1", "a/b"):
+        with pytest.raises(InputError, match=r"refuses \((404|422)\)"):
+            client.task(name)
+    with pytest.raises(InputError, match="is no name of a task"):
+        client.task("..")
+
+
+def test_a_password_of_netrc_is_not_sent(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert mr.Client(url, TOKEN).tasks() == []
+    with pytest.raises(InputError, match="401"):
+        mr.Client(url).tasks()
+
+
+def test_a_task_that_fails_is_no_matter_of_others(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "bad"):
+        service.register(name, [("", picture(0)), ("", picture(1))], ["a", "b"])
+    right = Service.predict
+
+    def predict(self: Service, name: str, x: Tensor) -> Any:
+        if name == "bad":
+            raise RuntimeError("out of memory")
+        return right(self, name, x)
+
+    monkeypatch.setattr(Service, "predict", predict)
+    inputs = service.inputs([("", picture(2))] * 2)
+    asked: Any = list(zip(("bad", "good"), inputs, strict=True))
+    bad, good = answers(service, asked)
+    assert "out of memory" in str(bad)
+    assert isinstance(good, Answer)
 
 
 def test_limits_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
