@@ -15,6 +15,7 @@ from metaray.platform.inference.saved import load_saved
 from metaray.platform.serve.app import Answer, build_app
 from metaray.platform.serve.errors import Refused
 from metaray.platform.serve.limits import ServeLimits
+from metaray.platform.serve.loopback_replica import listen_at_node_alone
 from metaray.platform.serve.service import Service
 
 _BATCH = 64  # pictures of all clients that are predicted together
@@ -55,6 +56,7 @@ def build_replica(model: Path, state: Path, limits: ServeLimits, token: str | No
     """The application of one replica."""
     from ray import serve
 
+    listen_at_node_alone()
     learner = load_saved(model)
     service = Service(learner, state, limits)  # type: ignore[arg-type]
 
