@@ -7,6 +7,7 @@ numbers and text need, and refuses everything else by name.
 from __future__ import annotations
 
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import refusing_damage
 
 _LONGEST_RANGE = 2**24
+_MEMO_CODES = ("PUT", "BINPUT", "LONG_BINPUT")
 _NUMPY_CORES = ("numpy.core", "numpy._core")  # before numpy 2, and since
 
 
@@ -30,6 +32,7 @@ def load_data(file: BinaryIO, name: str | Path) -> Any:
     which file that is.
     """
     try:
+        _check_memo(file)
         return _DataUnpickler(file, encoding="latin1").load()
     except _RefusedError as error:
         raise InputError(
@@ -40,6 +43,15 @@ def load_data(file: BinaryIO, name: str | Path) -> Any:
         raise InputError(
             f"{name} is truncated or not a pickle ({type(error).__name__}): fetch it again"
         ) from error
+
+
+def _check_memo(file: BinaryIO) -> None:
+    """Refuse places in the memo beyond the number of objects: Python would make room for all."""
+    start = file.tell()
+    for count, (code, place, _) in enumerate(pickletools.genops(file)):
+        if code.name in _MEMO_CODES and isinstance(place, int) and place > count:
+            raise _RefusedError(f"place {place:,} in the memory of the reader")
+    file.seek(start)
 
 
 def array_of(value: Any, name: str) -> NDArray[Any]:

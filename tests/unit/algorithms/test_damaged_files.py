@@ -272,6 +272,13 @@ def test_a_range_that_would_take_all_memory() -> None:
         load_data(io.BytesIO(pickle.dumps({"fine_labels": range(2**40)})), "train")
 
 
+def test_a_place_in_the_memo_that_would_take_all_memory() -> None:
+    content = pickle.dumps({"fine_labels": [1, 2]}, 0).replace(b"p0", b"p4000000000", 1)
+    assert b"p4000000000" in content
+    with pytest.raises(InputError, match="asks for place 4,000,000,000"):
+        load_data(io.BytesIO(content), "train")
+
+
 ODD_IN_PICKLES = [*ODD, np.zeros(0), np.array(["a"]), np.zeros((2, 2)), b"", range(3), [0.5, 1.5]]
 
 
