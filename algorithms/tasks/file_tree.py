@@ -147,7 +147,7 @@ def _members(archive: zipfile.ZipFile, path: Path, prefix: str) -> dict[str, zip
     """The members below ``prefix`` by their name there; of two of the same name, the last."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
-        whole = member.filename.replace("\\", "/")
+        whole = _name(member).replace("\\", "/")
         name = whole.removeprefix(prefix)
         if not name or not whole.startswith(prefix):
             continue
@@ -158,6 +158,19 @@ def _members(archive: zipfile.ZipFile, path: Path, prefix: str) -> dict[str, zip
             )
         found[name] = member
     return found
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The name as it was written: many tools write UTF-8 and do not set the flag that says so.
+
+    ``zipfile`` then reads code page 437, in which every sequence of bytes is a name.
+    """
+    if member.flag_bits & 0x800 or member.filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 class TarTree(FileTree):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -38,6 +39,20 @@ def create_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -
         ) from None
 
 
+@contextmanager
+def new_study(
+    plan: SweepPlan, folder: SweepDirectory, storage: str | None
+) -> Iterator[optuna.Study]:
+    """``create_study``; where the block fails, the study is deleted and can be created again."""
+    study = create_study(plan, folder, storage)
+    try:
+        yield study
+    except BaseException:
+        with suppress(Exception):  # a database that is lost must not hide the failure
+            optuna.delete_study(study_name=plan.study_name, storage=open_storage(storage, folder))
+        raise
+
+
 def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> optuna.Study:
     """The study of a sweep that was interrupted; one that is in its folder needs no ``storage``.
 
@@ -47,7 +62,10 @@ def load_study(plan: SweepPlan, folder: SweepDirectory, storage: str | None) -> 
     if plan.storage and storage is None:
         raise InputError(f"this sweep keeps its study at {plan.storage}: give it with --storage")
     if not plan.storage and not folder.study.is_file():
-        raise InputError(f"{folder.study} is missing, and with it what was found: start anew")
+        raise InputError(
+            f"{folder.study} is missing, and with it the results of all trials: start the sweep "
+            "again, in another folder"
+        )
     storage = storage if plan.storage else None  # METARAY_STORAGE may be set for other sweeps
     try:
         return optuna.load_study(study_name=plan.study_name, storage=open_storage(storage, folder))

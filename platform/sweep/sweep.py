@@ -82,12 +82,12 @@ def sweep(
                     space = stored_space(plan, folder)
                 elif isinstance(given, Path):
                     shutil.copyfile(given, folder.space(plan.space_suffix))
-                study = studies.create_study(plan, folder, limits.storage)
-                if plan.sampler != "grid" and not callable(space):
-                    start = own_values(space, plan.base)
-                    if start is not None:  # what is published is the first thing to beat
-                        study.enqueue_trial(start)
-                plan.write(folder.plan)
+                with studies.new_study(plan, folder, limits.storage) as study:
+                    if plan.sampler != "grid" and not callable(space):
+                        start = own_values(space, plan.base)
+                        if start is not None:  # what is published is the first thing to beat
+                            study.enqueue_trial(start)
+                    plan.write(folder.plan)
             return _run(plan, space, folder, study, limits, parallel, console)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 import zipfile
@@ -124,3 +125,16 @@ def test_two_members_that_are_one_file(tmp_path: Path) -> None:
         archive.writestr("a\\1.png", b"y")
     with pytest.raises(InputError, match="are one file where backslashes separate folders"):
         ZipTree(tmp_path / "set.zip")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_a_zip_that_does_not_say_its_encoding(encoding: str, tmp_path: Path) -> None:
+    """Many tools write UTF-8 without its flag; very old ones the code page of DOS."""
+    stored = "école".encode(encoding)
+    with zipfile.ZipFile(tmp_path / "ascii.zip", "w") as archive:
+        archive.writestr("x" * len(stored) + "/1.png", b"picture")
+    raw = (tmp_path / "ascii.zip").read_bytes().replace(b"x" * len(stored), stored)
+    (tmp_path / "set.zip").write_bytes(raw)
+    with contextlib.closing(ZipTree(tmp_path / "set.zip")) as tree:
+        assert tree.names() == ["école/1.png"]
+        assert tree.read("école/1.png") == b"picture"

@@ -10,7 +10,9 @@ import pytest
 
 from metaray.algorithms.errors import InputError
 from metaray.platform.run.sweep_directory import SweepDirectory
+from metaray.platform.sweep.plan import make_plan
 from metaray.platform.sweep.storage import check_not_shown, open_storage, shown
+from metaray.platform.sweep.study import load_study, new_study
 
 SECRET = "s3cr3t"
 
@@ -86,3 +88,15 @@ def test_a_password_is_no_argument_of_a_sweep_on_a_cluster() -> None:
     check_not_shown(url, "10.0.0.5:6379", ["metaray", "sweep"])
     check_not_shown(url, "local", ["metaray", "sweep", "--storage", url])
     check_not_shown("postgresql://me@host/db", "auto", ["--storage", "postgresql://me@host/db"])
+
+
+def test_a_start_that_fails_leaves_no_study_in_a_database(tmp_path: Path) -> None:
+    plan = make_plan({}, study_name="sweep")
+    folder, url = SweepDirectory.create(tmp_path / "sweep"), f"sqlite:///{tmp_path / 'team.db'}"
+    with pytest.raises(OSError, match="full"), new_study(plan, folder, url):
+        raise OSError("the disk is full")
+    with new_study(plan, folder, url) as study:
+        assert study.study_name == plan.study_name
+    with pytest.raises(InputError, match="has a study named"), new_study(plan, folder, url):
+        pass
+    assert load_study(plan.model_copy(update={"storage": shown(url)}), folder, url).trials == []
