@@ -19,7 +19,7 @@ READY := .venv/.ready
 # and some systems ship a Python that cannot make a virtual environment.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help train test lint types format wheel ci clean
+.PHONY: help train test lint types docs format wheel ci clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -40,6 +40,9 @@ lint: $(READY)  ## check style and formatting
 types: $(READY)  ## check types
 	$(BIN)/mypy
 
+docs: $(READY)  ## build the documentation into site/; its examples run
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f .mkdocs/mkdocs.yml
+
 format: $(READY)  ## reformat, and repair what can be repaired
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -52,7 +55,7 @@ ci:  ## all that a change must pass
 	.ci/run
 
 clean:  ## remove what was built and cached (delete .venv to set up anew)
-	rm -rf build dist .src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist site .src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # The mark is taken away before an install and put back after it, and a .venv without a mark is made

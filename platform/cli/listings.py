@@ -34,11 +34,15 @@ def print_methods() -> None:
 
 def print_settings(method: str, data: str) -> None:
     """Key, default and meaning of every setting of a method or transfer job on ``data``."""
-    config = _resolved(method, data)
     table = Table("key", "default", "meaning", box=None, pad_edge=False)
-    for key, value, meaning in _rows(config):
+    for key, value, meaning in setting_rows(method, data):
         table.add_row(bold(key), set_value(value), meaning)
     console.print(table)
+
+
+def setting_rows(method: str, data: str) -> list[tuple[str, object, str]]:
+    """Key, default and meaning of every setting of a method or transfer job on ``data``."""
+    return list(_rows(_resolved(method, data)))
 
 
 def _resolved(name: str, data: str) -> BaseModel:
