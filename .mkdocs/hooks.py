@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import reference
+import torch
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
@@ -22,6 +25,7 @@ _PAGES = {
     "reference/cli.md": reference.command_line,
 }
 
+_HERE = str(Path(__file__).parent)
 _SOURCES = tempfile.TemporaryDirectory(prefix="metaray-docs-")
 
 
@@ -38,6 +42,14 @@ def on_config(config: MkDocsConfig, **_: Any) -> MkDocsConfig:
             (folder / "__init__.py").touch()
     config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [_SOURCES.name]
     return config
+
+
+def on_startup(**_: Any) -> None:
+    """Examples draw without a screen, compute on one core, and find ``page_output``."""
+    os.environ["MPLBACKEND"] = "agg"
+    torch.set_num_threads(1)
+    if _HERE not in sys.path:
+        sys.path.insert(0, _HERE)
 
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
