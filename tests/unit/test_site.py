@@ -70,6 +70,18 @@ def test_pages_of_the_site_link_to_nothing_outside_it(page: Path) -> None:
     assert outside == []
 
 
+def test_lines_that_pages_hide_are_whole_statements() -> None:
+    """A formatter may wrap a long one, and then the page would show half of it."""
+    shown = [
+        f"{block.page}: {line}"
+        for page in documented.PAGES
+        for block in documented.blocks(page)
+        for line in block.text.splitlines()
+        if ("page_output" in line or "svg(" in line) and not line.endswith("# markdown-exec: hide")
+    ]
+    assert shown == []
+
+
 def test_the_site_loads_nothing_from_elsewhere() -> None:
     assert yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))["theme"]["font"] is False
 
