@@ -27,11 +27,8 @@ help:  ## show this list
 train: $(READY)  ## meta-train; no ARGS: the built-in tasks. ARGS="config.toml --set seed=1"
 	@$(BIN)/metaray train $(ARGS)
 
-# One process more than cores, since these are idle while a Ray starts; 4 at most.
-PROCESSES = import os; print(min(4, (os.cpu_count() or 1) + 1))
-
-test: $(READY)  ## run the tests, in up to 4 processes; ARGS="-k reptile" runs some
-	@$(BIN)/pytest -n $$($(BIN)/python -c '$(PROCESSES)') --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY)  ## run the tests, on up to 4 cores; ARGS="-k reptile" runs some
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## check style and formatting
 	$(BIN)/ruff check .
