@@ -64,6 +64,7 @@ def _script(code: str, folder: Path, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.ray
+@pytest.mark.slow  # test_python_pages.py runs those of the README
 def test_the_ten_lines_are_a_script(
     images: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
