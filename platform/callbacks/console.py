@@ -165,11 +165,11 @@ class _PlainLines:
         start: int,
         at_most_s: float | None = None,
     ) -> None:
-        self._console, self._unit, self._total, self._start = console, unit, total, start
+        self._console, self._unit, self._total = console, unit, total
         self._at_most_s = at_most_s
         self._began_s = console.get_time()
         self._last_done, self._last_s = start, -float("inf")
-        self._is_first = True
+        self._first: tuple[int, float] | None = None
 
     def show(self, done: int, details: Iterable[str], at_once: bool = False) -> None:
         """Print where things stand if a line is due, at the end, or ``at_once``."""
@@ -178,17 +178,28 @@ class _PlainLines:
             now_s - self._last_s >= _LINE_EVERY_S
             and done - self._last_done >= _LINE_EVERY_SHARE * self._total
         )
-        if not (self._is_first or is_due or at_once or done == self._total):
+        if not (self._first is None or is_due or at_once or done == self._total):
             return
-        self._is_first, self._last_done, self._last_s = False, done, now_s
-        elapsed_s = now_s - self._began_s
-        left_s = elapsed_s * (self._total - done) / max(1, done - self._start)
-        if self._at_most_s is not None:
-            left_s = min(left_s, max(0.0, self._at_most_s - elapsed_s))
-        times = f"{clock(elapsed_s)} elapsed, {clock(left_s)} left"
+        self._last_done, self._last_s = done, now_s
+        times = f"{clock(now_s - self._began_s)} elapsed"
+        left_s = self._left_s(done, now_s)
+        if left_s is not None:
+            times += f", {clock(left_s)} left"
+        self._first = self._first or (done, now_s)
         print_line(
             self._console, "  ".join([f"{self._unit} {done}/{self._total}", *details, times])
         )
+
+    def _left_s(self, done: int, now_s: float) -> float | None:
+        """By the rate since the first line: before it, workers started, which says nothing."""
+        if done == self._total:
+            return 0.0
+        budget_s = self._at_most_s and max(0.0, self._at_most_s - (now_s - self._began_s))
+        if self._first is None or done == self._first[0]:
+            return budget_s
+        since, since_s = self._first
+        by_rate_s = (now_s - since_s) * (self._total - done) / (done - since)
+        return by_rate_s if budget_s is None else min(by_rate_s, budget_s)
 
 
 class _Metrics:

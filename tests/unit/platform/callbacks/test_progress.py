@@ -107,12 +107,16 @@ def test_log_has_no_control_characters(log: Screen) -> None:
 
 
 def test_a_line_says_where_the_run_stands(log: Screen) -> None:
+    """The rate is that since the first step: what the start of the workers took is no part of it."""
     with TrainingProgress(log.console, 100, start_step=20) as progress:
-        log.now_s = 10.0
-        progress.step(row(40, val_accuracy=0.9, val_ci95=0.01))
+        log.now_s = 60.0
+        progress.step(row(21))
+        log.now_s = 70.0
+        progress.step(row(41, val_accuracy=0.9, val_ci95=0.01))
     assert log.lines == [
-        "step 40/100  loss 0.5  accuracy 75.0 %  validation 90.0 % ± 1.0  40 tasks/s  2 workers  "
-        "0:00:10 elapsed, 0:00:30 left"
+        "step 21/100  loss 0.5  accuracy 75.0 %  40 tasks/s  2 workers  0:01:00 elapsed",
+        "step 41/100  loss 0.5  accuracy 75.0 %  validation 90.0 % ± 1.0  40 tasks/s  2 workers  "
+        "0:01:10 elapsed, 0:00:29 left",
     ]
 
 
