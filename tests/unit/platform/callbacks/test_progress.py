@@ -116,7 +116,7 @@ def test_a_line_says_where_the_run_stands(log: Screen) -> None:
     assert log.lines == [
         "step 21/100  loss 0.5  accuracy 75.0 %  40 tasks/s  2 workers  0:01:00 elapsed",
         "step 41/100  loss 0.5  accuracy 75.0 %  validation 90.0 % ± 1.0  40 tasks/s  2 workers  "
-        "0:01:10 elapsed, 0:00:29 left",
+        "0:01:10 elapsed, 0:00:30 left",
     ]
 
 
