@@ -20,6 +20,7 @@ SUBMIT_EPILOG = (
     "  metaray submit --address http://10.0.0.5:8265 -- sweep omniglot.toml --num-trials 40\n\n"
     "  metaray submit -- train --resume omniglot\n\n"
     "  metaray submit -- evaluate omniglot --set evaluate.num_episodes=2000\n\n"
+    "  metaray submit --name letters -- serve omniglot --replicas 2\n\n"
     "Without --address: the cluster of $RAY_ADDRESS, else that of `metaray cluster up`, else the "
     "one that `ray start` began on this machine. A cluster elsewhere is entered with the token in "
     "RAY_AUTH_TOKEN."
@@ -47,7 +48,9 @@ JobId = Annotated[str, typer.Argument(help="Id of a job, as `metaray jobs` lists
 def submit(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="COMMAND", help="train, sweep, compare, transfer or evaluate ..."),
+        typer.Argument(
+            metavar="COMMAND", help="train, sweep, compare, transfer, evaluate or serve ..."
+        ),
     ],
     address: Dashboard = None,
     name: Annotated[str | None, typer.Option(help="Id of the job [COMMAND-TIME].")] = None,

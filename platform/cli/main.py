@@ -27,6 +27,7 @@ from metaray.platform.cli import (
 from metaray.platform.cli.options import Command, command
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.experiment.request import EvaluateRequest, TrainRequest
+from metaray.platform.serve.request import ServeRequest
 from metaray.platform.sweep.request import SweepRequest
 
 _JOBS = "Clusters and their jobs"
@@ -53,7 +54,7 @@ app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, swe
 app.command(epilog=fit.EPILOG)(fit.fit)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=export.EPILOG)(export.export)
-app.command(epilog=serve.EPILOG)(serve.serve)
+app.command("serve", cls=Command, epilog=serve.EPILOG)(command(ServeRequest, serve.serve))
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)
 for _command in (jobs.jobs, jobs.status, jobs.logs, jobs.stop, jobs.fetch):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from metaray.algorithms.errors import InputError
 
-Role = Literal["setting", "config", "file", "new run", "earlier run"]
+Role = Literal["setting", "config", "file", "new run", "earlier run", "state"]
 Nodes = Sequence[Mapping[str, float]]
 """resources of the nodes of a cluster"""
 _KEY = "option"
@@ -32,7 +32,8 @@ class Option:
     variable: str | None = None
     """environment variable that is read where the command line does not give it"""
     role: Role = "setting"
-    """files travel with a job (a config is one of settings); runs are elsewhere on a cluster"""
+    """files travel with a job (a config is one of settings); runs and the state of a server are
+    elsewhere on a cluster"""
     when_resuming: bool = False
     """whether it may be given together with --resume"""
     required: bool = False
@@ -83,7 +84,7 @@ class Request:
     def given(self) -> dict[str, Any]:
         """The values that were given, by the name of their field."""
         values = ((name, getattr(self, name)) for name, _ in self.options())
-        return {name: value for name, value in values if value not in (None, [])}
+        return {name: value for name, value in values if value not in (None, [], False)}
 
     def given_as(self, *roles: Role) -> dict[str, Any]:
         """Those of the fields with one of these roles."""
@@ -103,6 +104,8 @@ class Request:
             several = [str(item) for item in (value if isinstance(value, list) else [value])]
             if (flag := options[name].flag) is None:
                 after += several
+            elif value is True:
+                before.append(flag)
             else:
                 before += [word for item in several for word in (flag, item)]
         return [*before, "--", *after] if after else before

@@ -9,10 +9,11 @@ from metaray.algorithms.errors import InputError
 from metaray.platform.compare.request import CompareRequest
 from metaray.platform.config.request import Request
 from metaray.platform.experiment.request import REQUESTS
+from metaray.platform.serve.request import ServeRequest
 from metaray.platform.sweep.request import SweepRequest
 
-_OF_SEVERAL_RUNS: tuple[type[Request], ...] = (SweepRequest, CompareRequest)
-_REQUESTS = {request.command: request for request in REQUESTS + _OF_SEVERAL_RUNS}
+_OTHERS: tuple[type[Request], ...] = (SweepRequest, CompareRequest, ServeRequest)
+_REQUESTS = {request.command: request for request in REQUESTS + _OTHERS}
 
 
 def parse_command(arguments: Sequence[str], app: Any) -> Request:

@@ -145,6 +145,9 @@ def _placed(request: Request, job_id: str, is_here: bool, jobs: JobClient) -> tu
     shipped = (f"{FILES}{_shipped(i, file)}" for i, file in enumerate(_files(request)))
     for name, value in request.given_as("config", "file").items():
         changes[name] = [next(shipped) for _ in value] if isinstance(value, list) else next(shipped)
+    for name, one in request.options():
+        if one.role == "state":
+            changes[name] = _state_there(one.flag, request.given.get(name), request, is_here)
     before = request.given_as("earlier run")
     key, given = next(iter((before or {"out": request.given.get("out")}).items()))
     earlier = _folder_of(jobs, str(given)) if before else None
@@ -165,6 +168,14 @@ def _folder_there(key: str, given: Any, job_id: str, is_here: bool) -> str:
     if is_uri(str(given)):
         return str(given)
     return _there(f"--{key}" if key != "run_dir" else "the run", Path(given), is_here)
+
+
+def _state_there(flag: str | None, given: Any, request: Request, is_here: bool) -> str:
+    """Where a server keeps its state on the cluster: as it was given, or by the name of its run."""
+    if given is not None:
+        return _there(str(flag), Path(given), is_here)
+    name = next(iter(request.given_as("earlier run").values())).rstrip("/").rpartition("/")[2]
+    return str(home() / "serving" / name) if is_here else f"~/.metaray/serving/{name}"
 
 
 def _files(request: Request) -> list[Path]:

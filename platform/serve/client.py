@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from random import random
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,12 +16,15 @@ from typing_extensions import override
 from metaray.algorithms.errors import InputError
 from metaray.cluster.proxies import avoid_proxies
 
+_BUSY = 503
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
 Picture = str | Path | bytes
 """a path, or the content of an image file"""
 
 
 class Client:
-    """Asks a server that ``metaray serve`` has started.
+    """Asks a server that ``metaray serve`` has started, again while it is too busy to answer.
 
     Example:
         >>> client = Client("http://127.0.0.1:8000", token="...")
@@ -87,22 +91,37 @@ class Client:
         Raises:
             InputError: the server does not answer, or refuses; it says why.
         """
-        try:
-            answer = self._session.request(
-                method, f"{self._url}{where}", timeout=self._timeout_s, **parts
-            )
-        except requests.RequestException as error:
-            raise InputError(
-                f"{self._url} does not answer ({type(error).__name__}): start it with metaray "
-                "serve, and check address and port"
-            ) from None
+        answer = self._answer(method, where, **parts)
         if answer.ok:
             return answer.json() if answer.content else None
+        if answer.status_code == _BUSY:
+            raise InputError(
+                f"{self._url} has too many requests to answer one more within "
+                f"{self._timeout_s:g} s: try again later, or start it with more --replicas"
+            )
         try:
             detail = answer.json()["detail"]
         except (ValueError, KeyError, TypeError):
             detail = answer.text[:200]
         raise InputError(f"{self._url} refuses ({answer.status_code}): {detail}")
+
+    def _answer(self, method: str, where: str, **parts: Any) -> requests.Response:
+        """The first answer of a server that is not too busy, or the last of one that is."""
+        deadline, pause_s = monotonic() + self._timeout_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                answer = self._session.request(
+                    method, f"{self._url}{where}", timeout=self._timeout_s, **parts
+                )
+            except requests.RequestException as error:
+                raise InputError(
+                    f"{self._url} does not answer ({type(error).__name__}): start it with metaray "
+                    "serve, and check address and port"
+                ) from None
+            if answer.status_code != _BUSY or monotonic() + pause_s > deadline:
+                return answer
+            sleep(pause_s * random())
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 class _Bearer(AuthBase):
@@ -125,16 +144,16 @@ def _task(name: str) -> str:
     return f"/tasks/{quote(name, safe='')}"
 
 
-def _files(pictures: Iterable[Picture]) -> list[tuple[str, tuple[str, Any]]]:
-    found = []
+def _files(pictures: Iterable[Picture]) -> list[tuple[str, tuple[str, bytes]]]:
+    found: list[tuple[str, tuple[str, bytes]]] = []
     for number, picture in enumerate(pictures, 1):
         if isinstance(picture, bytes):
-            found.append(("pictures", (f"picture {number}", io.BytesIO(picture))))
+            found.append(("pictures", (f"picture {number}", picture)))
             continue
         path = Path(picture).expanduser()
         try:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {path} ({error.strerror}): check the path") from error
-        found.append(("pictures", (path.name, io.BytesIO(content))))
+        found.append(("pictures", (path.name, content)))
     return found

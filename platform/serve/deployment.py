@@ -47,6 +47,7 @@ def application(
         name="metaray",
         num_replicas=replicas,
         max_ongoing_requests=64,
+        max_queued_requests=limits.max_waiting,
         ray_actor_options={"num_cpus": 1},
     )
     return deployment.bind()

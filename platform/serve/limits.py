@@ -31,6 +31,8 @@ class ServeLimits:
     """support pictures of a task"""
     max_tasks: int = 1000
     """registered tasks"""
+    max_waiting: int = 256
+    """requests that wait for a replica; further ones are refused at once"""
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +28,8 @@ to start, and would be ended and started again and again"""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-def check_place(host: str, port: int, replicas: int, token: bool) -> None:
+def check_place(host: str, port: int, token: bool) -> None:
     """Raise InputError where a server cannot listen, or should not."""
-    if replicas < 1:
-        raise InputError(f"--replicas {replicas} answer nothing: give 1 or more")
     if not 1 <= port <= 65535:
         raise InputError(f"--port {port} is no port: give one from 1 to 65535")
     if host not in _LOOPBACK and not token:
@@ -74,19 +70,6 @@ def model_in(path: Path, learner: Learner) -> Path:
     if not (model / SavedModelDirectory.MARKER).is_file():
         save_learner(learner, model)
     return model
-
-
-def token_in(path: Path) -> str:
-    """The token of the server in a folder: the one that it had, or a new one."""
-    file = path / "token"
-    token = file.read_text(encoding="ascii").strip() if file.is_file() else ""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        os.fchmod(descriptor, 0o600)
-        token = token or secrets.token_urlsafe(32)
-        opened.truncate()
-        opened.write(token + "\n")
-    return token
 
 
 def url_of(host: str, port: int) -> str:

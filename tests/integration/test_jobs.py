@@ -14,7 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
-from runs import steps_of, wait_for_step
+from PIL import Image
+from ports import free_port
+from runs import steps_of, wait_for, wait_for_step
+
+import metaray as mr
 
 pytestmark = [pytest.mark.ray]
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -196,6 +200,35 @@ def test_what_is_wrong_is_said_in_a_sentence(
         assert result.returncode == 2, result.stdout + result.stderr
         assert sentence in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_is_served_on_the_cluster(
+    runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """By the id of its job; a second server of the run has the tasks of the first."""
+    train = ["train", *arguments([*tiny, "method.name=protonet"])]
+    sent = runner("submit", "--name", "served", "--wait", "--", *train)
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    pictures = []
+    for number in range(2):
+        pictures.append(tmp_path / f"{number}.png")
+        Image.new("L", (20, 20), 200 * number).save(pictures[-1])
+    state, port = home / "serving" / "served", str(free_port())
+    for name, before in (("one", []), ("two", ["shades"])):
+        words = ["submit", "--name", name, "--", "serve", "served", "--port", port]
+        begun = runner(*words)
+        assert begun.returncode == 0, begun.stderr
+        wait_for(lambda name=name: "Ctrl-C" in runner("logs", name).stdout, "server", LONG_S)
+        client = mr.Client(f"http://127.0.0.1:{port}", (state / "token").read_text().strip())
+        assert client.tasks() == before
+        if not before:
+            client.register("shades", pictures, ["dark", "light"])
+        answers = client.predict("shades", pictures)
+        assert [one["prediction"]["label"] for one in answers] == ["dark", "light"]
+        runner("stop", name)
+        assert "the server has ended" in runner("logs", name).stdout
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
 from PIL import Image
+from ports import free_port
 
 import metaray as mr
 
@@ -34,13 +34,6 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         pixels = rng.integers(0, 256, (30, 30), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return sorted(folder.iterdir())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -166,7 +159,8 @@ def replicas(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     ("words", "sentence"),
     [
         (["nowhere"], "is not a run directory"),
-        (["nowhere", "--replicas", "0"], "--replicas 0 answer nothing"),
+        (["nowhere", "--replicas", "0"], "--replicas"),
+        (["nowhere", "--token-file", "none"], "cannot read the token in none"),
         (["nowhere", "--host", "0.0.0.0", "--no-token"], "lets everyone who reaches it"),
     ],
 )

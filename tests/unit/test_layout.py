@@ -31,7 +31,7 @@ MAY_IMPORT = {
 ROOMS = (
     "common", "config", "run", "callbacks", "training", "distributed", "report", "inference",
     "experiment",
-    "sweep", "compare", "jobs", "watch", "serve", "api", "cli",
+    "sweep", "compare", "serve", "jobs", "watch", "api", "cli",
 )  # fmt: skip
 """The folders of platform/, from the ground up: each may import those before it."""
 NEVER_IN_ALGORITHMS = {"ray", "optuna", "typer", "rich"}

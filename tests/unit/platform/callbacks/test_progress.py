@@ -107,7 +107,7 @@ def test_log_has_no_control_characters(log: Screen) -> None:
 
 
 def test_a_line_says_where_the_run_stands(log: Screen) -> None:
-    """The rate is that since the first step: what the start of the workers took is no part of it."""
+    """The rate is that since the first step, without the start of the workers."""
     with TrainingProgress(log.console, 100, start_step=20) as progress:
         log.now_s = 60.0
         progress.step(row(21))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -40,6 +41,7 @@ def checked(*words: object, is_here: bool = True, grows: bool = False) -> list[s
         ["sweep", "--num-trials", "3", "--space", "s.toml", "--", "a.toml"],
         ["compare", "--steps", "10", "--", "a.toml", "b.toml"],
         ["evaluate", "--set", "evaluate.num_episodes=20", "--", "runs/a"],
+        ["serve", "--replicas", "2", "--no-token", "--", "runs/a"],
     ],
 )
 def test_a_command_is_the_same_when_put_together_again(words: list[str]) -> None:
@@ -180,6 +182,19 @@ def test_a_run_in_a_bucket_stays_where_it_is_said_to_be() -> None:
     folder, words = _placed(parsed("train", "--out", "s3://lab/run"), "job", True, client)
     assert folder == "s3://lab/run"
     assert words == ["train", "--out", "s3://lab/run", "--address", "current"]
+
+
+def test_a_server_keeps_its_state_by_the_name_of_its_run() -> None:
+    client = cast(JobClient, SimpleNamespace(jobs=list))
+    command = parsed("serve", "s3://lab/omniglot", "--replicas", "2")
+    folder, words = _placed(command, "job", False, client)
+    assert folder == "s3://lab/omniglot"
+    assert words == [
+        "serve", "--replicas", "2", "--state", "~/.metaray/serving/omniglot",
+        "--address", "current", "--", "s3://lab/omniglot",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="--state here is a relative path"):
+        _placed(parsed("serve", "s3://lab/omniglot", "--state", "here"), "job", False, client)
 
 
 def test_files_of_callbacks_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

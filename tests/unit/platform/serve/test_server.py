@@ -2,89 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import stat
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from time import sleep
 from typing import Any
 
-import numpy as np
 import pytest
 import requests
-import uvicorn
-from fixtures import SMALL
-from PIL import Image
+from small_servers import LIMITS, TOKEN, learner_of, picture
 from torch import Tensor
 
 import metaray as mr
-from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.tasks.preprocessing import Preprocessing
-from metaray.platform.inference.learner import Learner, LearnerSpec
+from metaray.platform.inference.learner import Learner
 from metaray.platform.inference.saved import load_saved
-from metaray.platform.serve.app import Answer, build_app
+from metaray.platform.serve.app import Answer
 from metaray.platform.serve.deployment import answers
 from metaray.platform.serve.limits import ServeLimits
-from metaray.platform.serve.server import check_place, model_in, token_in, url_of
+from metaray.platform.serve.server import check_place, model_in, url_of
 from metaray.platform.serve.service import Service
-
-TOKEN = "a token of tests"
-LIMITS = ServeLimits(max_request_mb=1, max_pictures=6, max_classes=4, max_support=8, max_tasks=3)
-
-
-def learner_of(name: str, seed: int = 0) -> Learner:
-    spec = LearnerSpec(
-        title="a test",
-        model=ModelConfig(name="conv4_strided", width=4),
-        method=SMALL[name],
-        num_outputs=3,
-        preprocessing=Preprocessing(
-            height=16, width=16, stored_channels=1, channels=1, inverted=True
-        ),
-        calibration=None,
-        origin={"params_sha256": f"{name}{seed}"},
-    )
-    return Learner(spec, spec.build().init(seed))
-
-
-def picture(seed: int, size: int = 20) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Service:
-    return Service(learner_of("protonet"), tmp_path, LIMITS)
-
-
-@pytest.fixture
-def url(service: Service) -> Iterator[str]:
-    async def predict(name: str, x: Tensor) -> Answer:
-        (found,) = answers(service, [(name, x)])
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    config = uvicorn.Config(build_app(service, predict, TOKEN), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
-
-
-@pytest.fixture
-def client(url: str) -> mr.Client:
-    return mr.Client(url, TOKEN)
+from metaray.platform.serve.token_file import given_token, made_token
 
 
 def test_a_task_is_registered_asked_and_deleted(client: mr.Client, service: Service) -> None:
@@ -248,6 +186,30 @@ def test_a_server_that_is_not_there() -> None:
         mr.Client("http://127.0.0.1:9", "x").tasks()
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file or directory"),
+        (b"short", "one word of 16 characters or more"),
+        (b"two words of a sentence", "one word of 16 characters or more"),
+        ("schlüssel-der-tür-im-haus".encode(), "other characters than ASCII"),
+    ],
+)
+def test_tokens_that_are_none(content: bytes | None, sentence: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        given_token(tmp_path / "token", no_token=None)
+
+
+def test_a_token_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    assert given_token(tmp_path / "token", no_token=None) == "0123456789abcdef"
+    assert given_token(None, no_token=None) is None
+    with pytest.raises(InputError, match="exclude each other"):
+        given_token(tmp_path / "token", no_token=True)
+
+
 def test_a_damaged_task_is_said(client: mr.Client, service: Service) -> None:
     client.register("letters", [picture(0), picture(1)], ["a", "b"])
     (service.store.folder / "letters.safetensors").write_bytes(b"torn")
@@ -258,13 +220,12 @@ def test_a_damaged_task_is_said(client: mr.Client, service: Service) -> None:
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        (("127.0.0.1", 8000, 0, True), "--replicas 0"),
-        (("127.0.0.1", 0, 1, True), "--port 0"),
-        (("0.0.0.0", 8000, 1, False), "--no-token on 0.0.0.0"),
-        (("192.0.2.1", 8000, 1, True), "cannot listen on 192.0.2.1:8000"),
+        (("127.0.0.1", 0, True), "--port 0"),
+        (("0.0.0.0", 8000, False), "--no-token on 0.0.0.0"),
+        (("192.0.2.1", 8000, True), "cannot listen on 192.0.2.1:8000"),
     ],
 )
-def test_places_that_cannot_be(place: tuple[str, int, int, bool], sentence: str) -> None:
+def test_places_that_cannot_be(place: tuple[str, int, bool], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         check_place(*place)
 
@@ -272,9 +233,9 @@ def test_places_that_cannot_be(place: tuple[str, int, int, bool], sentence: str)
 def test_the_folder_of_a_server(tmp_path: Path) -> None:
     place, learner = tmp_path / "state", learner_of("protonet")
     model = model_in(place, learner)
-    token = token_in(place)
+    token = made_token(place)
     (place / "token").chmod(0o644)
-    assert token_in(place) == token
+    assert made_token(place) == token
     assert stat.S_IMODE((place / "token").stat().st_mode) == 0o600
     assert model_in(place, learner_of("protonet")) == model
     with pytest.raises(InputError, match="holds the tasks of another model"):
