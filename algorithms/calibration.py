@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 Anything = NDArray[Any]
 Score = Literal["probability", "likeness"]
 
-_TEMPERATURES = (0.01, 100.0)
+TEMPERATURES = (0.01, 100.0)
+"""the lowest and the highest that are tried"""
 _TINY = 1e-6  # between anchors, where all support images are alike
 _TOWARDS_1 = 1e-6  # weight of the squared logarithm
 
@@ -43,7 +44,7 @@ def fit_temperature(logits: Anything, labels: Anything) -> float:
         likelihood = np.take_along_axis(log_p, picked, axis=-1).mean()
         return float(_TOWARDS_1 * log_temperature**2 - likelihood)
 
-    low, high = np.log(_TEMPERATURES)
+    low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 

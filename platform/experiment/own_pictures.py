@@ -16,6 +16,8 @@ _FEWEST_TO_REJECT = 10
 _FEWEST_PICTURES = 2  # of a class: one to learn from, one to predict
 _SIZES = (28, 32, 48, 64, 84)
 _LARGEST = {"cpu": 64, "cuda": 84}  # pixels
+_LARGEST_IN_SHORT_TIME = 32
+_SHORT_S = 120.0
 _TRAINING_SHARE = 0.8  # of the time; the rest is for preparation and test
 _LEAST_S = 5.0
 _LONG_S = 1800.0
@@ -34,11 +36,14 @@ def found_in(survey: Survey) -> Iterator[str]:
     """What a folder holds, a sentence each."""
     counts = survey.counts
     fewest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-    yield (
-        f"found {plural(survey.num_pictures, 'picture')} of {plural(len(counts), 'class')}: "
-        f"{counts[fewest]:,} ({fewest}) to {counts[most]:,} ({most}) of a class"
-    )
+    each = f"{counts[fewest]:,} ({fewest}) to {counts[most]:,} ({most}) of a class"
+    if counts[fewest] == counts[most]:
+        each = f"{counts[most]:,} of each"
+    number = f"{plural(survey.num_pictures, 'picture')} of {plural(len(counts), 'class')}"
+    yield f"found {number}: {each}"
     sides = f"{survey.smallest_side} to {survey.largest_side}"
+    if survey.smallest_side == survey.largest_side:
+        sides = str(survey.largest_side)
     colour = "grey" if survey.grey else "in colour"
     yield f"shorter sides have {sides} pixels, and the pictures are {colour}"
     if survey.copies:
@@ -69,7 +74,7 @@ def chosen_for(
             "two or more of each class: add some, or remove the class"
         )
     return [
-        _images(survey, device),
+        _images(survey, seconds, device),
         _split(train, val, test),
         _method(method),
         *_network(seconds, device),
@@ -92,12 +97,14 @@ def _divided(classes: int) -> tuple[int, int, int]:
     return classes - 2 * held, held, held
 
 
-def _images(survey: Survey, device: str) -> Chosen:
-    largest = _LARGEST[device]
+def _images(survey: Survey, seconds: float, device: str) -> Chosen:
+    is_short = device == "cpu" and seconds < _SHORT_S
+    largest = _LARGEST_IN_SHORT_TIME if is_short else _LARGEST[device]
     size = max(s for s in _SIZES if s == _SIZES[0] or s <= min(survey.median_side, largest))
     reason = f"the shorter side has {survey.median_side} pixels in the median"
     if survey.median_side > largest:
-        reason += f", and more than {largest} take long on this device"
+        slow = "make too few steps in this time" if is_short else "take long on this device"
+        reason += f", and more than {largest} {slow}"
     grey = ", and no picture has colour" if survey.grey else ""
     settings: dict[str, Any] = {"data.image_size": size}
     if survey.grey:

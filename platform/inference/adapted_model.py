@@ -158,6 +158,14 @@ class AdaptedModel:
         calibration = self.learner.spec.calibration
         return None if calibration is None else calibration.refusal
 
+    @property
+    def refusal_notes(self) -> list[str]:
+        """In what the task differs from those by which the threshold to refuse was set."""
+        calibration = self.learner.spec.calibration
+        if calibration is None or not len(self.support_x):
+            return []
+        return calibration.refusal_notes(np.bincount(self.support_y.cpu().numpy()).tolist())
+
     @override
     def __reduce__(self) -> tuple[Any, ...]:
         inputs = self.support_x, self.support_y, self.classes, self.reader

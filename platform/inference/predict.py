@@ -92,10 +92,15 @@ def _sentences(model: AdaptedModel, tally: Tally, reject: bool) -> list[str]:
         found.append(
             f"On validation episodes of the training ({plural(calibration.ways, 'class')}, "
             f"{plural(calibration.shots, 'shot')}) {percent(calibration.accuracy, 1)} of such "
-            "predictions are right. The probabilities are calibrated by a temperature of "
-            f"{calibration.temperature:.3g}: the expected calibration error is "
-            f"{percent(calibration.ece_after, 1)}, without it {percent(calibration.ece_before, 1)}."
+            f"predictions are right. The temperature is {calibration.temperature:.3g}: the "
+            f"expected calibration error is {percent(calibration.ece_after, 1)} with it, and "
+            f"{percent(calibration.ece_before, 1)} without."
         )
+        if calibration.is_at_limit:
+            found.append(
+                "This temperature is as far from 1 as it may be, so the probabilities say little: "
+                "train longer, and look at the accuracy of the run."
+            )
     if reject:
         rule = model.check_refusal()
         found.append(
@@ -103,6 +108,7 @@ def _sentences(model: AdaptedModel, tally: Tally, reject: bool) -> list[str]:
             f"{percent(rule.wrongly_refused, 1)} of the pictures of the classes, and "
             f"accepts {percent(rule.wrongly_accepted, 1)} of those of none of them."
         )
+        found += [f"{text[0].upper()}{text[1:]}." for text in model.refusal_notes]
     if tally.num_unknown:
         found.append(
             f"{plural(tally.num_unknown, 'picture')} lie in folders that are none of the classes "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from metaray.algorithms.atomic import write_json
+from metaray.algorithms.calibration import TEMPERATURES
 from metaray.algorithms.reading import read_object, refusing_damage
+from metaray.platform.common.formatting import plural
 
+_FEWEST_TO_REFUSE = 3  # classes
 _REMEDY = "test the run again with metaray evaluate, which writes it"
 
 
@@ -64,6 +68,34 @@ class Calibration(_Record):
     """the same with it"""
     refusal: Refusal | None
     """None where the validation split has no further classes"""
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether another temperature would fit better, beyond those that are tried."""
+        low, high = TEMPERATURES
+        return not 1.05 * low < self.temperature < high / 1.05
+
+    def refusal_notes(self, counts: Sequence[int]) -> list[str]:
+        """In what a task differs from those by which the threshold to refuse was set.
+
+        Args:
+            counts: support pictures of each of its classes.
+        """
+        if self.refusal is None:
+            return []
+        found = []
+        if self.refusal.score == "likeness" and len(counts) < _FEWEST_TO_REFUSE:
+            found.append(
+                "with two classes few pictures of a third one are rejected: give three classes or "
+                "more"
+            )
+        if min(counts) != self.shots:
+            found.append(
+                f"the threshold of rejection was set with {plural(self.shots, 'picture')} of each "
+                f"class, and a class of this task has {min(counts)}: the shares may differ, so "
+                "try it on pictures whose class you know"
+            )
+        return found
 
     def write(self, path: Path) -> None:
         """Into a file."""

@@ -49,11 +49,13 @@ class TaskInfo(BaseModel):
         description="Support pictures of each class.", examples=[{"a": 3, "b": 2}]
     )
     version: str = Field(description="Changes with the support pictures.")
+    notes: list[str] = Field(description="What should be known of its rejections.")
 
     @classmethod
-    def of(cls, task: Task) -> TaskInfo:
+    def of(cls, task: Task, service: Service) -> TaskInfo:
         """For the answer of a request."""
-        return cls(name=task.name, classes=task.counts, version=task.version)
+        notes = service.notes(task)
+        return cls(name=task.name, classes=task.counts, version=task.version, notes=notes)
 
 
 class Answer(BaseModel):
@@ -170,18 +172,21 @@ def build_app(service: Service, predict: Predict, token: str | None) -> FastAPI:
         ] = None,
     ) -> TaskInfo:
         uploads = await _uploads(pictures)
-        return TaskInfo.of(await asyncio.to_thread(service.register, name, uploads, labels))
+        made = await asyncio.to_thread(service.register, name, uploads, labels)
+        return TaskInfo.of(made, service)
 
     @app.get("/tasks/{name}", tags=["tasks"], summary="A task", dependencies=protected,
              responses=_errors(404))  # fmt: skip
     async def task(name: Name) -> TaskInfo:
-        return TaskInfo.of(await asyncio.to_thread(service.store.read, name))
+        found = await asyncio.to_thread(service.store.read, name)
+        return TaskInfo.of(found, service)
 
     @app.post("/tasks/{name}/pictures", tags=["tasks"], summary="Add support pictures",
               dependencies=protected, responses=_errors(404, 413, 422))  # fmt: skip
     async def add(name: Name, pictures: Pictures, labels: Labels) -> TaskInfo:
         uploads = await _uploads(pictures)
-        return TaskInfo.of(await asyncio.to_thread(service.add, name, uploads, labels))
+        grown = await asyncio.to_thread(service.add, name, uploads, labels)
+        return TaskInfo.of(grown, service)
 
     @app.delete("/tasks/{name}", tags=["tasks"], summary="Delete a task", status_code=204,
                 dependencies=protected, responses=_errors(404))  # fmt: skip

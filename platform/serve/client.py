@@ -29,7 +29,7 @@ class Client:
     Example:
         >>> client = Client("http://127.0.0.1:8000", token="...")
         >>> client.register("letters", ["a.png", "b.png"], ["a", "b"])  # doctest: +SKIP
-        {'name': 'letters', 'classes': {'a': 1, 'b': 1}, 'version': '...'}
+        {'name': 'letters', 'classes': {'a': 1, 'b': 1}, 'version': '...', 'notes': []}
         >>> client.predict("letters", ["scan.png"])  # doctest: +SKIP
         [{'file': 'scan.png', 'prediction': {'label': 'a', ...}, 'error': None}]
     """
@@ -52,7 +52,7 @@ class Client:
         return found
 
     def task(self, name: str) -> dict[str, Any]:
-        """A task: its name, classes with their number of pictures, and version."""
+        """A task: its name, classes with their number of pictures, version, and notes."""
         found: dict[str, Any] = self._ask("GET", _task(name))
         return found
 

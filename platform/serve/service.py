@@ -74,6 +74,12 @@ class Service:
             self.store.write(task)
         return task
 
+    def notes(self, task: Task) -> list[str]:
+        """What should be known of rejections in a task."""
+        calibration = self.learner.spec.calibration
+        counts = list(task.counts.values())
+        return [] if calibration is None else calibration.refusal_notes(counts)
+
     def inputs(self, pictures: Sequence[Upload]) -> list[Tensor | str]:
         """The input of each picture, or a sentence where it cannot be read.
 

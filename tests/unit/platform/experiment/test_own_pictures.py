@@ -58,6 +58,15 @@ def test_size_follows_the_pictures_and_the_device() -> None:
     assert chosen(device="cuda", median_side=200)["data.image_size"] == 84
     assert chosen(median_side=20)["data.image_size"] == 28
     assert chosen(median_side=40)["data.image_size"] == 32
+    assert chosen(seconds=60.0)["data.image_size"] == 32
+    assert chosen(seconds=60.0, device="cuda")["data.image_size"] == 64
+
+
+def test_what_is_equal_is_said_once() -> None:
+    equal = replace(SURVEY, counts={"a": 4, "b": 4}, smallest_side=32, largest_side=32)
+    first, second, *_ = found_in(equal)
+    assert first.endswith("classes: 4 of each")
+    assert "sides have 32 pixels" in second
 
 
 def test_grey_pictures_have_one_channel_and_are_not_flipped() -> None:
