@@ -65,6 +65,7 @@ _NAMES = {
     "metaray.platform.api.comparison": ["Comparison"],
     "metaray.platform.api.exporting": ["export"],
     "metaray.platform.api.fitting": ["fit"],
+    "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
