@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from metaray.platform.api.comparison import Comparison as Comparison
     from metaray.platform.api.exporting import export as export
     from metaray.platform.api.fitting import fit as fit
+    from metaray.platform.api.hub import from_pretrained as from_pretrained
+    from metaray.platform.api.hub import push_to_hub as push_to_hub
     from metaray.platform.api.loading import load as load
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML

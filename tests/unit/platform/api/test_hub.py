@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import documented
 import numpy as np
 import pytest
 from fixtures import SMALL
+from PIL import Image
 from small_hub import COMMIT, Hub, hub
 
 import metaray as mr
@@ -59,6 +62,24 @@ def test_a_model_goes_to_a_hub_and_comes_back(there: Hub, learner: Learner, tmp_
     assert isinstance(found, mr.AdaptedModel)
     expected = model.predict_proba(pictures[4:])
     assert (found.predict_proba(pictures[4:]) == expected).all()
+
+
+def test_the_example_of_the_page(
+    there: Hub, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (page,) = [one for one in documented.PAGES if one.name == "predicting.md"]
+    (code,) = [b.text for b in documented.blocks(page) if "push_to_hub" in b.text]
+    learner.save(tmp_path / "models" / "photos")
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        Image.new("L", (16, 16), 100 * number).save(tmp_path / "few" / name / "1.png")
+    monkeypatch.chdir(tmp_path)
+    address = there.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", there.url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["adapted"].classes == ("a", "b")
 
 
 def test_what_a_hub_has_not(there: Hub, tmp_path: Path) -> None:
