@@ -31,7 +31,8 @@ def serve(request: ServeRequest) -> None:
     """
     from metaray.platform.cli.output import console
 
-    replicas, host, port = request.replicas or 1, request.host or "127.0.0.1", request.port or 8000
+    replicas, host = request.replicas or 1, request.host or "127.0.0.1"
+    port = 8000 if request.port is None else request.port
     with waiting(console, "loading"):
         import metaray
         from metaray.cluster.connect import connected

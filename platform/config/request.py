@@ -84,7 +84,9 @@ class Request:
     def given(self) -> dict[str, Any]:
         """The values that were given, by the name of their field."""
         values = ((name, getattr(self, name)) for name, _ in self.options())
-        return {name: value for name, value in values if value not in (None, [], False)}
+        return {
+            name: value for name, value in values if value is not False and value not in (None, [])
+        }
 
     def given_as(self, *roles: Role) -> dict[str, Any]:
         """Those of the fields with one of these roles."""

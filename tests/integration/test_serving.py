@@ -160,6 +160,7 @@ def replicas(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     [
         (["nowhere"], "is not a run directory"),
         (["nowhere", "--replicas", "0"], "--replicas"),
+        (["nowhere", "--port", "0"], "--port 0 is no port"),
         (["nowhere", "--token-file", "none"], "cannot read the token in none"),
         (["nowhere", "--host", "0.0.0.0", "--no-token"], "lets everyone who reaches it"),
     ],

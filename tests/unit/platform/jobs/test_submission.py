@@ -55,6 +55,8 @@ def test_values_are_exchanged_and_defaults_left_out() -> None:
         "train", "--out", FOLDER, "--address", "current", "--", "a.toml",
     ]  # fmt: skip
     assert parsed("train").words() == ["train"]
+    zero = ["serve", "--port", "0", "--", "runs/a"]  # which is given, and no value is not
+    assert parsed(*zero).words() == zero
 
 
 def test_what_is_no_job_is_refused() -> None:
