@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from metaray.platform.api.process import running
 from metaray.platform.api.run import Run
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.callbacks.callback_list import CallbackList
-from metaray.platform.common.formatting import duration
+from metaray.platform.common.formatting import duration, plural
 from metaray.platform.config.commands import settings_for
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.tree import get
@@ -27,6 +27,7 @@ from metaray.platform.run.directory import RunDirectory, fresh_place
 
 SETTINGS_FILE = "fit.toml"
 _LEAST_S = 10.0
+_FEW_STEPS = 50
 
 
 def fit(
@@ -61,7 +62,8 @@ def fit(
     with running(progress, None, callbacks) as (_, listeners):
         config = settings_of(folder, time, given, listeners.notify)
         place = str(out or fresh_place(runs.name_of(config)))
-        train(config, place, listeners)
+        if sentence := few_steps(train(config, place, listeners), config):
+            listeners.notify(sentence)
     return Run(place)
 
 
@@ -114,6 +116,19 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def few_steps(summary: Mapping[str, Any], config: RunConfig) -> str | None:
+    """What to do where the time was too short to learn much."""
+    steps = int(summary["outer_steps"])
+    if steps >= min(_FEW_STEPS, config.train.outer_steps):
+        return None
+    smaller = max(28, config.data.image_size // 2)
+    images = f", or take smaller images (--set data.image_size={smaller})"
+    return (
+        f"the time was enough for {plural(steps, 'step')}, which are few: give more with --time"
+        + (images if smaller < config.data.image_size else "")
+    )
 
 
 def done_sentence(seconds: float, place: str) -> str:

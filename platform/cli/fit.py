@@ -58,4 +58,6 @@ def fit(
     place = out or fresh_place(name_of(config))
     summary = fitting.train(config, place, CallbackList([Terminal(console, "training")]))
     print_result(summary, place)
+    if sentence := fitting.few_steps(summary, config):
+        console.print(sentence)
     console.print(fitting.done_sentence(monotonic() - began, place))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.folder_survey import Survey, survey
-from metaray.platform.api.fitting import settings_of
+from metaray.platform.api.fitting import few_steps, settings_of
 from metaray.platform.experiment.own_pictures import chosen_for, found_in
 
 SURVEY = Survey(
@@ -137,3 +137,17 @@ def test_the_settings_hold_for_a_folder(photos: Path) -> None:
     assert config.task.train_ways == 3
     with pytest.raises(InputError, match="no such folder"):
         settings_of(photos / "nowhere", 100.0, [], lambda sentence: None)
+
+
+def test_a_time_that_was_too_short_is_said(photos: Path) -> None:
+    def said(steps: int, *own: str) -> str | None:
+        config = settings_of(photos, 100.0, own, lambda sentence: None)
+        return few_steps({"outer_steps": steps}, config)
+
+    assert said(50) is None
+    assert said(2, "train.outer_steps=2") is None  # as many as were wanted
+    small, large = said(6, "data.image_size=28"), said(6, "data.image_size=80")
+    assert small is not None
+    assert small.endswith("6 steps, which are few: give more with --time")
+    assert large is not None
+    assert large.endswith("take smaller images (--set data.image_size=40)")
