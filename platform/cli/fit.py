@@ -58,6 +58,6 @@ def fit(
     place = out or fresh_place(name_of(config))
     summary = fitting.train(config, place, CallbackList([Terminal(console, "training")]))
     print_result(summary, place)
-    if sentence := fitting.few_steps(summary, config):
-        console.print(sentence)
+    if advice := fitting.few_steps(summary, config):
+        console.print(advice)
     console.print(fitting.done_sentence(monotonic() - began, place))
