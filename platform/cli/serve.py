@@ -46,7 +46,9 @@ def serve(request: ServeRequest) -> None:
         given = given_token(request.token_file, request.no_token)
         limits = ServeLimits.from_environment()
         learner = load_learner(request.run_dir)
-        place = user_path(request.state or Path("serving") / request.name).absolute()
+        place = user_path(
+            request.state or Path("serving") / (request.run_name or "model")
+        ).absolute()
         model = model_in(place, learner)
         secret = None if request.no_token else given or made_token(place)
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENT.items()})

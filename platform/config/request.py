@@ -93,6 +93,12 @@ class Request:
         named = {name for name, one in self.options() if one.role in roles}
         return {name: value for name, value in self.given.items() if name in named}
 
+    @property
+    def run_name(self) -> str:
+        """The last part of the place of the earlier run that it names."""
+        places = [str(place) for place in self.given_as("earlier run").values()]
+        return places[0].rstrip("/").rpartition("/")[2] if places else ""
+
     def files(self, *roles: Role) -> list[Path]:
         """The files that it names; ``roles`` as in ``given_as``."""
         given = self.given_as(*roles).values()

@@ -144,7 +144,7 @@ class AdaptedModel:
         return logits / (1.0 if calibration is None else calibration.temperature)
 
     def features(self, x: Tensor) -> Array | None:
-        """Features ``[n, F]`` of prepared inputs; None of a method that has none of its own."""
+        """Features ``[n, F]`` of prepared inputs; None if the method has none."""
         try:
             with torch.no_grad():
                 found = self.learner.algorithm.features(self._adapted, self._placed(x))

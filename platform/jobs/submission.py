@@ -174,7 +174,7 @@ def _state_there(flag: str | None, given: Any, request: Request, is_here: bool) 
     """Where a server keeps its state on the cluster: as it was given, or by the name of its run."""
     if given is not None:
         return _there(str(flag), Path(given), is_here)
-    name = next(iter(request.given_as("earlier run").values())).rstrip("/").rpartition("/")[2]
+    name = request.run_name
     return str(home() / "serving" / name) if is_here else f"~/.metaray/serving/{name}"
 
 

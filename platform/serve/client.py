@@ -138,7 +138,7 @@ class _Bearer(AuthBase):
 
 
 def _task(name: str) -> str:
-    """The path of a task, whatever its name holds."""
+    """The path of a task; any character may be in its name."""
     if not name.strip("."):
         raise InputError(f"{name!r} is no name of a task: it begins with a letter or digit")
     return f"/tasks/{quote(name, safe='')}"

@@ -36,8 +36,3 @@ class ServeRequest(Request):
     no_token: bool | None = option(
         "Answer requests without a token; on this machine alone.", "--no-token"
     )
-
-    @property
-    def name(self) -> str:
-        """The last part of the run's place."""
-        return self.run_dir.rstrip("/").rpartition("/")[2] or "model"

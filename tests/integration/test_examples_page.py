@@ -11,7 +11,8 @@ from unittest.mock import create_autospec
 
 import documented  # type: ignore[import-not-found]
 import pytest
-from conftest import Command, arguments  # type: ignore[attr-defined]
+from conftest import Command  # type: ignore[attr-defined]
+from desks import commands_run
 from test_predicting import SMALL, photograph
 
 import metaray as mr
@@ -24,6 +25,7 @@ FEWER_PICTURES = {"others, 30, CAST": "others, 6, CAST"}
 RUNS = {
     "train": SMALL | {"data.num_classes": 60, "train.meta_batch_size": 2, "task.train_ways": 5},
     "fit": SMALL,
+    "serve": None,  # test_serving.py starts servers
 }
 
 
@@ -49,7 +51,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "draw.py"], cwd=desk, check=True)
     for number in range(10):
         for image in range(6):
-            photograph(desk / "photos" / f"kind {number}" / f"{image}.jpg", number, image)
+            photograph(desk / "photos.zip" / f"kind {number}" / f"{image}.jpg", number, image)
     return desk
 
 
@@ -59,18 +61,8 @@ def _small_cache(monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
 
 
 def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> None:
-    tmp_path.rmdir()
-    tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
-    printed = ""
-    for block in documented.blocks(PAGE):
-        for words in documented.commands(block):
-            if words[0] == "serve":  # test_serving.py starts servers
-                continue
-            small = [f"{key}={value}" for key, value in RUNS.get(words[0], {}).items()]
-            words = [word.removesuffix(".zip") for word in words]
-            done = here(*words, *arguments(small))
-            assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
-            printed += done.stdout
+    done = commands_run(PAGE, desk, here, tmp_path, lambda words: RUNS.get(words[0], {}))
+    printed = "".join(one.stdout for _, one in done)
     assert "8 pictures lie in folders that are none of the classes" in printed
     assert "10 pictures lie in folders that are none of the classes" in printed
     assert "20 pictures lie in folders that are none of the classes" in printed

@@ -11,6 +11,7 @@ import documented  # type: ignore[import-not-found]
 import numpy as np
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
+from desks import commands_run
 from PIL import Image
 
 pytestmark = pytest.mark.timeout(600)
@@ -55,20 +56,15 @@ def _small_cache(monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
 
 
 def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> None:
-    tmp_path.rmdir()
-    tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
-    for block in documented.blocks(PAGE):
-        for words in documented.commands(block):
-            small = [f"{key}={value}" for key, value in SMALL.items()] if words[0] == "fit" else []
-            done = here(*words, *(part for item in small for part in ("--set", item)))
-            assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
-            if words[0] == "fit":
-                assert "found 104 pictures of 13 classes" in done.stdout
-                assert "7 classes to train on, 3 for validation, 3 for the test" in done.stdout
-                assert "next: metaray predict --run runs/photos" in done.stdout
-            if words[0] == "predict":
-                assert "torn.jpg is not an image" in done.stdout
-                assert "accuracy" in done.stdout
+    small = {"fit": SMALL}
+    for words, done in commands_run(PAGE, desk, here, tmp_path, lambda w: small.get(w[0], {})):
+        if words[0] == "fit":
+            assert "found 104 pictures of 13 classes" in done.stdout
+            assert "7 classes to train on, 3 for validation, 3 for the test" in done.stdout
+            assert "next: metaray predict --run runs/photos" in done.stdout
+        if words[0] == "predict":
+            assert "torn.jpg is not an image" in done.stdout
+            assert "accuracy" in done.stdout
     with (desk / "found.csv").open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert len(rows) == 11
