@@ -122,6 +122,17 @@ class Algorithm(ABC):
         ``progress`` is the share of all outer steps that are done, for methods that anneal.
         """
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether ``gradients_by_rules`` is there for this network."""
+        return False
+
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        """``task_gradient`` of T stacked episodes, by layers whose derivatives are written out."""
+        raise NotImplementedError
+
     def precomputed(self, adapted: Any) -> Any:
         """``adapted`` with all computed that ``predict`` would compute again for each batch.
 

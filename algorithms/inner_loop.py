@@ -24,12 +24,14 @@ All are pure functions of one task, for use under ``torch.func.vmap``.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import grad, jvp
+from typing_extensions import override
 
 from metaray.algorithms.parameters import Tensors
 
@@ -50,6 +52,34 @@ class InnerStep(NamedTuple):
     rates: Rates
 
 
+class Objective(ABC):
+    """A loss that gives its own derivatives, of one task or of many at once."""
+
+    @abstractmethod
+    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, Any]:
+        """The derivative with respect to ``names`` at least, and what ``curvature`` needs of it."""
+
+    @abstractmethod
+    def curvature(self, at: Tensors, tape: Any, along: Tensors) -> tuple[Tensors, Tensors]:
+        """The derivative at ``at`` again, and its own derivative along ``along``."""
+
+
+class Step(NamedTuple):
+    """One step of gradient descent on an objective that gives its own derivatives."""
+
+    objective: Objective
+    rates: Rates
+
+    def taken(self, at: Tensors) -> tuple[Tensors, Tensors, Any]:
+        """The parameters after it, the derivative at ``at``, and its tape."""
+        gradient, tape = self.objective.gradient(at, list(self.rates))
+        return at | _moved(at, self.rates, gradient), gradient, tape
+
+
+QueryGradient = Callable[[Tensors], tuple[Tensors, Any]]
+"""Parameters to the derivative of a query loss, and what else is wanted of that evaluation."""
+
+
 class MetaGradient(NamedTuple):
     """The derivative of the objective, and what was met on the way."""
 
@@ -65,6 +95,24 @@ with warnings.catch_warnings():  # torch's own tables for forward mode use a dep
     for category in (FutureWarning, DeprecationWarning):  # its category differs by version
         warnings.simplefilter("ignore", category)
     jvp(torch.square, (torch.zeros(()),), (torch.zeros(()),))
+
+
+class _Autograd(Objective):
+    """A loss that ``torch.func`` differentiates, of one task; it keeps nothing."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+
+    @override
+    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, None]:
+        return grad(lambda part: self._loss(at | part))({name: at[name] for name in names}), None
+
+    @override
+    def curvature(self, at: Tensors, tape: Any, along: Tensors) -> tuple[Tensors, Tensors]:
+        adapted = {name: at[name] for name in along}
+        slope_at = jvp(lambda part: grad(self._loss)(at | part), (adapted,), (along,))
+        gradient, curvature = slope_at[:2]
+        return gradient, curvature
 
 
 def descend(loss: Loss, params: Tensors, rates: Rates, num_steps: int) -> list[Tensors]:
@@ -83,10 +131,7 @@ def unroll(
         gradient = grad(lambda part, seen=seen, loss=step.loss: loss(seen | part))(
             {name: seen[name] for name in step.rates}
         )
-        moved = {
-            name: at[name] - _size(at, rate) * gradient[name] for name, rate in step.rates.items()
-        }
-        trajectory.append(at | moved)
+        trajectory.append(at | _moved(at, step.rates, gradient))
     return trajectory
 
 
@@ -106,7 +151,8 @@ def meta_gradient(
         params: where adaptation starts, with the step sizes that ``steps`` name.
     """
     if form == "recursion":
-        return _recursive(steps, queries, params)
+        gradients = {k: grad(query, has_aux=True) for k, query in queries.items()}
+        return recursion([Step(_Autograd(s.loss), s.rates) for s in steps], gradients, params)
 
     def objective(start: Tensors) -> tuple[Tensor, tuple[dict[int, Any], list[Tensors]]]:
         trajectory = unroll(steps, start, constant_gradients=form == "first_order")
@@ -118,34 +164,68 @@ def meta_gradient(
     return MetaGradient(gradient, aux, trajectory)
 
 
-def _recursive(
-    steps: Sequence[InnerStep], queries: Mapping[int, LossWithAux], params: Tensors
+def recursion(
+    steps: Sequence[Step],
+    queries: Mapping[int, QueryGradient],
+    params: Tensors,
+    second_order: bool = True,
 ) -> MetaGradient:
-    trajectory = unroll(steps, params)
+    """The recursion over objectives that give their own derivatives; arguments as above.
+
+    Without ``second_order`` Hessians are left out, which is the first-order form.
+    """
+    trajectory, tapes = [params], []
+    for step in steps:
+        at, gradient, tape = step.taken(trajectory[-1])
+        trajectory.append(at)
+        tapes.append(tape if second_order else gradient)
     last = len(steps)
-    v, aux_of_last = grad(queries[last], has_aux=True)(trajectory[last])
+    v, aux_of_last = queries[last](trajectory[last])
+    v = {name: v[name] if name in v else torch.zeros_like(p) for name, p in params.items()}
     aux = {last: aux_of_last}
     for k in reversed(range(last)):
-        v = _pull_back(steps[k], trajectory[k], v)
+        if second_order:
+            v = _pull_back(steps[k], tapes[k], trajectory[k], v)
+        else:
+            v = _with_slopes_of_rates(v, v, tapes[k], steps[k].rates, trajectory[k])
         if k in queries:
-            term, aux[k] = grad(queries[k], has_aux=True)(trajectory[k])
-            v = {name: v[name] + term[name] for name in v}
+            term, aux[k] = queries[k](trajectory[k])
+            v = {name: v[name] + term[name] if name in term else v[name] for name in v}
     return MetaGradient(v, aux, trajectory)
 
 
-def _pull_back(step: InnerStep, at: Tensors, v: Tensors) -> Tensors:
+def _moved(at: Tensors, rates: Rates, gradient: Tensors) -> Tensors:
+    return {
+        name: at[name] - _size(at, rate, name) * gradient[name] for name, rate in rates.items()
+    }
+
+
+def _pull_back(step: Step, tape: Any, at: Tensors, v: Tensors) -> Tensors:
     """One step of the recursion: ``v - H (a * v)``, H the Hessian of the step's loss."""
-    adapted = {name: at[name] for name in step.rates}
-    tangent = {name: _size(at, rate) * v[name] for name, rate in step.rates.items()}
-    slope_at = jvp(lambda part: grad(step.loss)(at | part), (adapted,), (tangent,))
-    gradient, curvature = slope_at[:2]
-    pulled = {name: v[name] - curvature[name] for name in v}
-    for name, rate in step.rates.items():
+    tangent = {name: _size(at, rate, name) * v[name] for name, rate in step.rates.items()}
+    gradient, curvature = step.objective.curvature(at, tape, tangent)
+    pulled = {name: v[name] - curvature[name] if name in curvature else v[name] for name in v}
+    return _with_slopes_of_rates(pulled, v, gradient, step.rates, at)
+
+
+def _with_slopes_of_rates(
+    pulled: Tensors, v: Tensors, gradient: Tensors, rates: Rates, at: Tensors
+) -> Tensors:
+    """``pulled`` with what a step adds to the derivative of step sizes that are parameters."""
+    pulled = dict(pulled)
+    for name, rate in rates.items():
         if isinstance(rate, str):
             slope = v[name] * gradient[name]
-            pulled[rate] = pulled[rate] - (slope if at[rate].ndim else slope.sum())
+            size = at[rate]
+            pulled[rate] = pulled[rate] - (
+                slope if size.ndim == slope.ndim else slope.flatten(size.ndim).sum(-1)
+            )
     return pulled
 
 
-def _size(params: Tensors, rate: float | str) -> float | Tensor:
-    return params[rate] if isinstance(rate, str) else rate
+def _size(params: Tensors, rate: float | str, name: str) -> float | Tensor:
+    """A step size, as it multiplies the parameter ``name``."""
+    if not isinstance(rate, str):
+        return rate
+    size, missing = params[rate], params[name].ndim - params[rate].ndim
+    return size.reshape(*size.shape, *(1,) * missing) if missing else size

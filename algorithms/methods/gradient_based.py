@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -12,12 +13,22 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import Algorithm, State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.inner_loop import Form, InnerStep, Rates, descend, meta_gradient
+from metaray.algorithms.inner_loop import (
+    Form,
+    InnerStep,
+    Rates,
+    Step,
+    descend,
+    meta_gradient,
+    recursion,
+)
 from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.head import apply_head
+from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.network import Network, NetworkLoss, Queries
+from metaray.algorithms.rules.simple import Linear
 
 _UNROLL_UP_TO = 3  # inner steps; beyond, the graph costs more memory than unrolling saves time
 RATE = "rate."
@@ -91,6 +102,19 @@ class GradientBased(Algorithm):
         return FastWeights(params, self.backbone.apply(params, support_x, None)[1])
 
 
+    @cached_property
+    def network(self) -> Network:
+        """Backbone and head as layers with rules, where the backbone has them."""
+        layers = self.backbone.layers()
+        assert layers is not None
+        return Network([*layers, Linear(*HEAD)])
+
+    @property
+    @override
+    def has_rules(self) -> bool:
+        return self.backbone.layers() is not None
+
+
 class GradientAdaptation(GradientBased):
     """Equal gradient steps on the support set, and the query loss after the last of them."""
 
@@ -152,6 +176,23 @@ class GradientAdaptation(GradientBased):
         result = meta_gradient(self.form, [step] * last, {last: query_loss}, start)
         (gradient,) = pull_back(result.gradient)
         return TaskGradient(gradient, state.buffers, result.aux[last])
+
+
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        network, last = self.network, self._inner_steps
+        params = network.pack(state.params, len(episodes.support_x))
+        support = network.prepare(episodes.support_x)
+        step = Step(
+            NetworkLoss(network, self.kind, support, episodes.support_y), self.rates(params)
+        )
+        queries = Queries(network, self.kind, episodes, self._train_batch_norm)
+        second_order = self.form != "first_order"
+        result = recursion([step] * last, {last: queries.gradient}, params, second_order)
+        gradient = network.unpack(result.gradient)
+        return TaskGradient(gradient, {}, result.aux[last])
 
 
 def rate_name(name: str, step: int | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
+
+if TYPE_CHECKING:
+    from metaray.algorithms.rules.layer import Layer
 
 
 class Backbone(ABC):
@@ -61,6 +65,13 @@ class Backbone(ABC):
         none. ``key`` (int64, ``[]``) seeds what the network drops at random in training; None drops
         nothing.
         """
+
+    def layers(self) -> list[Layer] | None:
+        """The same function as layers whose derivatives are written out, from input to features.
+
+        None: it has no such layers, and ``torch.func`` differentiates it. See ``algorithms/rules``.
+        """
+        return None
 
     def layer_groups(self, names: Iterable[str]) -> list[list[str]]:
         """The parameters ``names`` of ``init`` in groups of layers, from input to output.

@@ -27,6 +27,10 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.convolution import Convolution
+from metaray.algorithms.rules.layer import Layer
+from metaray.algorithms.rules.norm import norm_and_relu
+from metaray.algorithms.rules.simple import Flatten, MaxPool, SpatialMean
 
 Reduce = Literal["pool", "stride", "map"]
 
@@ -62,6 +66,7 @@ class Conv4(Backbone):
                 "leaves nothing: raise data.image_size, or set model.norm to batch or group"
             )
         self.width = width
+        self._input_size = (height, width_px)
         self.norm = norm
         self.reduce = reduce
         self._size = (1, 1) if reduce == "stride" else (height // least, width_px // least)
@@ -106,3 +111,17 @@ class Conv4(Backbone):
             if block in _POOLED[self.reduce]:
                 x = F.max_pool2d(x, 2)
         return (x.mean((2, 3)) if self.reduce == "stride" else x.flatten(1)), used
+
+    @override
+    def layers(self) -> list[Layer]:
+        layers: list[Layer] = []
+        size = self._input_size
+        for block in _BLOCKS:
+            stride = 2 if self.reduce == "stride" else 1
+            convolution = Convolution(f"{block}.conv", size, stride, first=not layers)
+            layers += [convolution, norm_and_relu(self.norm, f"{block}.norm")]
+            size = convolution.out
+            if block in _POOLED[self.reduce]:
+                layers.append(MaxPool())
+                size = (size[0] // 2, size[1] // 2)
+        return [*layers, SpatialMean() if self.reduce == "stride" else Flatten()]

@@ -12,6 +12,8 @@ from typing_extensions import override
 
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.layer import Layer
+from metaray.algorithms.rules.simple import Linear, ReLU
 
 
 class MLP(Backbone):
@@ -46,3 +48,12 @@ class MLP(Backbone):
         for layer in range(self.depth):
             x = F.relu(F.linear(x, params[f"layer{layer}.weight"], params[f"layer{layer}.bias"]))
         return x, {}
+
+    @override
+    def layers(self) -> list[Layer]:
+        names = [f"layer{layer}" for layer in range(self.depth)]
+        return [
+            layer
+            for name in names
+            for layer in (Linear(f"{name}.weight", f"{name}.bias"), ReLU())
+        ]

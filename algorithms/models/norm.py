@@ -24,8 +24,8 @@ from metaray.algorithms.configs import NormKind
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 
-_EPSILON = 1e-5
-_GROUP = 16  # channels; one of the two rules of Wu & He
+EPSILON = 1e-5
+GROUP = 16  # channels; one of the two rules of Wu & He
 
 
 def init_norm(prefix: str, channels: int, kind: NormKind = "batch") -> tuple[Tensors, Tensors]:
@@ -42,7 +42,7 @@ def normalise(
     prefix: str,
     x: Tensor,
     stats: Mapping[str, Tensor] | None,
-    epsilon: float = _EPSILON,
+    epsilon: float = EPSILON,
 ) -> tuple[Tensor, Tensors]:
     """``x`` ``[B, C, H, W]`` under the norm ``kind``, and the statistics used (see ``batch_norm``).
 
@@ -51,7 +51,7 @@ def normalise(
     """
     if kind == "batch":
         return batch_norm(params, prefix, x, stats, epsilon)
-    return group_norm(params, prefix, x, _GROUP if kind == "group" else 1, epsilon), {}
+    return group_norm(params, prefix, x, GROUP if kind == "group" else 1, epsilon), {}
 
 
 def batch_norm(
@@ -59,7 +59,7 @@ def batch_norm(
     prefix: str,
     x: Tensor,
     stats: Mapping[str, Tensor] | None,
-    epsilon: float = _EPSILON,
+    epsilon: float = EPSILON,
 ) -> tuple[Tensor, Tensors]:
     """Normalise ``x`` ``[B, C, H, W]`` by ``stats``, or by its own where ``stats`` has none of
     this layer's.
@@ -84,7 +84,7 @@ def group_norm(
     prefix: str,
     x: Tensor,
     group: int,
-    epsilon: float = _EPSILON,
+    epsilon: float = EPSILON,
 ) -> Tensor:
     """Normalise each image of ``x`` ``[B, C, H, W]`` over ``gcd(group, C)`` channels at a time.
 

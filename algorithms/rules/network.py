@@ -1,0 +1,235 @@
+"""Layers in a row, and the losses of the inner and the outer loop on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from metaray.algorithms.configs import BatchNormMode
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.inner_loop import Objective
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.layer import Layer, Params
+from metaray.algorithms.rules.losses import metrics, residual, residual_tangent
+
+_IMAGES_AT_ONCE = 64  # on a CPU, whose cache does not hold the queries of many tasks
+
+
+class Trace(NamedTuple):
+    """What a pass through a network leaves for the next one."""
+
+    params: Params
+    tapes: list[Any]
+    memories: list[Any]
+    """of ``backward``, from the first layer to the last; empty before it"""
+
+
+class Network:
+    """Layers one after the other, from inputs to outputs.
+
+    Args:
+        layers: from input to output; no parameter belongs to two of them.
+        need_x: whether derivatives with respect to the input are wanted.
+    """
+
+    def __init__(self, layers: Sequence[Layer], need_x: bool = False) -> None:
+        self.layers = tuple(layers)
+        self._need_x = need_x
+        self._owners = {name: layer for layer in layers for name in layer.names}
+
+    def pack(self, params: Tensors, tasks: int) -> Tensors:
+        """Parameters that ``tasks`` tasks share, ``[T, ...]`` as the layers have them.
+
+        What is named after a parameter, such as its step sizes, lies as the parameter does.
+        """
+        packed = {}
+        for name, value in params.items():
+            first = value[None]
+            owner = self._owner(name)
+            if owner is not None and value.ndim:
+                first = owner.pack(_own(name, owner), first)
+            packed[name] = first.expand(tasks, *first.shape[1:])
+        return packed
+
+    def unpack(self, params: Tensors) -> Tensors:
+        """Parameters ``[T, ...]``, or what is shaped as they are, as the network has them."""
+        unpacked = {}
+        for name, value in params.items():
+            owner = self._owner(name)
+            if owner is not None and value.ndim > 1:
+                value = owner.unpack(_own(name, owner), value)
+            unpacked[name] = value
+        return unpacked
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Inputs ``[T, B, *input_shape]`` as the first layer takes them."""
+        return self.layers[0].prepare(x)
+
+    def forward(self, params: Params, x: Tensor, rows: int | None = None) -> tuple[Tensor, Trace]:
+        """Outputs ``[T, B, ...]`` for prepared inputs; norms use the first ``rows`` examples."""
+        tapes = []
+        for layer in self.layers:
+            x, tape = layer.forward(params, x, rows)
+            tapes.append(tape)
+        return x, Trace(params, tapes, [])
+
+    def backward(self, trace: Trace, gy: Tensor) -> tuple[Tensor | None, Tensors, Trace]:
+        """Derivatives of ``<outputs, gy>`` with respect to inputs and parameters, and the trace."""
+        gradient: Tensors = {}
+        memories: list[Any] = [None] * len(self.layers)
+        gx: Tensor | None = gy
+        for i in reversed(range(len(self.layers))):
+            assert gx is not None
+            pulled = self.layers[i].backward(trace.params, trace.tapes[i], gx, self._wanted(i))
+            gx, memories[i] = pulled.x, pulled.memory
+            gradient |= pulled.params
+        return gx, gradient, trace._replace(memories=memories)
+
+    def tangent(
+        self, trace: Trace, pd: Params, xd: Tensor | None = None
+    ) -> tuple[Tensor | None, list[Any]]:
+        """The outputs' derivative along ``pd`` and ``xd``, and what moved in each layer."""
+        moved: list[Any] = []
+        for layer, tape in zip(self.layers, trace.tapes, strict=True):
+            if xd is None and not any(name in pd for name in layer.names):
+                moved.append(_STILL)
+                continue
+            xd, change = layer.tangent(trace.params, tape, pd, xd)
+            moved.append(change)
+        return xd, moved
+
+    def backward_tangent(
+        self, trace: Trace, pd: Params, moved: list[Any], gyd: Tensor
+    ) -> tuple[Tensor | None, Tensors]:
+        """The derivative of what ``backward`` gave, along ``pd``, what ``moved``, and ``gyd``."""
+        gradient: Tensors = {}
+        gxd: Tensor | None = gyd
+        for i in reversed(range(len(self.layers))):
+            assert gxd is not None
+            layer, tape, wanted = self.layers[i], trace.tapes[i], self._wanted(i)
+            if moved[i] is _STILL:  # backward is linear
+                pulled = layer.backward(trace.params, tape, gxd, wanted)
+            else:
+                memory = trace.memories[i]
+                pulled = layer.backward_tangent(
+                    trace.params, tape, memory, pd, moved[i], gxd, wanted
+                )
+            gxd = pulled.x
+            gradient |= pulled.params
+        return gxd, gradient
+
+    def _wanted(self, layer: int) -> bool:
+        return layer > 0 or self._need_x
+
+    def _owner(self, name: str) -> Layer | None:
+        exact = self._owners.get(name)
+        if exact is not None:
+            return exact
+        return next((o for own, o in self._owners.items() if name.endswith("." + own)), None)
+
+
+_STILL = object()  # of a layer that nothing moves
+
+
+def _own(name: str, owner: Layer) -> str:
+    """The parameter of ``owner`` that ``name`` is, or is named after."""
+    return next(own for own in owner.names if name == own or name.endswith("." + own))
+
+
+class LossTape(NamedTuple):
+    """One evaluation of a loss."""
+
+    trace: Trace
+    outputs: Tensor
+    gradient: Tensors
+
+
+class NetworkLoss(Objective):
+    """The mean loss of a network on examples, for T tasks at once.
+
+    Args:
+        network: to outputs ``[T, B, N]``.
+        kind: which loss.
+        x: prepared inputs.
+        y: labels ``[T, B]``, or targets ``[T, B, 1]``.
+    """
+
+    def __init__(self, network: Network, kind: Kind, x: Tensor, y: Tensor) -> None:
+        self._network, self._kind, self._x, self._y = network, kind, x, y
+
+    @override
+    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, LossTape]:
+        outputs, trace = self._network.forward(at, self._x)
+        _, gradient, trace = self._network.backward(
+            trace, residual(self._kind, outputs, self._y)
+        )
+        return gradient, LossTape(trace, outputs, gradient)
+
+    @override
+    def curvature(
+        self, at: Tensors, tape: LossTape, along: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        moved_outputs, moved = self._network.tangent(tape.trace, along)
+        assert moved_outputs is not None
+        gyd = residual_tangent(self._kind, tape.outputs, moved_outputs)
+        _, curved = self._network.backward_tangent(tape.trace, along, moved, gyd)
+        return tape.gradient, curved
+
+
+class Queries:
+    """The query sets of T tasks under adapted parameters, a few tasks at a time.
+
+    Args:
+        network: to outputs.
+        kind: which loss.
+        episodes: T of them.
+        mode: inductive norms take the statistics of the support set, which is computed beside the
+            queries for that.
+    """
+
+    def __init__(
+        self, network: Network, kind: Kind, episodes: Episode, mode: BatchNormMode
+    ) -> None:
+        self._network, self._kind, self._y = network, kind, episodes.query_y
+        self._x, self._rows = network.prepare(episodes.query_x), None
+        if mode == "inductive":
+            support = network.prepare(episodes.support_x)
+            self._x, self._rows = torch.cat([support, self._x], 1), support.shape[1]
+
+    def gradient(self, params: Tensors) -> tuple[Tensors, Tensors]:
+        """Derivatives of the mean loss under ``params``, and its metrics ``[T]``."""
+        gradients, measured = [], []
+        for part, outputs, trace in self._passes(params):
+            own, y = outputs[:, self._rows :], self._y[part]
+            gy = torch.zeros_like(outputs)
+            gy[:, self._rows :] = residual(self._kind, own, y)
+            gradients.append(self._network.backward(trace, gy)[1])
+            measured.append(metrics(self._kind, own, y))
+        return _joined(gradients), _joined(measured)
+
+    def outputs(self, params: Tensors) -> Tensor:
+        """``[T, B, N]`` under ``params``."""
+        return torch.cat([outputs[:, self._rows :] for _, outputs, _ in self._passes(params)])
+
+    def _passes(self, params: Tensors) -> Iterator[tuple[slice, Tensor, Trace]]:
+        """Tasks, their outputs, and the trace."""
+        for part in _parts(self._x):
+            at = {name: value[part] for name, value in params.items()}
+            yield part, *self._network.forward(at, self._x[part], self._rows)
+
+
+def _parts(x: Tensor) -> list[slice]:
+    """Tasks of ``x`` ``[T, B, ...]`` that are computed together."""
+    if x.device.type != "cpu":
+        return [slice(0, len(x))]
+    size = max(1, _IMAGES_AT_ONCE // x.shape[1])
+    return [slice(first, first + size) for first in range(0, len(x), size)]
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
