@@ -122,15 +122,24 @@ class Algorithm(ABC):
         ``progress`` is the share of all outer steps that are done, for methods that anneal.
         """
 
+    rules = False
+    """compute batches of tasks by layers whose derivatives are written out (``has_rules``)"""
+
     @property
     def has_rules(self) -> bool:
-        """Whether ``gradients_by_rules`` is there for this network."""
+        """Whether method and network have layers with rules."""
         return False
 
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:
-        """``task_gradient`` of T stacked episodes, by layers whose derivatives are written out."""
+        """``task_gradient`` of T stacked episodes; every tensor has a leading task axis."""
+        raise NotImplementedError
+
+    def outputs_by_rules(
+        self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        """``predict_by_step`` of T stacked episodes: ``[T, len(reported_steps), B, num_outputs]``."""
         raise NotImplementedError
 
     def precomputed(self, adapted: Any) -> Any:

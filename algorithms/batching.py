@@ -1,7 +1,8 @@
-"""Many tasks at once: the pure one-task functions under ``vmap``."""
+"""Many tasks at once: the pure one-task functions under ``vmap``, or layers with rules."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.func import vmap
 
@@ -15,6 +16,10 @@ def batched_task_gradients(
 ) -> TaskGradient:
     """``task_gradient`` of T stacked episodes; every tensor has a leading task axis."""
 
+    if algorithm.rules:
+        with torch.no_grad():
+            return algorithm.gradients_by_rules(state, episodes, ways, progress)
+
     def one(*tensors: Tensor) -> tuple[dict[str, Tensor], ...]:
         return tuple(algorithm.task_gradient(state, Episode(*tensors), ways, progress))
 
@@ -25,6 +30,10 @@ def batched_predictions(
     algorithm: Algorithm, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
 ) -> Tensor:
     """Query outputs of T stacked episodes: ``[T, len(reported_steps), B, num_outputs]``."""
+
+    if algorithm.rules:
+        with torch.no_grad():
+            return algorithm.outputs_by_rules(state, episodes, ways, batch_norm)
 
     def one(*tensors: Tensor) -> Tensor:
         return algorithm.predict_by_step(state, Episode(*tensors), ways, batch_norm)

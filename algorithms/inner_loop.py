@@ -195,9 +195,7 @@ def recursion(
 
 
 def _moved(at: Tensors, rates: Rates, gradient: Tensors) -> Tensors:
-    return {
-        name: at[name] - _size(at, rate, name) * gradient[name] for name, rate in rates.items()
-    }
+    return {name: at[name] - _size(at, rate, name) * gradient[name] for name, rate in rates.items()}
 
 
 def _pull_back(step: Step, tape: Any, at: Tensors, v: Tensors) -> Tensors:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.func import vjp
 from typing_extensions import override
@@ -22,7 +23,7 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.inner_loop import InnerStep, descend, meta_gradient
+from metaray.algorithms.inner_loop import InnerStep, Step, descend, meta_gradient, recursion
 from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
@@ -30,6 +31,10 @@ from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.network import NetworkLoss, Queries
+
+
+_SUPPORT = "support"  # features of the support set, among the parameters
 
 
 class ANIL(FrozenBackbone, GradientBased):
@@ -66,6 +71,40 @@ class ANIL(FrozenBackbone, GradientBased):
     @override
     def head_outputs(self, adapted: FastWeights, features: Tensor) -> Tensor:
         return apply_head(adapted.params, features)
+
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        params = self.network.pack(state.params, len(episodes.support_y))
+        features, trace = self.body.forward(params, self.body.prepare(episodes.support_x))
+        loss = NetworkLoss(self.head, self.kind, _SUPPORT, episodes.support_y)
+        queries = Queries(self.network, self.kind, episodes, self.config.train_batch_norm)
+        last = self.config.inner_steps
+        result = recursion(
+            [Step(loss, self._rates)] * last,
+            {last: queries.gradient},
+            params | {_SUPPORT: features},
+        )
+        through = self.body.backward(trace, result.gradient[_SUPPORT])[1]
+        gradient = {name: result.gradient[name] for name in params}
+        gradient |= {name: gradient[name] + part for name, part in through.items()}
+        return TaskGradient(self.network.unpack(gradient), {}, result.aux[last])
+
+    @override
+    def outputs_by_rules(
+        self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        params = self.network.pack(state.params, len(episodes.support_y))
+        features, _ = self.body.forward(params, self.body.prepare(episodes.support_x))
+        step = Step(NetworkLoss(self.head, self.kind, features, episodes.support_y), self._rates)
+        embedded = Queries(self.body, self.kind, episodes, batch_norm).outputs([params])[:, 0]
+        outputs = []
+        for taken in range(self.config.eval_inner_steps + 1):
+            params = step.taken(params)[0] if taken else params
+            if taken in self.reported_steps:
+                outputs.append(self.head.forward(params, embedded)[0])
+        return torch.stack(outputs, 1)
 
     @override
     def task_gradient(

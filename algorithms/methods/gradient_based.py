@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -27,7 +28,7 @@ from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.network import Network, NetworkLoss, Queries
+from metaray.algorithms.rules.network import Network, NetworkLoss, Queries, network_of
 from metaray.algorithms.rules.simple import Linear
 
 _UNROLL_UP_TO = 3  # inner steps; beyond, the graph costs more memory than unrolling saves time
@@ -101,13 +102,20 @@ class GradientBased(Algorithm):
             return FastWeights(params, None)
         return FastWeights(params, self.backbone.apply(params, support_x, None)[1])
 
+    @cached_property
+    def body(self) -> Network:
+        """The backbone as layers with rules, where it has them."""
+        return network_of(self.backbone)
+
+    @cached_property
+    def head(self) -> Network:
+        """The head alone, of whose input derivatives are wanted."""
+        return Network([Linear(*HEAD)], need_x=True)
 
     @cached_property
     def network(self) -> Network:
-        """Backbone and head as layers with rules, where the backbone has them."""
-        layers = self.backbone.layers()
-        assert layers is not None
-        return Network([*layers, Linear(*HEAD)])
+        """Backbone and head."""
+        return Network([*self.body.layers, *self.head.layers])
 
     @property
     @override
@@ -177,22 +185,51 @@ class GradientAdaptation(GradientBased):
         (gradient,) = pull_back(result.gradient)
         return TaskGradient(gradient, state.buffers, result.aux[last])
 
+    def start_by_rules(
+        self, params: Tensors, support: Any, y: Tensor, ways: int
+    ) -> tuple[Tensors, Callable[[Tensors], Tensors]]:
+        """``start`` of T tasks, and its pull-back.
+
+        Args:
+            params: of each task, packed.
+            support: prepared support images.
+            y: their labels ``[T, S]``.
+            ways: classes.
+        """
+        return params, lambda gradient: gradient
 
     @override
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0
     ) -> TaskGradient:
-        network, last = self.network, self._inner_steps
-        params = network.pack(state.params, len(episodes.support_x))
-        support = network.prepare(episodes.support_x)
-        step = Step(
-            NetworkLoss(network, self.kind, support, episodes.support_y), self.rates(params)
-        )
-        queries = Queries(network, self.kind, episodes, self._train_batch_norm)
-        second_order = self.form != "first_order"
-        result = recursion([step] * last, {last: queries.gradient}, params, second_order)
-        gradient = network.unpack(result.gradient)
+        last, second_order = self._inner_steps, self.form != "first_order"
+        start, step, pull_back = self._first_step(state, episodes, ways)
+        queries = Queries(self.network, self.kind, episodes, self._train_batch_norm)
+        result = recursion([step] * last, {last: queries.gradient}, start, second_order)
+        gradient = self.network.unpack(pull_back(result.gradient))
         return TaskGradient(gradient, {}, result.aux[last])
+
+    @override
+    def outputs_by_rules(
+        self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        at, step, _ = self._first_step(state, episodes, ways)
+        reported = []
+        for taken in range(self._eval_inner_steps + 1):
+            at = step.taken(at)[0] if taken else at
+            if taken in self.reported_steps:
+                reported.append(at)
+        return Queries(self.network, self.kind, episodes, batch_norm).outputs(reported)
+
+    def _first_step(
+        self, state: State, episodes: Episode, ways: int
+    ) -> tuple[Tensors, Step, Callable[[Tensors], Tensors]]:
+        """Where T tasks start, the step that each of them takes, and the start's pull-back."""
+        x, y = self.network.prepare(episodes.support_x), episodes.support_y
+        params = self.network.pack(state.params, len(y))
+        start, pull_back = self.start_by_rules(params, x, y, ways)
+        step = Step(NetworkLoss(self.network, self.kind, x, y), self.rates(start))
+        return start, step, pull_back
 
 
 def rate_name(name: str, step: int | None = None) -> str:

@@ -27,16 +27,29 @@ sets also leave out the first-order phase; here it is on, as in the paper.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 from typing_extensions import override
 
 from metaray.algorithms.algorithm import State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.inner_loop import Form, InnerStep, LossWithAux, meta_gradient, unroll
+from metaray.algorithms.inner_loop import (
+    Form,
+    InnerStep,
+    LossWithAux,
+    Objective,
+    QueryGradient,
+    Rates,
+    Step,
+    meta_gradient,
+    recursion,
+    unroll,
+)
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.gradient_based import (
@@ -50,6 +63,7 @@ from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.network import NetworkLoss, Queries
 
 _FLOOR = 0.03  # of an equal share: what a step's loss weighs before it is dropped
 
@@ -136,6 +150,90 @@ class MAMLPlusPlus(GradientBased):
         buffers = self._running(state.buffers, result.trajectory, episode.support_x)
         return TaskGradient(result.gradient, buffers, metrics | {"loss": loss})
 
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        weights = step_weights(self.config.inner_steps, progress, self.config.multi_step_share)
+        queries = Queries(self.network, self.kind, episodes, "transductive")
+
+        def query(step: int, weight: float) -> QueryGradient:
+            def gradient(params: Tensors) -> tuple[Tensors, Tensors]:
+                slope, metrics = queries.gradient(self._network(params, step, axis=1))
+                weighted = {name: weight * value for name, value in slope.items()}
+                return self._spread(weighted, step, params), metrics | {
+                    "loss": weight * metrics["loss"]
+                }
+
+            return gradient
+
+        params = self.network.pack(state.params, len(episodes.support_y))
+        result = recursion(
+            self._steps_by_rules(params, episodes),
+            {step + 1: query(step, weight) for step, weight in weights.items()},
+            params,
+            self._form(progress) != "first_order",
+        )
+        metrics = result.aux[self.config.inner_steps]
+        loss = torch.stack([term["loss"] for term in result.aux.values()]).sum(0)
+        buffers = self._running_by_rules(state.buffers, result.trajectory, episodes.support_x)
+        return TaskGradient(self.network.unpack(result.gradient), buffers, metrics | {"loss": loss})
+
+    @override
+    def outputs_by_rules(
+        self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        params = self.network.pack(state.params, len(episodes.support_y))
+        reported = []
+        for k, step in enumerate([None, *self._steps_by_rules(params, episodes)]):
+            params = step.taken(params)[0] if step else params
+            if k in self.reported_steps:
+                reported.append((max(k - 1, 0), self._network(params, max(k - 1, 0), axis=1)))
+        if batch_norm == "transductive" or not state.buffers:
+            queries = Queries(self.network, self.kind, episodes, batch_norm)
+            return queries.outputs([params for _, params in reported])
+        outputs = [
+            self._outputs_by_statistics(
+                self.network.unpack(params),
+                {name: value[step] for name, value in state.buffers.items()},
+                episodes.query_x,
+            )
+            for step, params in reported
+        ]
+        return torch.stack(outputs, 1)
+
+    def _outputs_by_statistics(self, params: Tensors, stats: Tensors, x: Tensor) -> Tensor:
+        """Outputs ``[T, B, N]`` of networks normalised by running statistics."""
+        names = [name for name in params if not name.startswith(RATE)]
+
+        def one(x: Tensor, *values: Tensor) -> Tensor:
+            return self.predict(FastWeights(dict(zip(names, values, strict=True)), stats), x)
+
+        outputs: Tensor = vmap(one)(x, *(params[name] for name in names))
+        return outputs
+
+    def _steps_by_rules(self, params: Tensors, episodes: Episode) -> list[Step]:
+        x = self.network.prepare(episodes.support_x)
+        loss = NetworkLoss(self.network, self.kind, x, episodes.support_y)
+        return [
+            Step(_LossOfStep(self, loss, k), self._rates(k, params))
+            for k in range(self.config.inner_steps)
+        ]
+
+    def _running_by_rules(
+        self, old: Tensors, trajectory: list[Tensors], support_x: Tensor
+    ) -> Tensors:
+        """As ``_running``, of T tasks."""
+        if not old:
+            return old
+        x = self.body.prepare(support_x)
+        seen = [
+            self.body.statistics(self.body.forward(self._network(after, step, axis=1), x)[1])
+            for step, after in enumerate(trajectory[1:])
+        ]
+        stacked = {name: torch.stack([stats[name] for stats in seen], 1) for name in old}
+        return running_statistics(old, stacked)
+
     def _form(self, progress: float) -> Form:
         if progress < self.config.first_order_share:
             return "first_order"
@@ -145,18 +243,34 @@ class MAMLPlusPlus(GradientBased):
         return [self._step(k, params, x, y) for k in range(self.config.inner_steps)]
 
     def _step(self, k: int, params: Tensors, x: Tensor, y: Tensor) -> InnerStep:
-        rates = {
+        rates = self._rates(k, params)
+        return InnerStep(lambda at: self.support_loss(self._network(at, k), x, y), rates)
+
+    def _rates(self, k: int, params: Tensors) -> Rates:
+        return {
             name: rate_name(name, k) if self.config.learned_rates else self.config.inner_lr
             for name in params
             if not is_norm(name) and not name.startswith(RATE)
         }
-        return InnerStep(lambda at: self.support_loss(self._network(at, k), x, y), rates)
 
-    def _network(self, params: Tensors, step: int) -> Tensors:
-        """The network of one step: its scales and shifts among the shared weights."""
+    def _network(self, params: Tensors, step: int, axis: int = 0) -> Tensors:
+        """The network of one step: its scales and shifts among the shared weights.
+
+        ``axis`` is that of the steps: 1 behind one of tasks.
+        """
         if not self.config.per_step_norm:
             return params
-        return {name: p[step] if is_norm(name) else p for name, p in params.items()}
+        return {n: p.select(axis, step) if is_norm(n) else p for n, p in params.items()}
+
+    def _spread(self, gradient: Tensors, step: int, like: Tensors) -> Tensors:
+        """The derivative with respect to the network of one step, as one of all parameters."""
+        if not self.config.per_step_norm:
+            return gradient
+        spread = dict(gradient)
+        for name in filter(is_norm, gradient):
+            spread[name] = torch.zeros_like(like[name])
+            spread[name][:, step] = gradient[name]
+        return spread
 
     def _running(self, old: Tensors, trajectory: list[Tensors], support_x: Tensor) -> Tensors:
         """The running statistics after a task: each step's under the weights that it led to."""
@@ -171,6 +285,26 @@ class MAMLPlusPlus(GradientBased):
 
     def _per_step(self, tensor: Tensor) -> Tensor:
         return tensor.expand(self.config.inner_steps, *tensor.shape).clone()
+
+
+class _LossOfStep(Objective):
+    """The support loss of T tasks under the norms of one inner step."""
+
+    def __init__(self, method: MAMLPlusPlus, loss: NetworkLoss, step: int) -> None:
+        self._method, self._loss, self._step = method, loss, step
+
+    @override
+    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, Any]:
+        slope, tape = self._loss.gradient(self._network(at), names)
+        return self._method._spread(slope, self._step, at), tape
+
+    @override
+    def curvature(self, at: Tensors, tape: Any, along: Tensors) -> tuple[Tensors, Tensors]:
+        slope, curved = self._loss.curvature(self._network(at), tape, along)
+        return slope, self._method._spread(curved, self._step, at)
+
+    def _network(self, at: Tensors) -> Tensors:
+        return self._method._network(at, self._step, axis=1)
 
 
 def step_weights(num_steps: int, progress: float, share: float) -> dict[int, float]:

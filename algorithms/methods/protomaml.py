@@ -19,6 +19,9 @@ from a network that was trained as a classifier; neither is done here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -60,6 +63,24 @@ class ProtoMAML(GradientAdaptation):
         features, _ = self.backbone.apply(params, x, None)
         means = class_means(features, one_hot(y, ways, features.dtype))
         return params | {HEAD[0]: 2 * means, HEAD[1]: -means.square().sum(-1)}
+
+    @override
+    def start_by_rules(
+        self, params: Tensors, support: Any, y: Tensor, ways: int
+    ) -> tuple[Tensors, Callable[[Tensors], Tensors]]:
+        features, trace = self.body.forward(params, support)
+        labels = (y[..., None] == torch.arange(ways, device=y.device)).to(features.dtype)
+        shares = labels / labels.sum(1, keepdim=True)  # [T, S, ways]
+        means = torch.bmm(shares.transpose(1, 2), features)
+        head = {HEAD[0]: 2 * means.transpose(1, 2), HEAD[1]: -means.square().sum(-1)}
+
+        def pull_back(gradient: Tensors) -> Tensors:
+            of_means = 2 * gradient[HEAD[0]].transpose(1, 2)
+            of_means = of_means - 2 * means * gradient[HEAD[1]][..., None]
+            through = self.body.backward(trace, torch.bmm(shares, of_means))[1]
+            return {name: gradient[name] + through[name] for name in params}
+
+        return params | head, pull_back
 
     @override
     def rates(self, params: Tensors) -> Rates:

@@ -17,7 +17,7 @@ Mini-batches cycle through the support set in the order in which it was sampled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -33,11 +33,17 @@ from metaray.algorithms.methods.gradient_based import FastWeights, GradientBased
 from metaray.algorithms.methods.reptile_config import ReptileConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.losses import task_metrics
+from metaray.algorithms.rules.network import NetworkLoss, Queries
 
 _BETA2 = 0.999
 _EPSILON = 1e-8
 _MOMENT = "adam.second_moment."
 _COUNT = "adam.steps"
+
+
+Slope = Callable[[Tensors, Tensor], Tensors]
+"""Parameters and the rows of a mini-batch to the derivative of its loss."""
 
 
 class Reptile(GradientBased):
@@ -68,7 +74,9 @@ class Reptile(GradientBased):
     ) -> list[Any]:
         config = self.config
         path = self._train(
-            state, support_x, support_y, config.eval_inner_steps, config.eval_inner_batch
+            state,
+            self._slope(support_x, support_y),
+            batches(support_x, config.eval_inner_steps, config.eval_inner_batch),
         )
         reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
         return [self.fast_weights(params, support_x, batch_norm) for params in reported]
@@ -79,28 +87,63 @@ class Reptile(GradientBased):
     ) -> TaskGradient:
         """``theta - theta_T^k``. The query set only serves the metrics."""
         config = self.config
-        *_, last = self._train(
-            state, episode.support_x, episode.support_y, config.inner_steps, config.inner_batch
-        )
+        x, y = episode.support_x, episode.support_y
+        rows = batches(x, config.inner_steps, config.inner_batch)
+        *_, last = self._train(state, self._slope(x, y), rows)
         outputs = self.predict(FastWeights(last.params, None), episode.query_x)
         gradient = {name: start - last.params[name] for name, start in state.params.items()}
         metrics = metrics_of(self.kind, outputs, episode.query_y)
         return TaskGradient(gradient, last.buffers, metrics)
 
-    def _train(
-        self, state: State, x: Tensor, y: Tensor, num_steps: int, batch_size: int
-    ) -> Iterator[State]:
-        """The state before training, and after each mini-batch step."""
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        config, start = self.config, self._packed(state, episodes)
+        rows = batches(episodes.support_x[0], config.inner_steps, config.inner_batch)
+        *_, last = self._train(start, self._slope_by_rules(episodes), rows)
+        outputs = Queries(self.network, self.kind, episodes, "transductive").outputs([last.params])
+        moved = {name: p - last.params[name] for name, p in start.params.items()}
+        return TaskGradient(
+            self.network.unpack(moved),
+            self.network.unpack(last.buffers),
+            task_metrics(self.kind, outputs[:, 0], episodes.query_y),
+        )
 
+    @override
+    def outputs_by_rules(
+        self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
+    ) -> Tensor:
+        config, start = self.config, self._packed(state, episodes)
+        rows = batches(episodes.support_x[0], config.eval_inner_steps, config.eval_inner_batch)
+        path = self._train(start, self._slope_by_rules(episodes), rows)
+        reported = [s.params for k, s in enumerate(path) if k in self.reported_steps]
+        return Queries(self.network, self.kind, episodes, batch_norm).outputs(reported)
+
+    def _packed(self, state: State, episodes: Episode) -> State:
+        tasks = len(episodes.support_y)
+        return State(*(self.network.pack(part, tasks) for part in state))
+
+    def _slope(self, x: Tensor, y: Tensor) -> Slope:
         def loss(params: Tensors, rows: Tensor) -> Tensor:
             return loss_of(self.kind, self.predict(FastWeights(params, None), x[rows]), y[rows])
 
+        return grad(loss)
+
+    def _slope_by_rules(self, episodes: Episode) -> Slope:
+        x, y, network = episodes.support_x, episodes.support_y, self.network
+
+        def slope(params: Tensors, rows: Tensor) -> Tensors:
+            inputs = network.prepare(x[:, rows])
+            return NetworkLoss(network, self.kind, inputs, y[:, rows]).gradient(params, ())[0]
+
+        return slope
+
+    def _train(self, state: State, slope: Slope, rows: Iterable[Tensor]) -> Iterator[State]:
+        """The state before training, and after each mini-batch step."""
         yield state
-        size = x.shape[0]
-        for step in range(num_steps):
-            rows = torch.arange(step * batch_size, (step + 1) * batch_size, device=x.device)
-            rows = rows[:size] % size  # a batch never holds an example twice
-            state = self._step(state, grad(loss)(state.params, rows))
+        for batch in rows:
+            state = self._step(state, slope(state.params, batch))
             yield state
 
     def _step(self, state: State, gradient: Tensors) -> State:
@@ -108,7 +151,7 @@ class Reptile(GradientBased):
         if self.config.inner_optimizer == "sgd":
             return state._replace(params={n: p - lr * gradient[n] for n, p in state.params.items()})
         count = state.buffers[_COUNT] + 1
-        correction = 1 - _BETA2**count
+        correction = 1 - _BETA2 ** count.flatten()[:1]  # the same in all tasks
         params, buffers = {}, {_COUNT: count}
         for name, p in state.params.items():
             g = gradient[name]
@@ -116,3 +159,11 @@ class Reptile(GradientBased):
             params[name] = p - lr * g / ((moment / correction).sqrt() + _EPSILON)
             buffers[_MOMENT + name] = moment
         return State(params, {name: buffers[name] for name in state.buffers})
+
+
+def batches(x: Tensor, num_steps: int, batch_size: int) -> Iterator[Tensor]:
+    """The rows of ``x`` ``[S, ...]`` in each of ``num_steps`` mini-batches."""
+    size = x.shape[0]
+    for step in range(num_steps):
+        rows = torch.arange(step * batch_size, (step + 1) * batch_size, device=x.device)
+        yield rows[:size] % size  # a batch never holds an example twice

@@ -27,9 +27,8 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.convolution import Convolution
 from metaray.algorithms.rules.layer import Layer
-from metaray.algorithms.rules.norm import norm_and_relu
+from metaray.algorithms.rules.first_block import conv_norm_relu
 from metaray.algorithms.rules.simple import Flatten, MaxPool, SpatialMean
 
 Reduce = Literal["pool", "stride", "map"]
@@ -118,9 +117,9 @@ class Conv4(Backbone):
         size = self._input_size
         for block in _BLOCKS:
             stride = 2 if self.reduce == "stride" else 1
-            convolution = Convolution(f"{block}.conv", size, stride, first=not layers)
-            layers += [convolution, norm_and_relu(self.norm, f"{block}.norm")]
-            size = convolution.out
+            names = f"{block}.conv", f"{block}.norm"
+            layers += conv_norm_relu(*names, self.norm, size, stride, first=not layers)
+            size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
             if block in _POOLED[self.reduce]:
                 layers.append(MaxPool())
                 size = (size[0] // 2, size[1] // 2)

@@ -53,7 +53,5 @@ class MLP(Backbone):
     def layers(self) -> list[Layer]:
         names = [f"layer{layer}" for layer in range(self.depth)]
         return [
-            layer
-            for name in names
-            for layer in (Linear(f"{name}.weight", f"{name}.bias"), ReLU())
+            layer for name in names for layer in (Linear(f"{name}.weight", f"{name}.bias"), ReLU())
         ]

@@ -50,13 +50,12 @@ class Convolution(Layer):
         return weight
 
     @override
-    def prepare(self, x: Tensor) -> Tensor:
-        patches: Tensor = self._patches(x.permute(0, 1, 3, 4, 2)).unflatten(1, (x.shape[1], -1))
-        return patches
+    def prepare(self, x: Tensor, rows: int | None) -> Tensor:
+        return self._patches(x.permute(0, 1, 3, 4, 2))
 
     @override
     def forward(self, p: Params, x: Tensor, rows: int | None) -> tuple[Tensor, Any]:
-        c = x.flatten(1, 2) if self._first else self._patches(x)
+        c = x if self._first else self._patches(x)
         return self._map(torch.bmm(c, p[self.name])), c
 
     @override
@@ -144,7 +143,9 @@ def _fold_by_two(d: Tensor, size: tuple[int, int]) -> Tensor:
     An input pixel belongs to one, two or four patches, by whether its place is odd or even.
     """
     tasks, images, rows, columns, _, _, channels = d.shape
-    x = d.new_zeros(tasks, images, rows + 1, 2, columns + 1, 2, channels)
+    x = d.new_empty(tasks, images, rows + 1, 2, columns + 1, 2, channels)
+    x[:, :, rows] = 0
+    x[:, :, :, :, columns] = 0
     x[:, :, :rows, :, :columns] = d[..., :2, :2, :].transpose(3, 4)
     x[:, :, 1:, 0, :columns] += d[..., 2, :2, :]
     x[:, :, :rows, :, 1:, 0] += d[..., :2, 2, :].transpose(3, 4)

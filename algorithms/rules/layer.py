@@ -60,15 +60,20 @@ class Layer(ABC):
         """The inverse of ``pack``."""
         return value
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """Images ``[T, B, C, H, W]`` or vectors ``[T, B, F]`` as the first layer of a network takes
-        them: what does not depend on parameters is done once for all steps."""
+    def prepare(self, x: Tensor, rows: int | None) -> Any:
+        """Inputs ``[T, B, *input_shape]`` as this layer takes them, if it is a network's first:
+        what does not depend on parameters is done once for all steps. ``rows`` as of ``forward``.
+        """
         return x
 
     @abstractmethod
-    def forward(self, p: Params, x: Tensor, rows: int | None) -> tuple[Tensor, Any]:
+    def forward(self, p: Params, x: Any, rows: int | None) -> tuple[Tensor, Any]:
         """The output, and the tape. Statistics are those of the first ``rows`` examples of each
         task, or of all (None)."""
+
+    def statistics(self, p: Params, tape: Any) -> Tensors:
+        """The normalisation statistics that ``forward`` used, ``[T, C]``: mean, biased variance."""
+        return {}
 
     @abstractmethod
     def backward(self, p: Params, tape: Any, gy: Tensor, need_x: bool) -> Pulled:

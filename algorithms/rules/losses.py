@@ -25,7 +25,7 @@ def residual_tangent(kind: Kind, outputs: Tensor, along: Tensor) -> Tensor:
     return p * (along - (p * along).sum(-1, keepdim=True)) / outputs.shape[1]
 
 
-def metrics(kind: Kind, outputs: Tensor, y: Tensor) -> Tensors:
+def task_metrics(kind: Kind, outputs: Tensor, y: Tensor) -> Tensors:
     """``loss`` and, for classification, ``accuracy``: ``[T]`` each."""
     if kind == "regression":
         return {"loss": (outputs - y).square().mean((1, 2))}

@@ -13,9 +13,10 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.inner_loop import Objective
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.layer import Layer, Params
-from metaray.algorithms.rules.losses import metrics, residual, residual_tangent
+from metaray.algorithms.rules.losses import residual, residual_tangent, task_metrics
 
 _IMAGES_AT_ONCE = 64  # on a CPU, whose cache does not hold the queries of many tasks
 
@@ -66,17 +67,25 @@ class Network:
             unpacked[name] = value
         return unpacked
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """Inputs ``[T, B, *input_shape]`` as the first layer takes them."""
-        return self.layers[0].prepare(x)
+    def prepare(self, x: Tensor, rows: int | None = None) -> Any:
+        """Inputs ``[T, B, *input_shape]`` as the first layer takes them; ``rows`` as below."""
+        return self.layers[0].prepare(x, rows)
 
-    def forward(self, params: Params, x: Tensor, rows: int | None = None) -> tuple[Tensor, Trace]:
+    def forward(self, params: Params, x: Any, rows: int | None = None) -> tuple[Tensor, Trace]:
         """Outputs ``[T, B, ...]`` for prepared inputs; norms use the first ``rows`` examples."""
         tapes = []
         for layer in self.layers:
             x, tape = layer.forward(params, x, rows)
             tapes.append(tape)
         return x, Trace(params, tapes, [])
+
+    def statistics(self, trace: Trace) -> Tensors:
+        """The normalisation statistics of a pass, ``[T, C]``."""
+        return {
+            name: value
+            for layer, tape in zip(self.layers, trace.tapes, strict=True)
+            for name, value in layer.statistics(trace.params, tape).items()
+        }
 
     def backward(self, trace: Trace, gy: Tensor) -> tuple[Tensor | None, Tensors, Trace]:
         """Derivatives of ``<outputs, gy>`` with respect to inputs and parameters, and the trace."""
@@ -133,6 +142,13 @@ class Network:
         return next((o for own, o in self._owners.items() if name.endswith("." + own)), None)
 
 
+def network_of(backbone: Backbone) -> Network:
+    """The layers with rules of ``backbone``, which has them."""
+    layers = backbone.layers()
+    assert layers is not None
+    return Network(layers)
+
+
 _STILL = object()  # of a layer that nothing moves
 
 
@@ -155,29 +171,28 @@ class NetworkLoss(Objective):
     Args:
         network: to outputs ``[T, B, N]``.
         kind: which loss.
-        x: prepared inputs.
+        x: prepared inputs, or the name of the parameter that holds them.
         y: labels ``[T, B]``, or targets ``[T, B, 1]``.
     """
 
-    def __init__(self, network: Network, kind: Kind, x: Tensor, y: Tensor) -> None:
+    def __init__(self, network: Network, kind: Kind, x: Any, y: Tensor) -> None:
         self._network, self._kind, self._x, self._y = network, kind, x, y
 
     @override
     def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, LossTape]:
-        outputs, trace = self._network.forward(at, self._x)
-        _, gradient, trace = self._network.backward(
-            trace, residual(self._kind, outputs, self._y)
-        )
+        x = at[self._x] if isinstance(self._x, str) else self._x
+        outputs, trace = self._network.forward(at, x)
+        _, gradient, trace = self._network.backward(trace, residual(self._kind, outputs, self._y))
         return gradient, LossTape(trace, outputs, gradient)
 
     @override
-    def curvature(
-        self, at: Tensors, tape: LossTape, along: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def curvature(self, at: Tensors, tape: LossTape, along: Tensors) -> tuple[Tensors, Tensors]:
         moved_outputs, moved = self._network.tangent(tape.trace, along)
         assert moved_outputs is not None
         gyd = residual_tangent(self._kind, tape.outputs, moved_outputs)
-        _, curved = self._network.backward_tangent(tape.trace, along, moved, gyd)
+        gxd, curved = self._network.backward_tangent(tape.trace, along, moved, gyd)
+        if isinstance(self._x, str) and gxd is not None:
+            curved[self._x] = gxd
         return tape.gradient, curved
 
 
@@ -196,40 +211,46 @@ class Queries:
         self, network: Network, kind: Kind, episodes: Episode, mode: BatchNormMode
     ) -> None:
         self._network, self._kind, self._y = network, kind, episodes.query_y
-        self._x, self._rows = network.prepare(episodes.query_x), None
+        self._x, self._rows = episodes.query_x, None
         if mode == "inductive":
-            support = network.prepare(episodes.support_x)
-            self._x, self._rows = torch.cat([support, self._x], 1), support.shape[1]
+            self._rows = episodes.support_x.shape[1]
+            self._x = torch.cat([episodes.support_x, episodes.query_x], 1)
 
     def gradient(self, params: Tensors) -> tuple[Tensors, Tensors]:
         """Derivatives of the mean loss under ``params``, and its metrics ``[T]``."""
         gradients, measured = [], []
-        for part, outputs, trace in self._passes(params):
+        for part, x in self._parts():
+            at = {name: value[part] for name, value in params.items()}
+            outputs, trace = self._network.forward(at, x, self._rows)
             own, y = outputs[:, self._rows :], self._y[part]
             gy = torch.zeros_like(outputs)
             gy[:, self._rows :] = residual(self._kind, own, y)
             gradients.append(self._network.backward(trace, gy)[1])
-            measured.append(metrics(self._kind, own, y))
-        return _joined(gradients), _joined(measured)
+            measured.append(task_metrics(self._kind, own, y))
+        return joined(gradients), joined(measured)
 
-    def outputs(self, params: Tensors) -> Tensor:
-        """``[T, B, N]`` under ``params``."""
-        return torch.cat([outputs[:, self._rows :] for _, outputs, _ in self._passes(params)])
+    def outputs(self, steps: Sequence[Tensors]) -> Tensor:
+        """``[T, len(steps), B, N]``, under the parameters of each of ``steps``."""
+        parts = []
+        for part, x in self._parts():
+            each = [{name: value[part] for name, value in params.items()} for params in steps]
+            made = [self._network.forward(at, x, self._rows)[0] for at in each]
+            parts.append(torch.stack([outputs[:, self._rows :] for outputs in made], 1))
+        return torch.cat(parts)
 
-    def _passes(self, params: Tensors) -> Iterator[tuple[slice, Tensor, Trace]]:
-        """Tasks, their outputs, and the trace."""
-        for part in _parts(self._x):
-            at = {name: value[part] for name, value in params.items()}
-            yield part, *self._network.forward(at, self._x[part], self._rows)
-
-
-def _parts(x: Tensor) -> list[slice]:
-    """Tasks of ``x`` ``[T, B, ...]`` that are computed together."""
-    if x.device.type != "cpu":
-        return [slice(0, len(x))]
-    size = max(1, _IMAGES_AT_ONCE // x.shape[1])
-    return [slice(first, first + size) for first in range(0, len(x), size)]
+    def _parts(self) -> Iterator[tuple[slice, Any]]:
+        """Tasks that are computed together, and their inputs."""
+        for part in parts_of(self._x):
+            yield part, self._network.prepare(self._x[part], self._rows)
 
 
-def _joined(parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
+def parts_of(x: Tensor) -> list[slice]:
+    """The tasks of inputs ``[T, B, ...]`` in parts that are best computed together."""
+    tasks, images = x.shape[:2]
+    size = max(1, _IMAGES_AT_ONCE // images) if x.device.type == "cpu" else tasks
+    return [slice(first, first + size) for first in range(0, tasks, size)]
+
+
+def joined(parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
+    """Tensors of parts of the tasks, along the task axis."""
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

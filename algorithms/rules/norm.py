@@ -63,7 +63,7 @@ class BatchNormReLU(Layer):
 
     def __init__(self, prefix: str) -> None:
         self.scale, self.shift = self.names = (f"{prefix}.scale", f"{prefix}.shift")
-        self.statistics = (f"{prefix}.mean", f"{prefix}.var")
+        self._statistics = (f"{prefix}.mean", f"{prefix}.var")
 
     @override
     def forward(self, p: Params, x: Tensor, rows: int | None) -> tuple[Tensor, Any]:
@@ -77,9 +77,9 @@ class BatchNormReLU(Layer):
         a = torch.addcmul(_row(p[self.shift]), h, _row(p[self.scale])).relu_()
         return a.view(x.shape), _Tape(h, a, r, first, x.shape, mean, var)
 
-    def batch_statistics(self, tape: _Tape) -> Tensors:
-        """Mean and biased variance ``[T, C]`` that ``forward`` used."""
-        return dict(zip(self.statistics, (tape.mean[:, 0], tape.var[:, 0]), strict=True))
+    @override
+    def statistics(self, p: Params, tape: _Tape) -> Tensors:
+        return dict(zip(self._statistics, (tape.mean[:, 0], tape.var[:, 0]), strict=True))
 
     @override
     def backward(self, p: Params, tape: _Tape, gy: Tensor, need_x: bool) -> Pulled:

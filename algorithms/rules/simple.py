@@ -124,7 +124,7 @@ class Linear(Layer):
         return self.pack(name, value)
 
     @override
-    def prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor, rows: int | None) -> Tensor:
         return x.flatten(2)
 
     @override

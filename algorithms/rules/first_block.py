@@ -1,0 +1,176 @@
+r"""The first convolution of a network with its batch norm and ReLU, from the moments of its patches.
+
+The input does not depend on parameters, so the covariance of its patches is computed once for all
+inner steps, and batch norm needs no pass over the layer's largest map. With centred patches ``c``
+(n of them, 9 C numbers each) and ``M = c' c / n``, the normalised map is ``h = r c W``::
+
+    forward            r = rsqrt(diag(W' M W) + eps)       a = relu([c, 1] [W r g; b])
+    backward           z = [a > 0] ga    [Z; s] = [c, 1]' z    t = r diag(W' Z)
+                       gW = g r (Z - M W r t)      dg = t      db = s
+    tangent            u = r diag(W' M Wd)       V = r (Wd - W r u)     so hd = c V
+                       ad = [a > 0] ([c, 1] [V g + W r gd; bd])
+    its tangent        [Zd; sd] = [c, 1]' [a > 0] gad        td = r diag(W' Zd) + diag(V' Z)
+                       gWd = g r (Zd - M V t - M W r td) - r u gW + gd r (Z - M W r t)
+                       dgd = td     dbd = sd
+
+The covariance is summed in float64: rounding of it in float32 would turn a ReLU over now and then.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from typing_extensions import override
+
+from metaray.algorithms.configs import NormKind
+from metaray.algorithms.models.norm import EPSILON
+from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.convolution import Convolution
+from metaray.algorithms.rules.layer import Layer, Params, Pulled
+from metaray.algorithms.rules.norm import norm_and_relu
+
+
+class _Patches(NamedTuple):
+    c: Tensor
+    """``[T, n, 9 C + 1]``, centred; the last column is one"""
+    covariance: Tensor
+    """``[T, 9 C, 9 C]``"""
+    mean: Tensor
+    """``[T, 1, 9 C]``, before they were centred"""
+    shape: tuple[int, ...]
+    """of the map, without its channels"""
+
+
+class _Tape(NamedTuple):
+    patches: _Patches
+    a: Tensor
+    mw: Tensor
+    r: Tensor
+
+
+class _Moved(NamedTuple):
+    u: Tensor
+    v: Tensor
+    mv: Tensor
+
+
+class FirstBlock(Layer):
+    """Images ``[T, B, C, H, W]`` to ``[T, B, H', W', O]``; arguments as of ``Convolution``."""
+
+    def __init__(self, weight: str, norm: str, size: tuple[int, int], stride: int) -> None:
+        self.weight, self.scale, self.shift = self.names = (
+            weight,
+            f"{norm}.scale",
+            f"{norm}.shift",
+        )
+        self._statistics = (f"{norm}.mean", f"{norm}.var")
+        self.stride = stride
+        self.out = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+
+    @override
+    def pack(self, name: str, value: Tensor) -> Tensor:
+        return value.flatten(2).transpose(1, 2) if name == self.weight else value
+
+    @override
+    def unpack(self, name: str, value: Tensor) -> Tensor:
+        if name != self.weight:
+            return value
+        weight: Tensor = value.transpose(1, 2).unflatten(2, (-1, 3, 3))
+        return weight
+
+    @override
+    def prepare(self, x: Tensor, rows: int | None) -> _Patches:
+        tasks, images = x.shape[:2]
+        c = F.unfold(x.flatten(0, 1), 3, padding=1, stride=self.stride)
+        c = c.unflatten(0, (tasks, images)).transpose(2, 3)  # [T, B, H' W', 9 C]
+        mean = c[:, :rows].mean((1, 2), keepdim=True)
+        c = c - mean
+        wide = c[:, :rows].flatten(1, 2).double()
+        covariance = torch.bmm(wide.transpose(1, 2), wide).div_(wide.shape[1]).to(c.dtype)
+        ones = torch.ones_like(c[..., :1])
+        patches = torch.cat([c, ones], -1).flatten(1, 2)
+        return _Patches(patches, covariance, mean[:, 0], (tasks, images, *self.out))
+
+    @override
+    def forward(self, p: Params, x: _Patches, rows: int | None) -> tuple[Tensor, Any]:
+        w = p[self.weight]
+        mw = torch.bmm(x.covariance, w)
+        r = torch.rsqrt((w * mw).sum(1, keepdim=True) + EPSILON)
+        folded = torch.cat([w * (r * p[self.scale][:, None]), p[self.shift][:, None]], 1)
+        a = torch.bmm(x.c, folded).relu_()
+        return a.view(*x.shape, -1), _Tape(x, a, mw, r)
+
+    @override
+    def statistics(self, p: Params, tape: _Tape) -> Tensors:
+        w = p[self.weight]
+        mean = torch.bmm(tape.patches.mean, w)[:, 0]
+        return dict(zip(self._statistics, (mean, (w * tape.mw).sum(1)), strict=True))
+
+    @override
+    def backward(self, p: Params, tape: _Tape, gy: Tensor, need_x: bool) -> Pulled:
+        z, s = self._onto_patches(tape, gy)
+        w, r = p[self.weight], tape.r
+        t = (w * z).sum(1, keepdim=True).mul_(r)
+        gw = (z - tape.mw * (r * t)).mul_(p[self.scale][:, None] * r)
+        return Pulled(None, {self.weight: gw, self.scale: t[:, 0], self.shift: s}, (gw, z, t))
+
+    @override
+    def tangent(
+        self, p: Params, tape: _Tape, pd: Params, xd: Tensor | None
+    ) -> tuple[Tensor, _Moved]:
+        w, r, scale = p[self.weight], tape.r, p[self.scale][:, None]
+        if self.weight in pd:
+            wd = pd[self.weight]
+            mwd = torch.bmm(tape.patches.covariance, wd)
+            u = (w * mwd).sum(1, keepdim=True).mul_(r)
+            v = (wd - w * (r * u)).mul_(r)
+            moved = _Moved(u, v, (mwd - tape.mw * (r * u)).mul_(r))
+        else:
+            still = torch.zeros_like(w)
+            moved = _Moved(torch.zeros_like(r), still, still)
+        folded = moved.v * scale
+        if self.scale in pd:
+            folded = folded + w * (r * pd[self.scale][:, None])
+        shift = pd[self.shift] if self.shift in pd else torch.zeros_like(p[self.shift])
+        ad = torch.bmm(tape.patches.c, torch.cat([folded, shift[:, None]], 1))
+        ad = torch.ops.aten.threshold_backward(ad, tape.a, 0)
+        return ad.view(*tape.patches.shape, -1), moved
+
+    @override
+    def backward_tangent(
+        self,
+        p: Params,
+        tape: _Tape,
+        memory: Any,
+        pd: Params,
+        moved: _Moved,
+        gyd: Tensor,
+        need_x: bool,
+    ) -> Pulled:
+        gw, z, t = memory
+        zd, sd = self._onto_patches(tape, gyd)
+        w, r, mw = p[self.weight], tape.r, tape.mw
+        td = (w * zd).sum(1, keepdim=True).mul_(r) + (moved.v * z).sum(1, keepdim=True)
+        gwd = (zd - moved.mv * t - mw * (r * td)).mul_(p[self.scale][:, None] * r)
+        gwd.sub_(gw * (r * moved.u))
+        if self.scale in pd:
+            gwd.add_((z - mw * (r * t)) * (r * pd[self.scale][:, None]))
+        return Pulled(None, {self.weight: gwd, self.scale: td[:, 0], self.shift: sd})
+
+    def _onto_patches(self, tape: _Tape, gy: Tensor) -> tuple[Tensor, Tensor]:
+        """``c' z`` and the sum of ``z``, the derivative behind the ReLU."""
+        z = torch.ops.aten.threshold_backward(gy.reshape(tape.a.shape), tape.a, 0)
+        both = torch.bmm(tape.patches.c.transpose(1, 2), z)
+        return both[:, :-1], both[:, -1]
+
+
+def conv_norm_relu(
+    weight: str, norm: str, kind: NormKind, size: tuple[int, int], stride: int, first: bool
+) -> list[Layer]:
+    """The layers of a block: ``first`` is the network's, over images of ``size``."""
+    if first and kind == "batch":
+        return [FirstBlock(weight, norm, size, stride)]
+    return [Convolution(weight, size, stride, first), norm_and_relu(kind, norm)]
