@@ -138,9 +138,12 @@ class Algorithm(ABC):
 
     def outputs_by_rules(
         self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode
-    ) -> Tensor:
-        """``predict_by_step`` of T stacked episodes: ``[T, len(reported_steps), B, num_outputs]``."""
-        raise NotImplementedError
+    ) -> Tensor | None:
+        """``predict_by_step`` of T stacked episodes: ``[T, len(reported_steps), B, num_outputs]``.
+
+        None where rules would not be faster: all tasks have the same network.
+        """
+        return None
 
     def precomputed(self, adapted: Any) -> Any:
         """``adapted`` with all computed that ``predict`` would compute again for each batch.

@@ -33,7 +33,9 @@ def batched_predictions(
 
     if algorithm.rules:
         with torch.no_grad():
-            return algorithm.outputs_by_rules(state, episodes, ways, batch_norm)
+            by_rules = algorithm.outputs_by_rules(state, episodes, ways, batch_norm)
+        if by_rules is not None:
+            return by_rules
 
     def one(*tensors: Tensor) -> Tensor:
         return algorithm.predict_by_step(state, Episode(*tensors), ways, batch_norm)

@@ -33,7 +33,6 @@ from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.network import NetworkLoss, Queries
 
-
 _SUPPORT = "support"  # features of the support set, among the parameters
 
 

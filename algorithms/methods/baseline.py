@@ -25,6 +25,7 @@ Deviations:
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +39,6 @@ from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind, metrics_of
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
-from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.cosine_head import (
@@ -47,7 +47,10 @@ from metaray.algorithms.models.cosine_head import (
     init_cosine_head,
 )
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
+from metaray.algorithms.models.norm import running_statistics
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.behind import gradients_behind
+from metaray.algorithms.rules.network import Network, network_of
 
 
 class FittedHead(NamedTuple):
@@ -113,6 +116,28 @@ class _PreTrained(FrozenBackbone):
 
         gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
+
+    @property
+    @override
+    def has_rules(self) -> bool:
+        return self.backbone.layers() is not None
+
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        def loss(
+            own: Tensors, features: Tensor, *tensors: Tensor
+        ) -> tuple[Tensor, tuple[Tensors, Tensors]]:
+            labels = Episode(*tensors).query_y
+            metrics = metrics_of(self.kind, self.train_logits(own, features), labels)
+            return metrics["loss"], (metrics, {})
+
+        return gradients_behind(self._body, state, episodes.query_x, episodes, loss)
+
+    @cached_property
+    def _body(self) -> Network:
+        return network_of(self.backbone)
 
     @override
     def adapt(

@@ -10,6 +10,7 @@ Deviation: running variances are biased (divided by n), torch's are divided by n
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -21,9 +22,11 @@ from metaray.algorithms.algorithm import Algorithm, State, TaskGradient
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import metrics_of
+from metaray.algorithms.models.norm import running_statistics
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.behind import gradients_behind
+from metaray.algorithms.rules.network import Network, network_of
 
-_MOMENTUM = 0.1  # share of a new batch in the running statistics, torch's default
 _LEAST_SQUARE = 1e-8  # squared lengths below are not scaled to 1
 
 
@@ -41,6 +44,8 @@ class Support(NamedTuple):
     """seed of what the network drops at random in training; None: nothing"""
     embedded: Tensor | None = None
     """features of ``x`` ``[support, F]``, where they were computed already"""
+    queries: Tensor | None = None
+    """features of the queries ``[B, F]``, where they were computed already"""
 
 
 class EmbeddingBased(Algorithm):
@@ -98,6 +103,32 @@ class EmbeddingBased(Algorithm):
         gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
+    @cached_property
+    def _body(self) -> Network:
+        return network_of(self.backbone)
+
+    @property
+    @override
+    def has_rules(self) -> bool:
+        return self.backbone.layers() is not None
+
+    @override
+    def gradients_by_rules(
+        self, state: State, episodes: Episode, ways: int, progress: float = 0.0
+    ) -> TaskGradient:
+        def loss(
+            own: Tensors, features: Tensor, *tensors: Tensor
+        ) -> tuple[Tensor, tuple[Tensors, Tensors]]:
+            task = Episode(*tensors)
+            size = len(task.support_y)
+            support = self.support_of(own, task.support_x, task.support_y, ways, None)
+            support = support._replace(embedded=features[:size], queries=features[size:])
+            metrics, own_stats = self.metrics(support, task.query_x, task.query_y)
+            return metrics["loss"], (metrics, own_stats)
+
+        x = torch.cat([episodes.support_x, episodes.query_x], 1)
+        return gradients_behind(self._body, state, x, episodes, loss)
+
     @abstractmethod
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Logits ``[B, ways]`` of ``x``, and the normalisation statistics that were used."""
@@ -118,6 +149,8 @@ class EmbeddingBased(Algorithm):
 
     def embed(self, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensors]:
         """Features of the support set and of ``x`` as one batch, and the statistics used."""
+        if support.embedded is not None and support.queries is not None:
+            return support.embedded, support.queries, {}
         if support.embedded is not None:
             features, stats = self.backbone.apply(support.params, x, support.stats)
             return support.embedded, features, stats
@@ -137,8 +170,3 @@ def one_hot(y: Tensor, ways: int, dtype: torch.dtype) -> Tensor:
 def unit_length(features: Tensor) -> Tensor:
     """``[B, F]`` scaled to length 1; zeros stay, with a finite gradient."""
     return features * features.square().sum(-1, keepdim=True).clamp(min=_LEAST_SQUARE).rsqrt()
-
-
-def running_statistics(old: Tensors, batch_stats: Tensors) -> Tensors:
-    """The running statistics ``old`` after a batch with the statistics ``batch_stats``."""
-    return {name: (1 - _MOMENTUM) * old[name] + _MOMENTUM * batch_stats[name] for name in old}

@@ -51,7 +51,6 @@ from metaray.algorithms.inner_loop import (
     unroll,
 )
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.gradient_based import (
     RATE,
     FastWeights,
@@ -61,7 +60,7 @@ from metaray.algorithms.methods.gradient_based import (
 )
 from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.norm import is_norm
+from metaray.algorithms.models.norm import is_norm, running_statistics
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.network import NetworkLoss, Queries
 

@@ -27,8 +27,8 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.layer import Layer
 from metaray.algorithms.rules.first_block import conv_norm_relu
+from metaray.algorithms.rules.layer import Layer
 from metaray.algorithms.rules.simple import Flatten, MaxPool, SpatialMean
 
 Reduce = Literal["pool", "stride", "map"]

@@ -25,6 +25,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.parameters import Tensors
 
 EPSILON = 1e-5
+_MOMENTUM = 0.1  # share of a new batch in the running statistics, torch's default
 GROUP = 16  # channels; one of the two rules of Wu & He
 
 
@@ -103,6 +104,11 @@ def group_norm(
     centred = groups - groups.mean(-1, keepdim=True)
     out = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + epsilon)
     return out.reshape(x.shape) * scale[:, None, None] + shift[:, None, None]
+
+
+def running_statistics(old: Tensors, batch_stats: Tensors) -> Tensors:
+    """The running statistics ``old`` after a batch with the statistics ``batch_stats``."""
+    return {name: (1 - _MOMENTUM) * old[name] + _MOMENTUM * batch_stats[name] for name in old}
 
 
 def is_norm(name: str) -> bool:

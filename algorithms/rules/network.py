@@ -41,6 +41,7 @@ class Network:
     def __init__(self, layers: Sequence[Layer], need_x: bool = False) -> None:
         self.layers = tuple(layers)
         self._need_x = need_x
+        self.names = tuple(name for layer in layers for name in layer.names)
         self._owners = {name: layer for layer in layers for name in layer.names}
 
     def pack(self, params: Tensors, tasks: int) -> Tensors:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.models.conv4 import Conv4
 from metaray.algorithms.models.mlp import MLP
+from metaray.algorithms.models.norm import running_statistics
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.objective import NOTHING, Networks, Objective, Shard, Start
 
