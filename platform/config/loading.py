@@ -92,6 +92,8 @@ def read_config(model: type[Config], path: Path) -> Config:
         InputError: the file is not one that metaray wrote.
     """
     tree = read_config_tree(path)
+    if issubclass(model, ExperimentConfig):
+        tree = merged(with_values({}, model.before_it_was_there), tree)
     return validate_as(model, {key: value for key, value in tree.items() if key != "versions"})
 
 

@@ -78,6 +78,10 @@ class TrainConfig(Section):
 class WorkersConfig(ComputeConfig):
     """Compute resources, and what happens when a worker is lost."""
 
+    derivatives: Literal["auto", "rules", "autograd"] = "auto"
+    """rules: those of conv4 and mlp are written out layer by layer, which is faster on a CPU;
+    autograd: torch.func differentiates, for every network; both are exact and differ in rounding;
+    auto: rules where network and precision allow them"""
     max_retries: int = Field(3, ge=0)
     """how often one shard is recomputed after its worker died"""
 
@@ -116,6 +120,7 @@ class RunConfig(ExperimentConfig):
     section = "method"
     places = ("data.root", "data.cache", "data.download")
     inputs = ("data.root", "data.split_lists", "init.checkpoint", "model.weights")
+    before_it_was_there = {"workers.derivatives": "autograd"}  # noqa: RUF012
 
     seed: int = Field(0, ge=0)
     """root of every random choice"""

@@ -94,6 +94,9 @@ class ExperimentConfig(Section, ABC):
         evaluate: Any
         monitoring: MonitoringConfig
 
+    before_it_was_there: ClassVar[Mapping[str, Any]] = {}
+    """values by path that a ``config.json`` of an older version means where it leaves them out"""
+
     in_command: ClassVar[tuple[str, ...]] = ()
     """paths of the settings that ``command`` gives"""
 

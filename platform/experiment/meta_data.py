@@ -15,10 +15,13 @@ from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
+from metaray.platform.config.loading import fitted_to
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.parallel_map import decoder
 from metaray.platform.experiment.fit_to_data import fitted
 from metaray.platform.run.provenance import DomainRecord
+from metaray.platform.training.meta.blueprint import algorithm_of
+from metaray.platform.training.meta.derivatives import derivatives_of
 
 
 def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
@@ -37,7 +40,14 @@ def open_fitted(config: RunConfig, address: str) -> tuple[EpisodeSource, RunConf
     source = _opened(config, address)
     config, sentence = fitted(config, source)
     _check(config, source)
-    return source, config, sentence
+    return source, with_derivatives(config, source), sentence
+
+
+def with_derivatives(config: RunConfig, source: EpisodeSource) -> RunConfig:
+    """``config`` with the path that computes its derivatives, so that the run keeps to it."""
+    classes = None if source.kind == "regression" else source.num_classes("train")
+    algorithm = algorithm_of(config, source.input_shape, classes)
+    return fitted_to(config, {"workers.derivatives": derivatives_of(config, algorithm)})
 
 
 def _opened(config: RunConfig, address: str) -> EpisodeSource:

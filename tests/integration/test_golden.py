@@ -43,6 +43,7 @@ META = (
     "train.checkpoint_every=2",
     "evaluate.num_episodes=6",
     "evaluate.shard_size=4",
+    "workers.derivatives=autograd",  # as in versions that had no other
 )
 """A run of a second; the last shard of a step is smaller than the others."""
 GLYPHS = (*META, "data.num_classes=60", "data.image_size=16")
@@ -117,6 +118,11 @@ META_CASES = {
         ],
     ),
 }  # fmt: skip
+BY_RULES = ("maml", "anil", "reptile", "protonet", "mamlpp", "protomaml", "baseline", "sinusoid")
+META_CASES |= {
+    f"{name}, by rules": Case("train", [*META_CASES[name].sets, "workers.derivatives=rules"])
+    for name in BY_RULES
+}
 TRANSFER_CASES = {
     "finetune": Case("transfer finetune", TRANSFER),
     "dann": Case(

@@ -20,6 +20,7 @@ from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.device import dtype_of
+from metaray.platform.training.meta.derivatives import derivatives_of
 from metaray.platform.training.meta.messages import FlatState
 
 
@@ -34,6 +35,7 @@ class Blueprint:
         self.source = source
         classes = None if source.kind == "regression" else source.num_classes("train")
         self.algorithm = algorithm_of(config, source.input_shape, classes)
+        self.algorithm.rules = derivatives_of(config, self.algorithm) == "rules"
         self.dtype = dtype_of(config.workers)
 
     @classmethod

@@ -1,0 +1,108 @@
+"""Layers with rules give what ``torch.func`` gives: every method, every network that has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from fixtures import SMALL, WAYS, algorithm_for, assert_same, episode, state_of, wave
+
+from metaray.algorithms.algorithm import Algorithm
+from metaray.algorithms.batching import batched_predictions, batched_task_gradients
+from metaray.algorithms.configs import BatchNormMode, ModelConfig
+from metaray.algorithms.episode import Episode
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.registry import build_algorithm
+from metaray.algorithms.rules.network import parts_of
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "conv4_strided": {},
+    "conv4": {},
+    "conv4_map": {},
+    "conv4, group norm": {"name": "conv4", "norm": "group"},
+    "conv4_map, instance norm": {"name": "conv4_map", "norm": "instance"},
+    "mlp": {"depth": 2},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "maml": {"train_batch_norm": "inductive"},
+    "anil": {"train_batch_norm": "inductive", "second_order": "recursion"},
+    "protomaml": {"second_order": "none"},
+    "mamlpp": {"per_step_norm": False, "learned_rates": False, "running_statistics": False},
+    "reptile": {"inner_optimizer": "sgd", "inner_lr": 0.3},
+}
+"""Settings that take another way through a method."""
+MODES: tuple[BatchNormMode, ...] = ("transductive", "inductive")
+
+
+def both(algorithm: Algorithm, tasks: Episode, ways: int, progress: float = 0.0) -> None:
+    """Gradients and predictions, by ``torch.func`` and by rules."""
+    assert algorithm.has_rules
+    state = state_of(algorithm)
+
+    def computed(rules: bool) -> list[dict[str, torch.Tensor]]:
+        algorithm.rules = rules
+        gradients = batched_task_gradients(algorithm, state, tasks, ways, progress)
+        predicted = [batched_predictions(algorithm, state, tasks, ways, mode) for mode in MODES]
+        return [*gradients, dict(zip(MODES, predicted, strict=True))]
+
+    for general, written_out in zip(computed(False), computed(True), strict=True):
+        assert_same(written_out, general)
+
+
+def tasks_of(kind: Kind) -> Episode:
+    one = episode if kind == "classification" else wave
+    return Episode.stack([one(seed) for seed in range(3)])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("method", SMALL)
+def test_every_method_on_every_network(method: str, network: str) -> None:
+    model = ModelConfig(**{"name": network, "width": 4} | NETWORKS[network])
+    backbone = build_backbone(model, (1, 16, 16))
+    algorithm = build_algorithm(SMALL[method], backbone, "classification", WAYS)
+    both(algorithm, tasks_of("classification"), WAYS)
+
+
+@pytest.mark.parametrize("method", VARIANTS)
+def test_other_settings(method: str) -> None:
+    config = SMALL[method].model_copy(update=VARIANTS[method])
+    both(algorithm_for(config), tasks_of("classification"), WAYS)
+
+
+@pytest.mark.parametrize("progress", [0.01, 0.2, 0.9])
+def test_mamlpp_as_it_anneals(progress: float) -> None:
+    config = SMALL["mamlpp"].model_copy(update={"first_order_share": 0.5, "inner_steps": 3})
+    both(algorithm_for(config), tasks_of("classification"), WAYS, progress)
+
+
+@pytest.mark.parametrize("method", ["maml", "anil", "metasgd", "reptile", "mamlpp"])
+def test_regression(method: str) -> None:
+    both(algorithm_for(SMALL[method], model="mlp", kind="regression"), tasks_of("regression"), 1)
+
+
+def test_a_module_of_the_user_has_no_rules() -> None:
+    backbone = build_backbone(ModelConfig(name="resnet12", width=4), (1, 16, 16))
+    algorithm = build_algorithm(SMALL["maml"], backbone, "classification", WAYS)
+    assert not algorithm.has_rules
+
+
+def test_tasks_are_computed_in_parts_by_their_size() -> None:
+    assert parts_of(torch.empty(5, 25, 1)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert parts_of(torch.empty(2, 500, 1)) == [slice(0, 1), slice(1, 2)]
+    assert parts_of(torch.empty(5, 25, 1, device="meta")) == [slice(0, 5)]
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_nothing_is_made_on_another_device(method: str) -> None:
+    """As for the general path: all on torch's device without data."""
+    algorithm = algorithm_for(SMALL[method], model="conv4")
+    algorithm.rules = True
+    state = type(state_of(algorithm))(
+        *({k: v.to("meta") for k, v in part.items()} for part in state_of(algorithm))
+    )
+    tasks = Episode(*(tensor.to("meta") for tensor in tasks_of("classification")))
+    result = batched_task_gradients(algorithm, state, tasks, WAYS)
+    assert {v.device.type for part in result for v in part.values()} == {"meta"}
+    assert batched_predictions(algorithm, state, tasks, WAYS, "inductive").device.type == "meta"
