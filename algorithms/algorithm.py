@@ -127,8 +127,18 @@ class Algorithm(ABC):
 
     @property
     def has_rules(self) -> bool:
-        """Whether method and network have layers with rules."""
-        return False
+        """Whether method and network have layers with rules.
+
+        A class from outside that derives from one of ours may compute something else than it, so
+        it has rules only if it says so itself.
+        """
+        method, network = type(self), type(self.backbone)
+        return (
+            method.gradients_by_rules is not Algorithm.gradients_by_rules
+            and _speaks_for(method, "gradients_by_rules")
+            and _speaks_for(network, "layers")
+            and self.backbone.layers() is not None
+        )
 
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0
@@ -167,6 +177,11 @@ class Algorithm(ABC):
         """Outputs for the query set, ``[len(reported_steps), B, num_outputs]``."""
         adapted = self.adapt(state, episode.support_x, episode.support_y, ways, batch_norm)
         return torch.stack([self.predict(one, episode.query_x) for one in adapted])
+
+
+def _speaks_for(kind: type, function: str) -> bool:
+    """Whether ``function`` of the class ``kind`` was written for what ``kind`` computes."""
+    return kind.__module__.startswith("metaray.") or function in kind.__dict__
 
 
 def curve_steps(num_steps: int) -> tuple[int, ...]:

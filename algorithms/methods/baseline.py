@@ -117,11 +117,6 @@ class _PreTrained(FrozenBackbone):
         gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
-    @property
-    @override
-    def has_rules(self) -> bool:
-        return self.backbone.layers() is not None
-
     @override
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0

@@ -107,11 +107,6 @@ class EmbeddingBased(Algorithm):
     def _body(self) -> Network:
         return network_of(self.backbone)
 
-    @property
-    @override
-    def has_rules(self) -> bool:
-        return self.backbone.layers() is not None
-
     @override
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0

@@ -117,11 +117,6 @@ class GradientBased(Algorithm):
         """Backbone and head."""
         return Network([*self.body.layers, *self.head.layers])
 
-    @property
-    @override
-    def has_rules(self) -> bool:
-        return self.backbone.layers() is not None
-
 
 class GradientAdaptation(GradientBased):
     """Equal gradient steps on the support set, and the query loss after the last of them."""

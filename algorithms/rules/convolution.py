@@ -1,6 +1,6 @@
 """A 3x3 convolution with padding 1 and no bias, as a batched matrix product over patches.
 
-Patches ``c`` ``[T, n, 9 C]`` of the input, n positions of all images, against ``W`` ``[T, 9 C, O]``::
+Patches ``c`` ``[T, n, 9 C]`` at the n positions of all images, against ``W`` ``[T, 9 C, O]``::
 
     y = c W      gW = c' gy      gx = fold(gy W')
     yd = c Wd + cd W             gWd = c' gyd + cd' gy       gxd = fold(gyd W' + gy Wd')

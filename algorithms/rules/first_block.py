@@ -1,4 +1,4 @@
-r"""The first convolution of a network with its batch norm and ReLU, from the moments of its patches.
+r"""The first convolution of a network, its batch norm and ReLU, from the moments of its patches.
 
 The input does not depend on parameters, so the covariance of its patches is computed once for all
 inner steps, and batch norm needs no pass over the layer's largest map. With centred patches ``c``

@@ -12,9 +12,9 @@ product of Hessian and vector is then ``tangent`` through all layers and ``backw
 (Pearlmutter 1994); that the tape of the inner step is kept for it is the idea of MixFlow-MG
 (Kemaev et al. 2025, arXiv 2505.00793).
 
-Every tensor has a leading axis of T tasks, the parameters too: after an inner step each task has its
-own. Images are ``[T, B, H, W, C]``, channels last, so that a convolution is a batched matrix
-product. Parameters lie as the layer multiplies with them (``pack``).
+Every tensor has a leading axis of T tasks, the parameters too: after an inner step they differ from
+task to task. Images are ``[T, B, H, W, C]``, channels last, so that a convolution is a batched
+matrix product. Parameters lie as the layer multiplies with them (``pack``).
 """
 
 from __future__ import annotations

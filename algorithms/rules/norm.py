@@ -58,7 +58,7 @@ class _Moved(NamedTuple):
 class BatchNormReLU(Layer):
     """``[T, B, H, W, C]``, normalised by channel over the images of a task.
 
-    Statistics of the first ``rows`` images alone are those of a support set, which queries take too.
+    With statistics of the first ``rows`` images, a support set decides how queries are normalised.
     """
 
     def __init__(self, prefix: str) -> None:

@@ -13,7 +13,11 @@ from metaray.algorithms.batching import batched_predictions, batched_task_gradie
 from metaray.algorithms.configs import BatchNormMode, ModelConfig
 from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
+from metaray.algorithms.methods.maml import MAML
+from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.models.conv4 import Conv4
+from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.registry import build_algorithm
 from metaray.algorithms.rules.network import parts_of
 
@@ -86,6 +90,23 @@ def test_a_module_of_the_user_has_no_rules() -> None:
     backbone = build_backbone(ModelConfig(name="resnet12", width=4), (1, 16, 16))
     algorithm = build_algorithm(SMALL["maml"], backbone, "classification", WAYS)
     assert not algorithm.has_rules
+
+
+def test_a_class_that_changes_one_of_ours_does_not_take_its_rules() -> None:
+    """It would be another function, and the result wrong without a message."""
+
+    class Louder(MAML):
+        def support_loss(self, params: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return 2 * super().support_loss(params, x, y)
+
+    class Negative(Conv4):
+        def apply(self, params: Any, x: torch.Tensor, *rest: Any) -> Any:
+            return super().apply(params, -x, *rest)
+
+    shape, config = (1, 16, 16), MAMLConfig()
+    assert MAML(Conv4(shape, 4, "pool"), "classification", WAYS, config).has_rules
+    assert not Louder(Conv4(shape, 4, "pool"), "classification", WAYS, config).has_rules
+    assert not MAML(Negative(shape, 4, "pool"), "classification", WAYS, config).has_rules
 
 
 def test_tasks_are_computed_in_parts_by_their_size() -> None:
