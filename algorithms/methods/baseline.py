@@ -28,7 +28,6 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad
 from typing_extensions import override
@@ -36,7 +35,7 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import Kind, metrics_of
+from metaray.algorithms.losses import Kind, cross_entropy, metrics_of
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.embedding_based import running_statistics
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
@@ -137,7 +136,7 @@ class _PreTrained(FrozenBackbone):
         config = self._fit_config
 
         def loss(head: Tensors, rows: Tensor) -> Tensor:
-            return F.cross_entropy(self.task_logits(head, features[rows]), y[rows])
+            return cross_entropy(self.task_logits(head, features[rows]), y[rows])
 
         head = self.new_head(features, ways)
         heads, velocity = [head], dict[str, Tensor]()
