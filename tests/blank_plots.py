@@ -1,4 +1,7 @@
-"""Plots that are not drawn, which is most of the time of a run of a second."""
+"""Plots that are not drawn, which is most of the time of a run of a second.
+
+The functions of plots run. Their axes take everything, and hold nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from blank_children.blank_savefig import savefig
+from blank_children.blank_figure import BLANK
 
 
 @contextmanager
@@ -15,5 +18,6 @@ def nothing_drawn() -> Iterator[None]:
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", savefig)
+        for name, method in BLANK.items():
+            patch.setattr(Figure, name, method)
         yield

@@ -29,7 +29,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad
 from typing_extensions import override
@@ -37,7 +36,7 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import State, TaskGradient, curve_steps
 from metaray.algorithms.configs import BatchNormMode
 from metaray.algorithms.episode import Episode
-from metaray.algorithms.losses import Kind, metrics_of
+from metaray.algorithms.losses import Kind, cross_entropy, metrics_of
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.frozen_backbone import FrozenBackbone
 from metaray.algorithms.models.backbone import Backbone
@@ -157,7 +156,7 @@ class _PreTrained(FrozenBackbone):
         config = self._fit_config
 
         def loss(head: Tensors, rows: Tensor) -> Tensor:
-            return F.cross_entropy(self.task_logits(head, features[rows]), y[rows])
+            return cross_entropy(self.task_logits(head, features[rows]), y[rows])
 
         head = self.new_head(features, ways)
         heads, velocity = [head], dict[str, Tensor]()

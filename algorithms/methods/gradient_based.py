@@ -173,12 +173,20 @@ class GradientAdaptation(GradientBased):
             metrics = self.query_metrics(params, episode, self._train_batch_norm)
             return metrics["loss"], metrics
 
-        start, pull_back = vjp(lambda params: self.start(params, x, y, ways), state.params)[:2]
+        start, pull_back = self._start(state.params, x, y, ways)
         step = InnerStep(lambda params: self.support_loss(params, x, y), self.rates(start))
         last = self._inner_steps
         result = meta_gradient(self.form, [step] * last, {last: query_loss}, start)
-        (gradient,) = pull_back(result.gradient)
-        return TaskGradient(gradient, state.buffers, result.aux[last])
+        return TaskGradient(pull_back(result.gradient), state.buffers, result.aux[last])
+
+    def _start(
+        self, params: Tensors, x: Tensor, y: Tensor, ways: int
+    ) -> tuple[Tensors, Callable[[Tensors], Tensors]]:
+        """The start, and the function from a gradient with respect to it to one to ``params``."""
+        if type(self).start is GradientAdaptation.start:  # vjp imports sympy, which takes a second
+            return params, lambda gradient: gradient
+        start, pull_back = vjp(lambda params: self.start(params, x, y, ways), params)[:2]
+        return start, lambda gradient: pull_back(gradient)[0]
 
     def start_by_rules(
         self, params: Tensors, support: Any, y: Tensor, ways: int

@@ -78,6 +78,8 @@ def _chain(first: ImageClass, rest: Iterator[ImageClass]) -> Iterator[ImageClass
 def _record_batch(images: Images, class_id: int, schema: Any) -> Any:
     n = len(images)
     data = pa.py_buffer(np.ascontiguousarray(images).tobytes())
+    # from buffers: pa.array imports pandas, which takes most of a second
     column = pa.Array.from_buffers(schema.field("image").type, n, [None, data])
-    ids = pa.array(np.full(n, class_id, dtype=np.int32))
+    numbers = pa.py_buffer(np.full(n, class_id, dtype=np.int32))
+    ids = pa.Array.from_buffers(schema.field("class_id").type, n, [None, numbers])
     return pa.record_batch([column, ids], schema=schema)

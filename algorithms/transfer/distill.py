@@ -36,7 +36,7 @@ from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.losses import metrics_of
+from metaray.algorithms.losses import metrics_of_batch
 from metaray.algorithms.methods.embedding_based import unit_length
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
@@ -144,7 +144,7 @@ class Distillation(BackboneObjective):
 
         if config.label_weight:
             assert labels[0] is not None  # the view is labelled
-            of_labels = metrics_of("classification", outputs["logits"], labels[0])
+            of_labels = metrics_of_batch(outputs["logits"], labels[0])
             add("label", config.label_weight, of_labels["loss"])
             metrics["accuracy"] = of_labels["accuracy"]
         if config.soft_weight:

@@ -27,7 +27,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.losses import metrics_of
+from metaray.algorithms.losses import metrics_of_batch
 from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.noise import bernoulli
 from metaray.algorithms.models.norm import is_norm
@@ -91,7 +91,7 @@ class FineTuning(BackboneObjective):
         """Cross-entropy, and the pull towards the start; logs ``loss`` and ``accuracy``."""
         (y,) = labels
         assert y is not None  # the view is labelled
-        metrics = metrics_of("classification", outputs["logits"], y)
+        metrics = metrics_of_batch(outputs["logits"], y)
         loss = metrics["loss"]
         if self.config.l2_sp:
             distance = torch.stack(

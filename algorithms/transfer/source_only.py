@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.algorithm import State
-from metaray.algorithms.losses import metrics_of
+from metaray.algorithms.losses import metrics_of_batch
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.transfer.backbone_objective import BackboneObjective, detached
 from metaray.algorithms.transfer.dense import apply_dense, init_dense
@@ -72,7 +72,7 @@ class SourceOnly(BackboneObjective):
     def source_metrics(logits: Tensor, labels: Tensor | None) -> Tensors:
         """``loss``, the cross-entropy, and ``accuracy``."""
         assert labels is not None  # the view of the source is labelled
-        return metrics_of("classification", logits, labels)
+        return metrics_of_batch(logits, labels)
 
 
 class TwoStreams(SourceOnly):

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import refusing_damage
+from metaray.platform.common.arrow import from_column, read_parquet
 from metaray.platform.config.loading import read_config, read_versions
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.run.calibration import Calibration
@@ -140,7 +140,7 @@ class RunRecord:
         """A column of the meta-test's episodes, if it has it."""
         if key not in self.episodes.column_names:
             return None
-        column: Array = self.episodes.column(key).to_numpy()
+        column: Array = from_column(self.episodes.column(key))
         return column
 
 
@@ -154,7 +154,7 @@ def read_episodes(run: RunDirectory) -> pa.Table:
     with refusing_damage(
         f"{path} is not a table of episodes", f"write it again with metaray evaluate {run.path}"
     ):
-        table = pq.read_table(path)
+        table = read_parquet(path)
         for name in table.column_names:
             column = table.column(name)
             if column.null_count or not _is_numeric(column.type):

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from metaray.algorithms.reading import refusing_damage
+from metaray.platform.common.arrow import from_column, read_parquet
 from metaray.platform.common.formatting import margin, percent
 from metaray.platform.config.commands import own_settings, train_command
 from metaray.platform.config.loading import read_config, read_versions
@@ -102,10 +102,11 @@ def _test_plots(run: RunDirectory) -> list[Plot]:
     if not path.is_file():  # a probe's test has no predictions
         return []
     with refusing_damage(f"{path} is not a table of predictions", "continue with --resume"):
-        table = pq.read_table(path, columns=["predicted", "label"])
+        table = read_parquet(path, columns=["predicted", "label"])
     names = DataRecord.read(run).source.classes
     counts = np.array(
-        confusion(table["predicted"].to_numpy(), table["label"].to_numpy(), len(names)), np.float64
+        confusion(from_column(table["predicted"]), from_column(table["label"]), len(names)),
+        np.float64,
     )
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return [

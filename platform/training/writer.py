@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from metaray.algorithms.atomic import atomic_path, write_json
 from metaray.platform.callbacks.callback_list import CallbackList
+from metaray.platform.common.arrow import to_column
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog, MetricsRow
@@ -107,7 +108,7 @@ class LocalRunWriter(RunWriter):
         folder = self._run.evaluations
         if columns:
             with atomic_path(folder / f"{name}.parquet") as temporary:
-                table = {key: np.asarray(column) for key, column in columns.items()}
+                table = {key: to_column(np.asarray(column)) for key, column in columns.items()}
                 pq.write_table(pa.table(table), temporary)
         write_json(folder / f"{name}.json", metrics)
 

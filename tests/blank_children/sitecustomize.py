@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from blank_savefig import savefig
+from blank_figure import BLANK
 
 
 class _BlankFigures(MetaPathFinder):
-    """Takes ``savefig`` out of matplotlib's figures when a program imports them."""
+    """Makes matplotlib's figures blank when a program imports them."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name != "matplotlib.figure":
@@ -28,7 +28,8 @@ class _BlankFigures(MetaPathFinder):
 
             def then_blank(module: ModuleType) -> None:
                 execute(module)
-                module.Figure.savefig = savefig  # type: ignore[attr-defined]
+                for name, method in BLANK.items():
+                    setattr(module.Figure, name, method)
 
             spec.loader.exec_module = then_blank  # type: ignore[method-assign]
         return spec

@@ -16,6 +16,7 @@ from scipy.special import log_softmax, softmax
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.intervals import mean_and_ci95
+from metaray.platform.common.arrow import to_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,10 +157,10 @@ class MetaTest:
         columns: dict[str, Any] = {"episode": np.arange(len(last)), name: last, "loss": self.loss}
         if self.macro_f1 is not None:
             columns["macro_f1"] = self.macro_f1
-        columns[f"{name}_by_step"] = list(self.score_by_step)
+        columns[f"{name}_by_step"] = self.score_by_step
         if baseline is not None:
             columns[f"baseline_{name}"] = baseline.score_by_step[:, -1]
-        return pa.table(columns)
+        return pa.table({name: to_column(values) for name, values in columns.items()})
 
     def headline(self) -> dict[str, Any]:
         """The metrics of all episodes together, ready for JSON; ``ci95`` are half-widths."""

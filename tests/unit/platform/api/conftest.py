@@ -6,5 +6,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _nothing_drawn(nothing_drawn: None) -> None:
-    """In every test of this folder."""
+def _nothing_drawn(request: pytest.FixtureRequest) -> None:
+    """In every test of this folder without the marker ``drawn``."""
+    if request.node.get_closest_marker("drawn") is None:
+        request.getfixturevalue("nothing_drawn")

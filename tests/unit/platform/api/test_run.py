@@ -54,6 +54,7 @@ def test_episodes_has_a_row_for_each_test_episode(run: mr.Run) -> None:
     assert run.episodes["accuracy"].mean() == pytest.approx(run.accuracy)
 
 
+@pytest.mark.drawn
 def test_plot_has_the_curves_of_loss_and_accuracy(run: mr.Run) -> None:
     labels = [axes.get_ylabel() for axes in run.plot().axes]
     assert labels == ["loss", "accuracy"]
