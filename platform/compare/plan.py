@@ -18,7 +18,7 @@ from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.common.versions import versions
 from metaray.platform.compare.kind import comparison_of
 from metaray.platform.config.kinds import config_class_of
-from metaray.platform.config.loading import override, validate_as
+from metaray.platform.config.loading import as_meant, override, validate_as
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment.comparison import Budget, Comparable, Curves
 from metaray.platform.experiment.registry import experiment_of
@@ -26,7 +26,10 @@ from metaray.platform.experiment.registry import experiment_of
 
 def _of_its_kind(config: Any) -> Any:
     """Nested tables as the config that they describe."""
-    return validate_as(config_class_of(config), config) if isinstance(config, dict) else config
+    if not isinstance(config, dict):
+        return config
+    kind = config_class_of(config)
+    return validate_as(kind, as_meant(kind, config))
 
 
 AnyConfig = Annotated[SerializeAsAny[ExperimentConfig], BeforeValidator(_of_its_kind)]

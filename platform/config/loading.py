@@ -91,10 +91,15 @@ def read_config(model: type[Config], path: Path) -> Config:
     Raises:
         InputError: the file is not one that metaray wrote.
     """
-    tree = read_config_tree(path)
-    if issubclass(model, ExperimentConfig):
-        tree = merged(with_values({}, model.before_it_was_there), tree)
-    return validate_as(model, {key: value for key, value in tree.items() if key != "versions"})
+    tree = {key: value for key, value in read_config_tree(path).items() if key != "versions"}
+    return validate_as(model, as_meant(model, tree))
+
+
+def as_meant(model: type[BaseModel], tree: Tree) -> Tree:
+    """Settings that a file of ours holds, with what an older version meant where it has none."""
+    if not issubclass(model, ExperimentConfig):
+        return tree
+    return merged(with_values({}, model.before_it_was_there), tree)
 
 
 def read_config_tree(path: Path) -> Tree:

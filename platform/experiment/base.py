@@ -122,6 +122,8 @@ class Experiment(ABC, Generic[Config]):
     def evaluable(self, trained: Config, overrides: Iterable[str]) -> tuple[str, ...]:
         """Beginnings of the settings that may change for a test under ``overrides``."""
 
+    chosen: ClassVar[tuple[str, ...]] = ()
+    """paths of the settings of which a run keeps what their ``auto`` stood for"""
     fits: ClassVar[tuple[str, ...]] = ()
     """paths of the settings whose defaults are lowered to what the data allows"""
 

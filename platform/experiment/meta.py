@@ -53,6 +53,7 @@ class MetaTraining(Experiment[RunConfig]):
     test_name = "meta-test"
     scales = True
     plural = "meta-training runs"
+    chosen = ("workers.derivatives",)
     fits = tuple(
         f"task.{key}" for key in ("ways", "queries", "train_ways", "train_shots", "train_queries")
     )

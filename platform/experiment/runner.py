@@ -21,6 +21,7 @@ from metaray.platform.callbacks.monitored import check_monitoring, monitored
 from metaray.platform.common.errors import Stopped
 from metaray.platform.config.loading import changed_keys, check_changes, override
 from metaray.platform.config.schema import ExperimentConfig
+from metaray.platform.config.tree import get
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.registry import experiment_in, experiment_of
 from metaray.platform.experiment.results import version_note, write_config
@@ -214,8 +215,11 @@ def _done(session: Session, changed: Sequence[str]) -> Summary | None:
 
 
 def _fitted(config: ExperimentConfig, key: str) -> bool:
-    """Whether the data may have changed a setting that the user has left open."""
-    fits = experiment_of(config).fits
+    """Whether data, method and network may have changed a setting that the user has left open."""
+    experiment = experiment_of(config)
+    if key in experiment.chosen and get(config.model_dump(), key, None) == "auto":
+        return True
+    fits = experiment.fits
     return config.given is not None and key in fits and key not in config.given
 
 

@@ -14,8 +14,9 @@ from metaray.algorithms.configs import Section
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import read_object, refusing_damage
 from metaray.platform.config.complaints import complaint, known_keys
+from metaray.platform.config.loading import as_meant
 from metaray.platform.config.schema import ExperimentConfig
-from metaray.platform.config.tree import Tree, flat, with_values
+from metaray.platform.config.tree import Tree, flat, get, with_values
 from metaray.platform.experiment.base import Experiment
 from metaray.platform.experiment.registry import experiment_of
 from metaray.tune_spaces.space import Space
@@ -134,7 +135,9 @@ class SweepPlan(Section):
         problem, remedy = f"{path} is not the plan of a sweep", "restore it or begin a new one"
         tree = read_object(path, problem, remedy)
         with refusing_damage(problem, remedy):
-            return cls.model_validate(tree)
+            plan = cls.model_validate(tree)
+            kind = plan.experiment.config_class
+            return plan.model_copy(update={"settings": as_meant(kind, plan.settings)})
 
 
 def make_plan(settings: Tree, **options: Any) -> SweepPlan:
@@ -146,6 +149,10 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
     experiment = experiment_of(settings)
     settings = experiment.trial_settings(settings)
     base = experiment.resolve(settings)
+    for (
+        path
+    ) in experiment.config_class.before_it_was_there:  # read again, it means what it does now
+        settings = with_values(settings, {path: get(base.model_dump(), path, None)})
     given = {key: value for key, value in options.items() if value is not None}
     given.setdefault("metrics", (experiment.default_metric(base),))
     if len(given["metrics"]) > 1:
