@@ -149,9 +149,7 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
     experiment = experiment_of(settings)
     settings = experiment.trial_settings(settings)
     base = experiment.resolve(settings)
-    for (
-        path
-    ) in experiment.config_class.before_it_was_there:  # read again, it means what it does now
+    for path in experiment.config_class.before_it_was_there:  # so that it means the same when read
         settings = with_values(settings, {path: get(base.model_dump(), path, None)})
     given = {key: value for key, value in options.items() if value is not None}
     given.setdefault("metrics", (experiment.default_metric(base),))

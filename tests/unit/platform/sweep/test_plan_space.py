@@ -128,4 +128,8 @@ def test_the_command_tells_its_settings_from_those_of_a_file(tmp_path: Path) -> 
     request = SweepRequest(config=tmp_path / "my.toml", overrides=["method.inner_lr=0.1"])
     plan, _ = request.planned()
     assert plan.set_keys == ("method.inner_lr",)
-    assert plan.settings == {"train": {"meta_lr": 0.01}, "method": {"inner_lr": 0.1}}
+    assert plan.settings == {
+        "train": {"meta_lr": 0.01},
+        "method": {"inner_lr": 0.1},
+        "workers": {"derivatives": "auto"},  # left out, it would mean what older versions did
+    }
