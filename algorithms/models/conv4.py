@@ -27,9 +27,10 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone, glorot_uniform
 from metaray.algorithms.models.norm import init_norm, normalise
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.first_block import conv_norm_relu
+from metaray.algorithms.rules.convolution import after_stride
+from metaray.algorithms.rules.first_block import conv_block
 from metaray.algorithms.rules.layer import Layer
-from metaray.algorithms.rules.simple import Flatten, MaxPool, SpatialMean
+from metaray.algorithms.rules.simple import Flatten, SpatialMean
 
 Reduce = Literal["pool", "stride", "map"]
 
@@ -114,13 +115,10 @@ class Conv4(Backbone):
     @override
     def layers(self) -> list[Layer]:
         layers: list[Layer] = []
-        size = self._input_size
+        size, stride = self._input_size, 2 if self.reduce == "stride" else 1
         for block in _BLOCKS:
-            stride = 2 if self.reduce == "stride" else 1
-            names = f"{block}.conv", f"{block}.norm"
-            layers += conv_norm_relu(*names, self.norm, size, stride, first=not layers)
-            size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
-            if block in _POOLED[self.reduce]:
-                layers.append(MaxPool())
-                size = (size[0] // 2, size[1] // 2)
+            names, pool = (f"{block}.conv", f"{block}.norm"), block in _POOLED[self.reduce]
+            layers += conv_block(*names, self.norm, size, stride, pool, first=not layers)
+            size = after_stride(size, stride)
+            size = (size[0] // 2, size[1] // 2) if pool else size
         return [*layers, SpatialMean() if self.reduce == "stride" else Flatten()]

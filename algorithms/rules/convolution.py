@@ -26,8 +26,8 @@ _KEPT = 2**21  # numbers in patches that are kept, on a CPU: 8 megabytes
 _AT_ONCE = 2**18  # numbers in patches that are cut together where they are not kept
 
 
-class _Part(NamedTuple):
-    """Images whose patches are cut together: all of some tasks, or some of one task."""
+class Part(NamedTuple):
+    """Images that are computed together: all of some tasks, or some of one task."""
 
     tasks: slice
     images: slice
@@ -38,7 +38,7 @@ class _Part(NamedTuple):
         return bool(self.images.start == 0)
 
     def of(self, x: Tensor) -> Tensor:
-        """The part of ``x`` ``[T, B, H, W, C]``: a view."""
+        """The part of ``x`` ``[T, B, ...]``: a view."""
         return x[self.tasks, self.images]
 
     def rows(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class _Patches:
         self.x, self._out, self._stride = x, out, stride
         self._kept: Tensor | None = None
 
-    def of(self, part: _Part) -> Tensor:
+    def of(self, part: Part) -> Tensor:
         """``[t, n, 9 C]``."""
         if self._kept is not None:
             return self._kept
@@ -80,7 +80,7 @@ class Convolution(Layer):
         self.name = name
         self.size = size
         self.stride = stride
-        self.out = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+        self.out = after_stride(size, stride)
         self._first = first
 
     @override
@@ -195,19 +195,34 @@ def _sum_of_products(
         fresh = False
 
 
-def _parts(out: Tensor, channels: int) -> Iterator[_Part]:
+def after_stride(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Height and width of what such a convolution makes of images of ``size``."""
+    return (size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1
+
+
+def _parts(out: Tensor, channels: int) -> Iterator[Part]:
     """Images of a map ``out`` ``[T, B, H', W', O]`` whose patches of ``channels`` fit the cache."""
     tasks, images, height, width = out.shape[:4]
     image = height * width * 9 * channels
-    if out.device.type != "cpu" or tasks * images * image <= _KEPT:
-        together, some = tasks, images
-    elif images * image <= _AT_ONCE:
-        together, some = max(1, _AT_ONCE // (images * image)), images
-    else:
-        together, some = 1, max(1, _AT_ONCE // image)
+    whole = out.device.type != "cpu" or tasks * images * image <= _KEPT
+    return _divided(tasks, images, 0 if whole else image)
+
+
+def parts_of_map(c: Tensor, channels: int) -> Iterator[Part]:
+    """Images of patches ``c`` ``[T, B, n, K]`` whose map of ``channels`` fits the cache."""
+    tasks, images, positions = c.shape[:3]
+    return _divided(tasks, images, 0 if c.device.type != "cpu" else positions * channels)
+
+
+def _divided(tasks: int, images: int, image: int) -> Iterator[Part]:
+    """Parts of ``_AT_ONCE`` numbers, of which an image takes ``image``; 0: all in one."""
+    together, some = tasks, images
+    if image:
+        together = max(1, _AT_ONCE // (images * image))
+        some = max(1, min(images, _AT_ONCE // image))
     for task in range(0, tasks, together):
         for first in range(0, images, some):
-            yield _Part(slice(task, task + together), slice(first, first + some))
+            yield Part(slice(task, task + together), slice(first, first + some))
 
 
 def _cut(x: Tensor, out: tuple[int, int], stride: int) -> Tensor:

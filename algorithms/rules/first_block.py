@@ -1,4 +1,4 @@
-r"""The first convolution of a network, its batch norm and ReLU, from the moments of its patches.
+r"""The first convolution of a network, its batch norm, ReLU and pooling, from moments of patches.
 
 The input does not depend on parameters, so the covariance of its patches is computed once for all
 inner steps, and batch norm needs no pass over the layer's largest map. With centred patches ``c``
@@ -14,6 +14,9 @@ inner steps, and batch norm needs no pass over the layer's largest map. With cen
                        dgd = td     dbd = sd
 
 The covariance is summed in float64: rounding of it in float32 would turn a ReLU over now and then.
+
+The map is the largest of the network. It is computed for some images at a time, which stay in the
+processor's cache until they are pooled, and it is not kept: derivatives pass where the maxima are.
 """
 
 from __future__ import annotations
@@ -28,25 +31,27 @@ from typing_extensions import override
 from metaray.algorithms.configs import NormKind
 from metaray.algorithms.models.norm import EPSILON
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.convolution import Convolution
+from metaray.algorithms.rules.convolution import Convolution, after_stride, parts_of_map
 from metaray.algorithms.rules.layer import Layer, Params, Pulled
 from metaray.algorithms.rules.norm import norm_and_relu
+from metaray.algorithms.rules.simple import MaxPool
 
 
 class _Patches(NamedTuple):
     c: Tensor
-    """``[T, n, 9 C + 1]``, centred; the last column is one"""
+    """``[T, B, H' W', 9 C + 1]``, centred; the last column is one"""
     covariance: Tensor
     """``[T, 9 C, 9 C]``"""
     mean: Tensor
     """``[T, 1, 9 C]``, before they were centred"""
-    shape: tuple[int, ...]
-    """of the map, without its channels"""
 
 
 class _Tape(NamedTuple):
     patches: _Patches
-    a: Tensor
+    y: Tensor
+    """output ``[T, B, n, O]``, n its positions"""
+    places: Tensor | None
+    """where in the map each of them lies, as ``y``; None without pooling"""
     mw: Tensor
     r: Tensor
 
@@ -58,17 +63,24 @@ class _Moved(NamedTuple):
 
 
 class FirstBlock(Layer):
-    """Images ``[T, B, C, H, W]`` to ``[T, B, H', W', O]``; arguments as of ``Convolution``."""
+    """Images ``[T, B, C, H, W]`` to ``[T, B, H', W', O]``; arguments as of ``Convolution``.
 
-    def __init__(self, weight: str, norm: str, size: tuple[int, int], stride: int) -> None:
+    ``pool`` takes the maximum of each 2x2 of the map; of equal numbers the first counts.
+    """
+
+    def __init__(
+        self, weight: str, norm: str, size: tuple[int, int], stride: int, pool: bool
+    ) -> None:
         self.weight, self.scale, self.shift = self.names = (
             weight,
             f"{norm}.scale",
             f"{norm}.shift",
         )
         self._statistics = (f"{norm}.mean", f"{norm}.var")
-        self.stride = stride
-        self.out = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+        self._stride = stride
+        self._pool = pool
+        self._map = after_stride(size, stride)
+        self._out = (self._map[0] // 2, self._map[1] // 2) if pool else self._map
 
     @override
     def pack(self, name: str, value: Tensor) -> Tensor:
@@ -83,16 +95,13 @@ class FirstBlock(Layer):
 
     @override
     def prepare(self, x: Tensor, rows: int | None) -> _Patches:
-        tasks, images = x.shape[:2]
-        c = F.unfold(x.flatten(0, 1), 3, padding=1, stride=self.stride)
-        c = c.unflatten(0, (tasks, images)).transpose(2, 3)  # [T, B, H' W', 9 C]
+        c = F.unfold(x.flatten(0, 1), 3, padding=1, stride=self._stride)
+        c = c.unflatten(0, x.shape[:2]).transpose(2, 3)
         mean = c[:, :rows].mean((1, 2), keepdim=True)
         c = c - mean
         wide = c[:, :rows].flatten(1, 2).double()
         covariance = torch.bmm(wide.transpose(1, 2), wide).div_(wide.shape[1]).to(c.dtype)
-        ones = torch.ones_like(c[..., :1])
-        patches = torch.cat([c, ones], -1).flatten(1, 2)
-        return _Patches(patches, covariance, mean[:, 0], (tasks, images, *self.out))
+        return _Patches(torch.cat([c, torch.ones_like(c[..., :1])], -1), covariance, mean[:, 0])
 
     @override
     def forward(self, p: Params, x: _Patches, rows: int | None) -> tuple[Tensor, Any]:
@@ -100,8 +109,8 @@ class FirstBlock(Layer):
         mw = torch.bmm(x.covariance, w)
         r = torch.rsqrt((w * mw).sum(1, keepdim=True) + EPSILON)
         folded = torch.cat([w * (r * p[self.scale][:, None]), p[self.shift][:, None]], 1)
-        a = torch.bmm(x.c, folded).relu_()
-        return a.view(*x.shape, -1), _Tape(x, a, mw, r)
+        y, places = self._computed(x.c, folded)
+        return self._shaped(y), _Tape(x, y, places, mw, r)
 
     @override
     def statistics(self, p: Params, tape: _Tape) -> Tensors:
@@ -135,9 +144,7 @@ class FirstBlock(Layer):
         if self.scale in pd:
             folded = folded + w * (r * pd[self.scale][:, None])
         shift = pd[self.shift] if self.shift in pd else torch.zeros_like(p[self.shift])
-        ad = torch.bmm(tape.patches.c, torch.cat([folded, shift[:, None]], 1))
-        ad = torch.ops.aten.threshold_backward(ad, tape.a, 0)
-        return ad.view(*tape.patches.shape, -1), moved
+        return self._shaped(self._along(tape, torch.cat([folded, shift[:, None]], 1))), moved
 
     @override
     def backward_tangent(
@@ -160,17 +167,65 @@ class FirstBlock(Layer):
             gwd.add_((z - mw * (r * t)) * (r * pd[self.scale][:, None]))
         return Pulled(None, {self.weight: gwd, self.scale: td[:, 0], self.shift: sd})
 
+    def _computed(self, c: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The output, and where in the map each of its numbers lies."""
+        y = c.new_empty(*c.shape[:2], self._out[0] * self._out[1], w.shape[-1])
+        places = torch.empty_like(y, dtype=torch.int64) if self._pool else None
+        for part in parts_of_map(c, w.shape[-1]):
+            if places is None:
+                torch.bmm(part.rows(c), w[part.tasks], out=part.rows(y)).relu_()
+                continue
+            a = torch.bmm(part.rows(c), w[part.tasks]).relu_()
+            images = a.view(-1, *self._map, a.shape[-1]).permute(0, 3, 1, 2)
+            for whole, pooled in zip(
+                (y, places), F.max_pool2d(images, 2, return_indices=True), strict=True
+            ):
+                own = part.of(whole)
+                own.copy_(pooled.permute(0, 2, 3, 1).reshape(own.shape))
+        return y, places
+
+    def _along(self, tape: _Tape, w: Tensor) -> Tensor:
+        """``[c, 1] w`` where the output is not zero."""
+        c, y = tape.patches.c, tape.y
+        yd = torch.empty_like(y)
+        for part in parts_of_map(c, w.shape[-1]):
+            a = torch.bmm(part.rows(c), w[part.tasks])
+            if tape.places is not None:
+                index = part.of(tape.places)
+                a = a.view(*index.shape[:2], -1, a.shape[-1]).gather(2, index)
+            own = part.of(y)
+            part.of(yd).copy_(torch.ops.aten.threshold_backward(a.view(own.shape), own, 0))
+        return yd
+
     def _onto_patches(self, tape: _Tape, gy: Tensor) -> tuple[Tensor, Tensor]:
         """``c' z`` and the sum of ``z``, the derivative behind the ReLU."""
-        z = torch.ops.aten.threshold_backward(gy.reshape(tape.a.shape), tape.a, 0)
-        both = torch.bmm(tape.patches.c.transpose(1, 2), z)
+        c, y = tape.patches.c, tape.y
+        gy = gy.reshape(y.shape)
+        both = c.new_zeros(len(c), c.shape[-1], y.shape[-1])
+        for part in parts_of_map(c, y.shape[-1]):
+            z = torch.ops.aten.threshold_backward(part.of(gy), part.of(y), 0)
+            if tape.places is not None:
+                whole = z.new_zeros(*z.shape[:2], self._map[0] * self._map[1], z.shape[-1])
+                z = whole.scatter_(2, part.of(tape.places), z)
+            both[part.tasks].baddbmm_(part.rows(c).transpose(1, 2), z.flatten(1, 2))
         return both[:, :-1], both[:, -1]
 
+    def _shaped(self, y: Tensor) -> Tensor:
+        shaped: Tensor = y.unflatten(2, self._out)
+        return shaped
 
-def conv_norm_relu(
-    weight: str, norm: str, kind: NormKind, size: tuple[int, int], stride: int, first: bool
+
+def conv_block(
+    weight: str,
+    norm: str,
+    kind: NormKind,
+    size: tuple[int, int],
+    stride: int,
+    pool: bool,
+    first: bool,
 ) -> list[Layer]:
-    """The layers of a block: ``first`` is the network's, over images of ``size``."""
+    """Convolution, norm, ReLU and pooling over images of ``size``; ``first`` of the network."""
     if first and kind == "batch":
-        return [FirstBlock(weight, norm, size, stride)]
-    return [Convolution(weight, size, stride, first), norm_and_relu(kind, norm)]
+        return [FirstBlock(weight, norm, size, stride, pool)]
+    layers = [Convolution(weight, size, stride, first), norm_and_relu(kind, norm)]
+    return [*layers, *([MaxPool()] if pool else [])]

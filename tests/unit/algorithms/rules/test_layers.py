@@ -59,12 +59,19 @@ LAYERS = {
         {"w": (4, 3, 3, 3)}, (3, 6, 5), conv(2), of_images=True,
     ),
     "first block": Row(
-        first_block.FirstBlock("w", "n", (6, 5), 2),
+        first_block.FirstBlock("w", "n", (6, 5), 2, pool=False),
         {"w": (4, 3, 3, 3), **NORM}, (3, 6, 5), block(2), of_images=True,
     ),
     "first block, stride 1": Row(
-        first_block.FirstBlock("w", "n", (4, 5), 1),
+        first_block.FirstBlock("w", "n", (4, 5), 1, pool=False),
         {"w": (4, 1, 3, 3), **NORM}, (1, 4, 5), block(1), of_images=True,
+    ),
+    "first block, pooled": Row(
+        first_block.FirstBlock("w", "n", (4, 5), 1, pool=True),
+        {"w": (4, 3, 3, 3), **NORM},
+        (3, 4, 5),
+        lambda p, x: F.max_pool2d(block(1)(p, x), 2),
+        of_images=True,
     ),
     "batch norm": Row(
         norm.BatchNormReLU("n"), NORM, (4, 3, 2),
@@ -143,6 +150,14 @@ def slope(of: Callable[[float], Tensor], h: float = 1e-6) -> Tensor:
 def close(found: Tensor | None, expected: Tensor, relative: float = 1e-6) -> None:
     assert found is not None
     torch.testing.assert_close(found, expected, rtol=relative, atol=1e-7)
+
+
+@pytest.fixture(params=["whole", "in parts"], autouse=True)
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few numbers fit the cache in parts, so that an image is computed by itself."""
+    if request.param == "in parts":
+        monkeypatch.setattr(convolution, "_KEPT", 0)
+        monkeypatch.setattr(convolution, "_AT_ONCE", 1)
 
 
 @pytest.fixture(params=LAYERS)
