@@ -7,8 +7,8 @@ baseline), 5-way 1-shot on built-in characters, a shard of 8 tasks, one thread. 
 counted. Every figure is the median over the rounds of one run, and a ratio the median of the
 ratios of the rounds, with the least and the greatest; its denominator is the peer.
 
-The peer is learn2learn for MAML, first-order MAML and Meta-SGD, where it is installed, and plain
-PyTorch for ProtoNet, Reptile and the baseline: a ``torch.nn`` network of the same form, one task
+The peer is learn2learn for MAML and first-order MAML, where it is installed, and plain PyTorch for
+ProtoNet, Reptile and the baseline: a ``torch.nn`` network of the same form, one task
 after another as their public implementations do, on random images. learn2learn 0.2.0 was released
 with C sources that Python 3.11 and later do not compile. What works is, in an empty folder::
 
@@ -87,10 +87,7 @@ def with_learn2learn(method: str, steps: int, queries: int) -> Compute | None:
     except ImportError:
         return None
     model = l2l.vision.models.OmniglotCNN(WAYS)
-    if method == "metasgd":
-        learner = l2l.algorithms.MetaSGD(model, lr=0.1)
-    else:
-        learner = l2l.algorithms.MAML(model, lr=0.4, first_order=method == "fomaml")
+    learner = l2l.algorithms.MAML(model, lr=0.4, first_order=method == "fomaml")
     (sx, sy), (qx, qy) = images(1), images(queries)
 
     def compute() -> None:
@@ -149,7 +146,7 @@ def plain_reptile(steps: int, batch: int, shots: int) -> Compute:
 
 
 def peer(method: str, steps: int, queries: int) -> tuple[str, Compute | None]:
-    if method in ("maml", "fomaml", "metasgd"):
+    if method in ("maml", "fomaml"):
         return "learn2learn", with_learn2learn(method, steps, queries)
     if method == "protonet":
         return "PyTorch", plain_protonet(queries)
