@@ -1,4 +1,6 @@
-"""Peak memory of one MAML meta-gradient against the number of inner steps, for both exact forms.
+"""Peak memory of one MAML meta-gradient against the number of inner steps, for the exact forms.
+
+``rules`` is the recursion over layers whose derivatives are written out (``workers.derivatives``).
 
     python benchmarks/memory.py
 
@@ -17,7 +19,7 @@ from time import perf_counter
 from common import report
 
 STEPS = (1, 2, 5, 10, 20, 40)
-FORMS = ("unrolled", "recursion")
+FORMS = ("unrolled", "recursion", "rules")
 
 
 def measure(form: str, steps: int, tasks: int) -> tuple[float, float]:
@@ -37,8 +39,10 @@ def measure(form: str, steps: int, tasks: int) -> tuple[float, float]:
     backbone = build_backbone(ModelConfig(), (1, 28, 28))
 
     def gradient(inner_steps: int) -> None:
-        config = MAMLConfig(inner_lr=0.1, inner_steps=inner_steps, second_order=form)  # type: ignore[arg-type]
+        second_order = "recursion" if form == "rules" else form
+        config = MAMLConfig(inner_lr=0.1, inner_steps=inner_steps, second_order=second_order)  # type: ignore[arg-type]
         algorithm = build_algorithm(config, backbone, "classification", 5)
+        algorithm.rules = form == "rules"
         state: State = algorithm.init(0)
         episodes = Episode(
             torch.rand(tasks, 25, 1, 28, 28),

@@ -18,6 +18,7 @@ from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.layer import Layer, Params
 from metaray.algorithms.rules.losses import residual, residual_tangent, task_metrics
 
+_STEPS_KEPT = 10  # tapes of later inner steps are computed again, so that memory does not grow
 _IMAGES_AT_ONCE = 64  # on a CPU, whose cache does not hold the queries of many tasks
 
 
@@ -178,16 +179,19 @@ class NetworkLoss(Objective):
 
     def __init__(self, network: Network, kind: Kind, x: Any, y: Tensor) -> None:
         self._network, self._kind, self._x, self._y = network, kind, x, y
+        self._kept = 0
 
     @override
-    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, LossTape]:
-        x = at[self._x] if isinstance(self._x, str) else self._x
-        outputs, trace = self._network.forward(at, x)
-        _, gradient, trace = self._network.backward(trace, residual(self._kind, outputs, self._y))
-        return gradient, LossTape(trace, outputs, gradient)
+    def gradient(self, at: Tensors, names: Sequence[str]) -> tuple[Tensors, LossTape | None]:
+        tape = self._evaluated(at)
+        self._kept += 1
+        return tape.gradient, tape if self._kept <= _STEPS_KEPT else None
 
     @override
-    def curvature(self, at: Tensors, tape: LossTape, along: Tensors) -> tuple[Tensors, Tensors]:
+    def curvature(
+        self, at: Tensors, tape: LossTape | None, along: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        tape = tape or self._evaluated(at)
         moved_outputs, moved = self._network.tangent(tape.trace, along)
         assert moved_outputs is not None
         gyd = residual_tangent(self._kind, tape.outputs, moved_outputs)
@@ -195,6 +199,12 @@ class NetworkLoss(Objective):
         if isinstance(self._x, str) and gxd is not None:
             curved[self._x] = gxd
         return tape.gradient, curved
+
+    def _evaluated(self, at: Tensors) -> LossTape:
+        x = at[self._x] if isinstance(self._x, str) else self._x
+        outputs, trace = self._network.forward(at, x)
+        _, gradient, trace = self._network.backward(trace, residual(self._kind, outputs, self._y))
+        return LossTape(trace, outputs, gradient)
 
 
 class Queries:

@@ -81,6 +81,17 @@ def test_mamlpp_as_it_anneals(progress: float) -> None:
     both(algorithm_for(config), tasks_of("classification"), WAYS, progress)
 
 
+def test_tapes_that_are_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits, in less memory."""
+    algorithm = algorithm_for(SMALL["maml"].model_copy(update={"inner_steps": 4}))
+    algorithm.rules = True
+    state, tasks = state_of(algorithm), tasks_of("classification")
+    kept = batched_task_gradients(algorithm, state, tasks, WAYS).gradient
+    monkeypatch.setattr("metaray.algorithms.rules.network._STEPS_KEPT", 1)
+    again = batched_task_gradients(algorithm, state, tasks, WAYS).gradient
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
 @pytest.mark.parametrize("method", ["maml", "anil", "metasgd", "reptile", "mamlpp"])
 def test_regression(method: str) -> None:
     both(algorithm_for(SMALL[method], model="mlp", kind="regression"), tasks_of("regression"), 1)
