@@ -6,11 +6,11 @@ Needs one CUDA device, torch, and no Ray. ``CACHE`` is the ``data.cache`` of a r
 Vinyals split); without it the speedrun is left out. Five parts, each written to its file in
 ``results/`` when it is done, in at most nine minutes together:
 
-``agreement``   the meta-gradient and the predictions of each method in float64, against the CPU;
-                and CUDA graphs against ordinary calls in float32.
+``agreement``   the meta-gradient and the predictions of each method in float64, against the CPU,
+                by torch.func and by rules; and CUDA graphs against ordinary calls in float32.
 ``memory``      peak of one MAML meta-gradient by inner steps, for both exact forms.
 ``throughput``  training tasks per second in process, whole outer steps one after another, by
-                method, shard and precision, with and without CUDA graphs.
+                method, derivatives, shard and precision, with and without CUDA graphs.
 ``peers``       MAML against one task after another: with torch.func, and with learn2learn where it
                 is installed.
 ``speedrun``    seconds of training to reach an accuracy on Omniglot, 5-way 1-shot.
@@ -22,7 +22,7 @@ import argparse
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, product
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -48,6 +48,7 @@ from metaray.platform.training.meta.worker import TaskWorker
 
 SHARDS = (8, 32, 128)
 SECONDS = 0.2  # of one figure
+DERIVATIVES = ("autograd", "rules")
 INNER_STEPS = (1, 2, 5, 10, 20, 40)
 THRESHOLDS = (0.95, 0.97, 0.98, 0.987)
 
@@ -79,15 +80,16 @@ def opened(config: RunConfig) -> tuple[Blueprint, TaskWorker]:
 
 
 def agreement() -> Iterator[Row]:
-    for method in METHODS.builtin:
-        row: Row = {"method": method}
-        exact = ("workers.precision=float64", "model.width=16")
+    for method, derivatives in product(METHODS.builtin, DERIVATIVES):
+        row: Row = {"method": method, "derivatives": derivatives}
+        path = f"workers.derivatives={derivatives}"
+        exact = ("workers.precision=float64", "model.width=16", path)
         cpu = payloads(config_for(method, "workers.device=cpu", *exact))
         gpu = payloads(config_for(method, "workers.device=cuda", *exact))
         for name, a, b in zip(("gradient", "prediction"), cpu[2:], gpu[2:], strict=True):
             row[f"{name} off by"] = float(abs(a - b).max() / abs(a).max())
-        calls = payloads(config_for(method, "workers.cuda_graphs=false"))
-        graphs = payloads(config_for(method))
+        calls = payloads(config_for(method, "workers.cuda_graphs=false", path))
+        graphs = payloads(config_for(method, path))
         row["graph, same bits"] = all(map(np.array_equal, calls, graphs))
         yield row
 
@@ -143,7 +145,11 @@ def memory() -> Iterator[Row]:
         row: Row = {"inner steps": steps}
         for form in ("unrolled", "recursion"):
             with released():
-                settings = (f"method.inner_steps={steps}", f"method.second_order={form}")
+                settings = (
+                    f"method.inner_steps={steps}",
+                    f"method.second_order={form}",
+                    "workers.derivatives=autograd",
+                )
                 work, _ = shard_of(config_for("maml", *settings), 32)
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
@@ -156,18 +162,25 @@ def throughput(methods: list[str]) -> Iterator[Row]:
     for method in methods:
         for shard in SHARDS:
             for precision in PRECISIONS if shard == 32 else PRECISIONS[:1]:
-                with released():
-                    yield throughput_row(method, shard, precision)
+                for derivatives in DERIVATIVES if precision != "bfloat16" else DERIVATIVES[:1]:
+                    with released():
+                        yield throughput_row(method, shard, precision, derivatives)
 
 
-def throughput_row(method: str, shard: int, precision: str) -> Row:
+def throughput_row(method: str, shard: int, precision: str, derivatives: str) -> Row:
     config = config_for(
         method,
         f"workers.precision={precision}",
         f"train.meta_batch_size={shard}",
         f"train.shard_size={shard}",
+        f"workers.derivatives={derivatives}",
     )
-    row: Row = {"method": method, "shard": shard, "precision": precision}
+    row: Row = {
+        "method": method,
+        "derivatives": derivatives,
+        "shard": shard,
+        "precision": precision,
+    }
     for graphs in (False, True):
         name = "graphs" if graphs else "calls"
         try:

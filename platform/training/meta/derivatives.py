@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
+
 from metaray.algorithms.algorithm import Algorithm
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.meta import RunConfig
+from metaray.platform.config.meta import RunConfig, WorkersConfig
 
 Derivatives = Literal["rules", "autograd"]
 
@@ -21,9 +23,18 @@ def derivatives_of(config: RunConfig, algorithm: Algorithm) -> Derivatives:
     if asked == "autograd":
         return "autograd"
     reason = _why_not(config, algorithm)
-    if asked == "rules" and reason:
-        raise InputError(f"workers.derivatives = 'rules' {reason}: use auto or autograd")
-    return "autograd" if reason else "rules"
+    if asked == "rules":
+        if reason:
+            raise InputError(f"workers.derivatives = 'rules' {reason}: use auto or autograd")
+        return "rules"
+    return "autograd" if reason or _may_use_a_gpu(config.workers) else "rules"
+
+
+def _may_use_a_gpu(workers: WorkersConfig) -> bool:
+    """Whether a run may compute on one, for which rules have not been measured."""
+    if workers.device == "auto":
+        return workers.gpus > 0 or (workers.count == 0 and torch.cuda.is_available())
+    return workers.device != "cpu"
 
 
 def _why_not(config: RunConfig, algorithm: Algorithm) -> str:

@@ -51,10 +51,16 @@ def params_after(config: RunConfig, steps: int = 5) -> str:
     return params_sha256(pool.snapshot())
 
 
+@pytest.fixture(params=["autograd", "rules"])
+def path(request: pytest.FixtureRequest) -> str:
+    return f"workers.derivatives={request.param}"
+
+
 @pytest.mark.parametrize("method", METHODS.builtin)
-def test_every_method_agrees_with_the_cpu(tiny: list[str], method: str) -> None:
+def test_every_method_agrees_with_the_cpu(tiny: list[str], method: str, path: str) -> None:
+    exact = ("workers.precision=float64", path)
     cpu, gpu = (
-        payloads(config_of(tiny, method, f"workers.device={device}", "workers.precision=float64"))
+        payloads(config_of(tiny, method, f"workers.device={device}", *exact))
         for device in ("cpu", "cuda")
     )
     for ours, theirs in zip(gpu, cpu, strict=True):
@@ -62,9 +68,9 @@ def test_every_method_agrees_with_the_cpu(tiny: list[str], method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS.builtin)
-def test_cuda_graphs_do_not_change_a_bit(tiny: list[str], method: str) -> None:
+def test_cuda_graphs_do_not_change_a_bit(tiny: list[str], method: str, path: str) -> None:
     with_graphs, without = (
-        payloads(config_of(tiny, method, f"workers.cuda_graphs={graphs}"))
+        payloads(config_of(tiny, method, f"workers.cuda_graphs={graphs}", path))
         for graphs in ("true", "false")
     )
     assert all(map(np.array_equal, with_graphs, without))
