@@ -104,14 +104,19 @@ class TaskConfig(Section):
     """labelled examples per class in training; as `shots` unless set"""
     train_queries: int = Field(15, ge=1, le=10_000)
     """examples to predict per class in training; as `queries` unless set"""
+    within_group: bool = False
+    """all classes of a test episode are of one group: an alphabet of omniglot, a script of glyphs,
+    a superclass of fc100, a folder around class folders; the group is drawn first"""
+    train_within_group: bool = False
+    """the same in training; as `within_group` unless set"""
 
     @model_validator(mode="before")
     @classmethod
     def _train_as_test(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        fallback = {f"train_{k}": values[k] for k in ("ways", "shots", "queries") if k in values}
-        return fallback | values
+        followed = ("ways", "shots", "queries", "within_group")
+        return {f"train_{key}": values[key] for key in followed if key in values} | values
 
 
 # What a data set has been used with in the literature, where it is not the class default.
@@ -160,6 +165,9 @@ class DataConfig(NamedSection):
     """pixels per side after resizing"""
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
+    frequencies: tuple[float, float] = (1.0, 1.0)
+    """sinusoid only: lowest and highest frequency of a curve. [1, 1] is as in the paper of MAML,
+    [0.8, 1.2] as in that of Meta-SGD"""
     download: bool = False
     """fetch missing data (omniglot, through torchvision)"""
 
@@ -188,6 +196,17 @@ class DataConfig(NamedSection):
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
         return None if path is None else absolute(path)
+
+    @field_validator("frequencies")
+    @classmethod
+    def _ascending(cls, frequencies: tuple[float, float]) -> tuple[float, float]:
+        low, high = frequencies
+        if not 0 < low <= high:
+            raise ValueError(
+                f"data.frequencies = {[low, high]} is not a range of positive numbers: for example "
+                "[0.8, 1.2]"
+            )
+        return frequencies
 
     @field_validator("split_ratio", mode="before")
     @classmethod

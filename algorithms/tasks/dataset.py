@@ -143,14 +143,16 @@ class GeneratedTasks(NamedTuple):
 def sinusoids() -> GeneratedTasks:
     """The entry of regression tasks."""
     return GeneratedTasks(
-        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)", _sinusoids
+        "regression of y = A sin(w x - phase) from a few points (Finn et al. 2017)",
+        _sinusoids,
+        settings=("frequencies",),
     )
 
 
 def _sinusoids(data: DataConfig) -> EpisodeSource:
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes  # imports torch
 
-    return SinusoidEpisodes()
+    return SinusoidEpisodes(data.frequencies)
 
 
 def missing(what: str, root: Path, needs: str) -> InputError:

@@ -28,13 +28,24 @@ if TYPE_CHECKING:
     from metaray.platform.run.directory import RunDirectory
 
 # What decides which episodes a test has. Where data lies does not.
-_SAME = ("seed", "task.ways", "task.shots", "task.queries", "evaluate.num_episodes")
+_SAME = (
+    "seed",
+    "task.ways",
+    "task.shots",
+    "task.queries",
+    "task.within_group",
+    "evaluate.num_episodes",
+    "evaluate.rotations",
+)
 
 
 class MetaComparison(Comparable[RunConfig]):
     """Meta-trainings are compared by their meta-tests, episode by episode."""
 
-    left_open = ("data.channels",)  # an encoder's entry has them from its network
+    left_open = (
+        "data.channels",  # an encoder's entry has them from its network
+        "evaluate.rotations",
+    )
 
     @override
     def named(self, names: str, settings: Tree) -> list[tuple[str, Tree]]:

@@ -9,7 +9,7 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.catalog import build_source, copies_note
+from metaray.algorithms.tasks.catalog import copies_note
 from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.preprocessing import Preprocessing
@@ -19,6 +19,7 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.parallel_map import decoder
 from metaray.platform.experiment.fit_to_data import fitted
 from metaray.platform.run.provenance import DomainRecord
+from metaray.platform.training.meta.episode_source import open_source
 
 
 def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
@@ -45,7 +46,7 @@ def _opened(config: RunConfig, address: str) -> EpisodeSource:
     that joins a cluster, whose other nodes may not share the cache."""
     mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
-        return build_source(config.data, progress, mapper)
+        return open_source(config, progress, mapper)
 
 
 def _check(config: RunConfig, source: EpisodeSource, only_test: bool = False) -> None:

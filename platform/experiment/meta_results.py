@@ -17,6 +17,7 @@ from metaray.platform.experiment.results import of_training, rate, write_config
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.directory import RunDirectory, numbered
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.episode_source import test_rotations
 
 
 def summarize(
@@ -47,6 +48,8 @@ def summarize(
         "ways": config.task.ways,
         "shots": config.task.shots,
         "queries": config.task.queries,
+        "within_group": config.task.within_group,
+        "test_rotations": test_rotations(blueprint.source),
         **metrics,
         "batch_norm": config.evaluate.batch_norm,
         **result.baseline.baseline_headline(),

@@ -76,6 +76,8 @@ class _OfMetaTest(_Training):
     ways: int = 0
     shots: int = 0
     queries: int = 0
+    within_group: bool = False
+    test_rotations: str | None = None
     num_episodes: int = 0
     accuracy: float | None = None
     mse: float | None = None

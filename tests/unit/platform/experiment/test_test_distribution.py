@@ -1,0 +1,118 @@
+"""What a test is drawn from: groups, quarter turns, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from metaray.algorithms.errors import InputError
+from metaray.platform.callbacks.terminal import Terminal
+from metaray.platform.config.loading import override
+from metaray.platform.experiment import runner
+from metaray.platform.experiment.meta import META
+from metaray.platform.experiment.meta_data import open_data
+from metaray.platform.report.record import RunRecord
+from metaray.platform.report.words import measured, result_lines
+from metaray.platform.run.directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("nothing_drawn")
+
+QUIET = [Terminal(Console(quiet=True))]
+PLUGIN = '''
+import torch
+from metaray.algorithms.episode import Episode
+
+class Lines:
+    """Straight lines."""
+
+    kind, input_shape, content_sha256 = "regression", (1,), None
+
+    def __init__(self, data):
+        pass
+
+    def check(self, split, shape):
+        pass
+
+    def sample(self, spec):
+        return Episode(*(torch.zeros(2, 1) for _ in range(4)))
+
+    def describe(self, spec):
+        return ["a line"]
+'''
+
+
+def summary_of(run: RunDirectory) -> dict[str, object]:
+    found: dict[str, object] = json.loads(run.summary.read_text())
+    return found
+
+
+def test_a_run_is_tested_upright_and_turned_and_says_so(tiny: list[str], tmp_path: Path) -> None:
+    sets = [*tiny, "method.name=protonet", "task.train_ways=5", "data.rotations=all"]
+    runner.new(META.load(None, sets), tmp_path / "run", "local", QUIET)
+    run = RunDirectory(tmp_path / "run")
+    turned = summary_of(run)
+    assert (turned["test_rotations"], turned["within_group"]) == ("classes", False)
+    assert "Quarter turns of a class count as classes" in " ".join(measured(RunRecord.read(run)))
+    assert "10 test episodes with quarter turns as classes" in str(result_lines(turned)[0])
+
+    runner.evaluate(run.path, ["evaluate.rotations=none"], "local", QUIET)
+    upright = summary_of(run)
+    assert upright["test_rotations"] == "none"
+    assert upright["loss"] != turned["loss"]
+    assert upright["params_sha256"] == turned["params_sha256"]
+
+    runner.evaluate(run.path, ["evaluate.rotations=classes"], "local", QUIET)
+    assert summary_of(run)["loss"] == turned["loss"]
+
+    runner.evaluate(run.path, ["evaluate.rotations=none", "task.within_group=true"], "local", QUIET)
+    assert summary_of(run)["within_group"] is True
+    record = RunRecord.read(run)
+    assert record.shape.within_group
+    assert "5 new classes of one group" in " ".join(measured(record))
+    assert "5-way 1-shot within a group" in str(result_lines(summary_of(run))[0])
+
+
+def test_training_follows_the_group_of_the_test_unless_set(tiny: list[str]) -> None:
+    both = META.load(None, [*tiny, "task.within_group=true"])
+    assert both.train_shape.within_group
+    assert both.test_shape.within_group
+    test = META.load(None, [*tiny, "task.within_group=true", "task.train_within_group=false"])
+    assert not test.train_shape.within_group
+    assert not META.load(None, tiny).test_shape.within_group
+
+
+def test_evaluation_may_change_the_test_and_not_the_training(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    sets = [*tiny, "method.name=protonet", "task.train_ways=5"]
+    runner.new(META.load(None, sets), tmp_path / "run", "local", QUIET)
+    run = RunDirectory(tmp_path / "run")
+    for sets in (["data.rotations=none"], ["task.train_within_group=true"]):
+        with pytest.raises(InputError, match="cannot be changed when a run is evaluated"):
+            runner.evaluate(run.path, sets, "local", QUIET)
+    with pytest.raises(InputError, match="no group of the test split of glyphs has more than 100"):
+        runner.evaluate(run.path, ["task.within_group=true", "task.ways=101"], "local", QUIET)
+
+
+def test_ways_are_lowered_to_what_a_group_has(tiny: list[str]) -> None:
+    sets = [*tiny, "method.name=protonet", "task.within_group=true", "data.rotations=none"]
+    fitted, said = META.fitted(META.load(None, [s for s in sets if "train_ways" not in s]))
+    assert fitted.task.train_ways <= 25
+    wide = override(fitted, ["task.train_ways=26"])
+    with pytest.raises(InputError, match="no group of the train split"):
+        open_data(wide)
+    assert said == "" or "a group of the train split has 25 classes" in said
+
+
+@pytest.mark.parametrize(
+    "setting", ["evaluate.rotations=none", "task.within_group=true", "task.train_within_group=true"]
+)
+def test_tasks_without_classes_refuse_them(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "lines.py").write_text(PLUGIN)
+    for name in ("sinusoid", f"{tmp_path / 'lines.py'}:Lines"):
+        sets = [f"data.name={name}", "model.name=mlp", "task.ways=1", "task.train_ways=1", setting]
+        with pytest.raises(InputError, match="has no effect on .* leave it out"):
+            open_data(META.load(None, sets))
