@@ -143,7 +143,8 @@ class DataConfig(NamedSection):
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
     split: Literal["alphabet", "vinyals", "random", "published", "lists"] = "alphabet"
-    """how classes are divided into train, val and test (`metaray data list` explains)"""
+    """how classes are divided into train, val and test (`metaray data list` explains). For
+    omniglot, figures were published on `vinyals` and on random splits, not on `alphabet`"""
     split_seed: int = Field(0, ge=0)
     """seed of the `random` split"""
     split_ratio: tuple[float, float, float] = (0.64, 0.16, 0.2)
