@@ -130,7 +130,7 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
 }
-_OF_CHARACTERS = {"glyphs", "omniglot", "sinusoid"}
+_OF_CHARACTERS = {"glyphs", "omniglot", "omniglot_runs", "sinusoid"}
 
 
 class DataConfig(NamedSection):
@@ -176,6 +176,11 @@ class DataConfig(NamedSection):
     def is_regression(self) -> bool:
         """Whether the labels of its tasks are numbers, not classes."""
         return self.name == "sinusoid"
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether its classes are divided by ``split``."""
+        return self.name not in ("sinusoid", "omniglot_runs")
 
     @property
     def has_images(self) -> bool:

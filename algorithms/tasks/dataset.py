@@ -149,6 +149,28 @@ def sinusoids() -> GeneratedTasks:
     )
 
 
+OMNIGLOT_RUNS_NEED = (
+    "put all_runs.zip from https://github.com/brendenlake/omniglot (its folder "
+    "python/one-shot-classification) into a folder and point data.root at it"
+)
+
+
+def omniglot_runs() -> GeneratedTasks:
+    """The entry of the official one-shot test of Omniglot."""
+    return GeneratedTasks(
+        "the 20 runs of the one-shot test of Omniglot, for metaray evaluate (Lake et al. 2015)",
+        _omniglot_runs,
+        settings=("root", "image_size", "channels"),
+        needs=OMNIGLOT_RUNS_NEED,
+    )
+
+
+def _omniglot_runs(data: DataConfig) -> EpisodeSource:
+    from metaray.algorithms.tasks.omniglot_runs import open_runs  # imports torch
+
+    return open_runs(data)
+
+
 def _sinusoids(data: DataConfig) -> EpisodeSource:
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes  # imports torch
 

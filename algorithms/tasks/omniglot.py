@@ -129,14 +129,21 @@ class Character:
         return ImageClass(self.name, group, np.stack(images))
 
     def _decode(self, drawing: str, image_size: int) -> Images:
-        grey = decode(
+        return decoded_drawing(
             self.files.read(drawing),
             f"{self.set_name}/{drawing}",
             self.limits,
-            lambda image: image.convert("L"),
+            image_size,
             f"fetch {self.set_name}.zip again ({_WHERE_FROM})",
         )
-        return 255 - np.asarray(grey.resize((image_size,) * 2, Image.Resampling.LANCZOS))[None]
+
+
+def decoded_drawing(
+    data: bytes, name: str, limits: ReadLimits, image_size: int, remedy: str
+) -> Images:
+    """One drawing, resized and inverted: uint8 ``[1, size, size]``; InputError as of ``decode``."""
+    grey = decode(data, name, limits, lambda image: image.convert("L"), remedy)
+    return 255 - np.asarray(grey.resize((image_size,) * 2, Image.Resampling.LANCZOS))[None]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import copies_note
 from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
@@ -67,6 +68,8 @@ def note_of(source: EpisodeSource, data: DataConfig) -> str:
 
 def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None:
     """Digests of the images of a split; None for tasks without images."""
+    if isinstance(source, OmniglotRuns) and split == "test":
+        return source.digests
     if not isinstance(source, ImageEpisodes):
         return None
     return image_digests(source.store, source.splits[split])

@@ -44,7 +44,7 @@ def summarize(
         "dataset": config.data.name,
         "trained_on": trained_on.data.name,
         "data_settings": _data_settings(config, trained_on),
-        "split": config.data.split if config.data.has_images else None,
+        "split": config.data.split if config.data.is_divided else None,
         "ways": config.task.ways,
         "shots": config.task.shots,
         "queries": config.task.queries,

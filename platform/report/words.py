@@ -34,6 +34,7 @@ _BATCH_NORM = {
 }
 _DATA = {
     "omniglot": "Omniglot",
+    "omniglot_runs": "the 20 runs of Omniglot",
     "glyphs": "drawn glyphs",
     "sinusoid": "sinusoids",
     "miniimagenet": "miniImageNet",

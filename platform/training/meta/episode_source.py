@@ -9,6 +9,7 @@ from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, TestRotations
+from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.meta import RunConfig
 
@@ -27,16 +28,22 @@ def open_source(config: RunConfig, *preparing: Any) -> EpisodeSource:
     if isinstance(source, ImageEpisodes):
         rotations = config.evaluate.rotations
         return source if rotations is None else replace(source, test_rotations=rotations)
+    given = isinstance(source, OmniglotRuns)
     for key, is_set in (
         ("evaluate.rotations", config.evaluate.rotations is not None),
         ("task.within_group", config.task.within_group),
-        ("task.train_within_group", config.task.train_within_group),
+        ("task.train_within_group", config.task.train_within_group and not given),
     ):
         if is_set:
             raise InputError(
                 f"{key} has no effect on {config.data.label}, whose tasks are not drawn from "
                 "classes of images: leave it out"
             )
+    if isinstance(source, OmniglotRuns) and config.evaluate.num_episodes != len(source.runs):
+        raise InputError(
+            f"{config.data.label} has {len(source.runs)} runs, and its score is over all of them: "
+            f"set evaluate.num_episodes = {len(source.runs)}"
+        )
     return source
 
 

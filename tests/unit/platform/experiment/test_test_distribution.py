@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import run_archive  # type: ignore[import-not-found]
 from rich.console import Console
 
 from metaray.algorithms.errors import InputError
@@ -13,7 +14,7 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.config.loading import override
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
-from metaray.platform.experiment.meta_data import open_data
+from metaray.platform.experiment.meta_data import digests_of, open_data
 from metaray.platform.report.record import RunRecord
 from metaray.platform.report.words import measured, result_lines
 from metaray.platform.run.directory import RunDirectory
@@ -116,3 +117,52 @@ def test_tasks_without_classes_refuse_them(tmp_path: Path, setting: str) -> None
         sets = [f"data.name={name}", "model.name=mlp", "task.ways=1", "task.train_ways=1", setting]
         with pytest.raises(InputError, match="has no effect on .* leave it out"):
             open_data(META.load(None, sets))
+
+
+def test_the_official_runs_of_omniglot_score_a_trained_run(tiny: list[str], tmp_path: Path) -> None:
+    archive = tmp_path / "all_runs.zip"
+    archive.write_bytes(run_archive.zipped(run_archive.runs()))
+    sets = [*tiny, "method.name=protonet", "task.train_ways=5", "task.train_within_group=true"]
+    runner.new(META.load(None, sets), tmp_path / "run", "local", QUIET)
+    run = RunDirectory(tmp_path / "run")
+    official = ["data.name=omniglot_runs", f"data.root={archive}"]
+    runner.evaluate(run.path, official, "local", QUIET)
+    found = summary_of(run)
+    assert (found["ways"], found["shots"], found["queries"], found["num_episodes"]) == (
+        20,
+        1,
+        1,
+        20,
+    )
+    assert found["split"] is None
+    assert found["dataset"] == "omniglot_runs"
+    assert 0.05 < float(str(found["accuracy"])) <= 1
+    assert "omniglot_runs" in run.report.read_text()
+    again = dict(found)
+    runner.evaluate(run.path, [*official, "evaluate.shard_size=3"], "local", QUIET)
+    assert summary_of(run)["accuracy"] == again["accuracy"]
+    with pytest.raises(InputError, match=r"set evaluate\.num_episodes = 20"):
+        runner.evaluate(run.path, [*official, "evaluate.num_episodes=10"], "local", QUIET)
+    with pytest.raises(InputError, match="a run of omniglot_runs has 20 classes"):
+        runner.evaluate(run.path, [*official, "task.ways=5"], "local", QUIET)
+
+
+def test_drawings_of_the_runs_have_digests_as_images_have(tmp_path: Path) -> None:
+    """Their digests are compared with those of the training, as for every other test."""
+    files = run_archive.runs()
+    archive = tmp_path / "all_runs.zip"
+    archive.write_bytes(run_archive.zipped(files))
+    source = open_data(
+        META.load(
+            None,
+            [
+                "data.name=omniglot_runs", f"data.root={archive}", "method.name=protonet",
+                "task.ways=20", "task.queries=1", "evaluate.num_episodes=20",
+                "train.outer_steps=0",
+            ],
+        )
+    )  # fmt: skip
+    found = digests_of(source, "test")
+    assert found is not None
+    assert 400 < len(found) <= 800
+    assert digests_of(source, "train") is None
