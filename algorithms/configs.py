@@ -166,6 +166,10 @@ class DataConfig(NamedSection):
     """pixels per side after resizing"""
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
+    subset: Literal["all", "background", "small1", "small2"] = "all"
+    """omniglot only: `background` is images_background alone, whose alphabets are divided; `small1`
+    and `small2` have one of the two minimal backgrounds of five alphabets in place of
+    images_background. Figures of minimal and of original backgrounds are not comparable"""
     frequencies: tuple[float, float] = (1.0, 1.0)
     """sinusoid only: lowest and highest frequency of a curve. [1, 1] is as in the paper of MAML,
     [0.8, 1.2] as in that of Meta-SGD"""
