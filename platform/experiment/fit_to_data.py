@@ -53,9 +53,11 @@ def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
         if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
             yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
             return
+    reason = f"the train split has {train} classes"
+    if task.train_within_group:  # more would leave few groups, or the largest alone
+        train, reason = min(train, few, task.ways), "a group has few classes"
     if train >= 2 and _left_open(config, "task.train_ways", config.task.train_ways > train):
-        part = f"{'a group of ' if task.train_within_group else ''}the train split"
-        yield Lowered("task.train_ways", train, f"{part} has {train} classes")
+        yield Lowered("task.train_ways", train, reason)
 
 
 def _fewer_images(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
