@@ -52,7 +52,8 @@ def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
         yield Lowered("task.ways", few, f"{part} has {few} classes")
         if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
             yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
-            return
+    if config.method.fixed_head:  # which trains with the ways of the test
+        return
     reason = f"the train split has {train} classes"
     if task.train_within_group:  # more would leave few groups, or the largest alone
         train, reason = min(train, few, task.ways), "a group has few classes"

@@ -113,6 +113,12 @@ def test_training_has_the_ways_of_the_test_within_a_group(tiny: list[str]) -> No
         open_data(override(fitted, ["task.train_ways=26"]))
 
 
+def test_ways_that_no_group_has_are_said_for_a_fixed_head_too(tiny: list[str]) -> None:
+    sets = [*tiny, "data.rotations=none", "task.within_group=true", "task.ways=30"]
+    with pytest.raises(InputError, match="no group of the train split of glyphs has more than 25"):
+        META.fitted(META.load(None, sets))
+
+
 @pytest.mark.parametrize(
     "setting", ["evaluate.rotations=none", "task.within_group=true", "task.train_within_group=true"]
 )
