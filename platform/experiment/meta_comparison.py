@@ -132,6 +132,8 @@ class MetaComparison(Comparable[RunConfig]):
             "ways": task.ways,
             "shots": task.shots,
             "queries": task.queries,
+            "within_group": task.within_group,
+            "rotations": _rotations(config),
             "num_episodes": config.evaluate.num_episodes,
         }
 
@@ -149,6 +151,13 @@ class MetaComparison(Comparable[RunConfig]):
             return []
         ways = next(iter(configs.values())).task.ways
         return [f"At {ways} ways only, having one output per class: {', '.join(fixed)}."]
+
+
+def _rotations(config: RunConfig) -> str | None:
+    """Whether quarter turns of a class are classes of the test; None without images."""
+    if config.data.is_regression:
+        return None
+    return config.evaluate.rotations or ("classes" if config.data.rotations == "all" else "none")
 
 
 META_COMPARISON = MetaComparison()

@@ -92,6 +92,9 @@ def test_all_are_tested_on_the_same_turns_and_groups(small: list[str], tmp_path:
     upright = written(tmp_path / "upright.toml", "[evaluate]\nrotations = 'none'\n")
     plan = planned([upright], "protonet", small, budget=STEPS)
     assert [entry.config.evaluate.rotations for entry in plan.entries] == ["none", "none"]
+    said = META_COMPARISON.test_of(plan.common)
+    assert (said["rotations"], said["within_group"]) == ("none", False)
+    assert META_COMPARISON.test_of(own["protonet"])["rotations"] == "classes"
     turned = written(tmp_path / "turned.toml", "[evaluate]\nrotations = 'classes'\n")
     with pytest.raises(InputError, match=r"evaluate\.rotations is none in one and classes in the"):
         planned([upright, turned], None, small, budget=STEPS)
