@@ -95,7 +95,7 @@ def test_too_many_ways_for_any_group(data: ImageEpisodes) -> None:
 
 
 @pytest.mark.parametrize("rotations", ["none", "train", "all"])
-def test_the_test_is_turned_or_upright_whatever_training_is(
+def test_the_test_is_turned_or_upright_for_any_training(
     data: ImageEpisodes, rotations: Rotations
 ) -> None:
     trained = replace(data, rotations=rotations)
