@@ -104,14 +104,19 @@ class TaskConfig(Section):
     """labelled examples per class in training; as `shots` unless set"""
     train_queries: int = Field(15, ge=1, le=10_000)
     """examples to predict per class in training; as `queries` unless set"""
+    within_group: bool = False
+    """all classes of a test episode are of one group: an alphabet of omniglot, a script of glyphs,
+    a superclass of fc100, a folder around class folders; the group is drawn first"""
+    train_within_group: bool = False
+    """the same in training; as `within_group` unless set"""
 
     @model_validator(mode="before")
     @classmethod
     def _train_as_test(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        fallback = {f"train_{k}": values[k] for k in ("ways", "shots", "queries") if k in values}
-        return fallback | values
+        followed = ("ways", "shots", "queries", "within_group")
+        return {f"train_{key}": values[key] for key in followed if key in values} | values
 
 
 # What a data set has been used with in the literature, where it is not the class default.
@@ -125,7 +130,7 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
 }
-_OF_CHARACTERS = {"glyphs", "omniglot", "sinusoid"}
+_OF_CHARACTERS = {"glyphs", "omniglot", "omniglot_runs", "sinusoid"}
 
 
 class DataConfig(NamedSection):
@@ -138,7 +143,8 @@ class DataConfig(NamedSection):
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
     split: Literal["alphabet", "vinyals", "random", "published", "lists"] = "alphabet"
-    """how classes are divided into train, val and test (`metaray data list` explains)"""
+    """how classes are divided into train, val and test (`metaray data list` explains). For
+    omniglot, figures were published on `vinyals` and on random splits, not on `alphabet`"""
     split_seed: int = Field(0, ge=0)
     """seed of the `random` split"""
     split_ratio: tuple[float, float, float] = (0.64, 0.16, 0.2)
@@ -160,6 +166,13 @@ class DataConfig(NamedSection):
     """pixels per side after resizing"""
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
+    subset: Literal["all", "background", "small1", "small2"] = "all"
+    """omniglot only: `background` is images_background alone, whose alphabets are divided; `small1`
+    and `small2` have one of the two minimal backgrounds of five alphabets in place of
+    images_background. Figures of minimal and of original backgrounds are not comparable"""
+    frequencies: tuple[float, float] = (1.0, 1.0)
+    """sinusoid only: lowest and highest frequency of a curve. [1, 1] is as in the paper of MAML,
+    [0.8, 1.2] as in that of Meta-SGD"""
     download: bool = False
     """fetch missing data (omniglot, through torchvision)"""
 
@@ -167,6 +180,11 @@ class DataConfig(NamedSection):
     def is_regression(self) -> bool:
         """Whether the labels of its tasks are numbers, not classes."""
         return self.name == "sinusoid"
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether its classes are divided by ``split``."""
+        return self.name not in ("sinusoid", "omniglot_runs")
 
     @property
     def has_images(self) -> bool:
@@ -188,6 +206,17 @@ class DataConfig(NamedSection):
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
         return None if path is None else absolute(path)
+
+    @field_validator("frequencies")
+    @classmethod
+    def _ascending(cls, frequencies: tuple[float, float]) -> tuple[float, float]:
+        low, high = frequencies
+        if not 0 < low <= high:
+            raise ValueError(
+                f"data.frequencies = {[low, high]} is not a range of positive numbers: for example "
+                "[0.8, 1.2]"
+            )
+        return frequencies
 
     @field_validator("split_ratio", mode="before")
     @classmethod

@@ -15,6 +15,8 @@ class EpisodeShape:
     ways: int
     shots: int
     queries: int
+    within_group: bool = False
+    """all classes are of one group, such as an alphabet"""
 
     @property
     def query_size(self) -> int:

@@ -93,6 +93,7 @@ def settings(method: str, task: str, split: str, episodes: int) -> list[str]:
         *omniglot_settings(split),
         *SHORT_OF_TIME[method],
         *(f"method.{setting}" for setting in _FEWER_INNER_STEPS.get(method, [])),
+        "evaluate.rotations=none",  # the same test for all: recipes differ in it
         "train.validate_episodes=60",
         f"evaluate.num_episodes={episodes}",
         "workers.count=0",
@@ -147,6 +148,7 @@ def row_of(folder: Path) -> dict[str, Any]:
         "published %": PUBLISHED.get(summary["method"], {}).get(task),
         "untrained %": round(100 * summary["baseline_accuracy"], 2),
         "batch norm": summary["batch_norm"],
+        "test rotations": summary.get("test_rotations"),
         "core-minutes": round(float((folder / CORE_SECONDS).read_text()) / 60, 1),
         "outer steps": summary["outer_steps"],
         "tasks/s": round(summary["tasks_per_s"], 1),

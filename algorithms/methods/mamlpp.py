@@ -22,7 +22,9 @@ asked to, with those of the support set after each step; by default it takes the
 set, as for ``maml``, since means over tasks fit no task well. There are as many steps in the test
 as in training, since no other step has rates and norms. Scale and shift of batch norm are not
 adapted, as in the authors' Omniglot and miniImageNet settings. Their settings for these two data
-sets also leave out the first-order phase; here it is on, as in the paper.
+sets also leave out the first-order phase; here it is on, as in the paper. Their network has leaky
+ReLUs (here ReLU), and their test averages the predictions of the five models that were best on
+validation; here the best one is tested alone.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ query's label is never presented, and the loss is that of the queries alone. The
 shots is what the paper calls that of instance k + 1. The controller reads the features of the
 backbone; the paper's own reads flattened images. Labels are one-hot for any number of ways; the
 paper's 15-way labels are strings of five letters. Each head writes to a least used slot of its
-own. The outer optimizer of the recipe is Adam in place of RMSProp.
+own. The outer optimizer of the recipe is Adam in place of RMSProp. The paper
+has images of 20 x 20 pixels (here 28 x 28 unless ``data.image_size = 20``), shifts and turns them
+at random, which the recipe does not, and tests turned classes too (``evaluate.rotations =
+classes``; the recipe tests upright ones).
 """
 
 from __future__ import annotations

@@ -16,10 +16,12 @@ The authors' code never leaves the training mode of its batch norms, so the publ
 transductive.
 
 Deviations: support and queries are normalised as one batch (the authors' code takes two), a
-gradient is clipped as a whole (there, backbone and module apart), and the first convolutions of the
-backbone are padded (see ``models.conv4``). The module has batch norm, even if
-the backbone has another norm. Glorot-uniform weights and zero biases, as everywhere in metaray. A
-backbone that averages over space leaves a map of 1 x 1, where a pooling does nothing.
+gradient is clipped as a whole (there, backbone and module apart), quarter turns of a character are
+classes of their own (there, all images of an episode are turned by one random angle, in training
+and test), and the first convolutions of the backbone are padded (see ``models.conv4``). The module
+has batch norm, even if the backbone has another norm. Glorot-uniform weights and zero biases, as
+everywhere in metaray. A backbone that averages over space leaves a map of 1 x 1, where a pooling
+does nothing.
 """
 
 from __future__ import annotations

@@ -105,11 +105,13 @@ def _metasgd(ways: int, shots: int) -> Recipe:
 
 
 def _protomaml(ways: int, shots: int) -> Recipe:
-    # published on ImageNet from scratch, with ways and shots that vary and up to 10 queries
+    # published on ImageNet from scratch, with ways and shots that vary and up to 10 queries; batch
+    # norm takes the statistics of the support set for the queries, in training and in the test
     return {
         "method.inner_lr": 0.311,
         "method.inner_steps": 6,
         "method.eval_inner_steps": 11,
+        "method.train_batch_norm": "inductive",
         "task.train_queries": 10,
         "data.rotations": "train",
         "model.name": "conv4",
@@ -120,6 +122,7 @@ def _protomaml(ways: int, shots: int) -> Recipe:
         "train.lr_step_every": 5000,
         "train.lr_step_factor": 0.643,
         "train.outer_steps": 75_000,
+        "evaluate.batch_norm": "inductive",
     }
 
 

@@ -25,7 +25,7 @@ _OF_METHOD: dict[str, Recipe] = {
     "fomaml": _MAML,
     "anil": _MAML | {"method.inner_steps": 5},
     "mamlpp": {"method.inner_lr": 0.01, "train.meta_lr": 1e-3, "train.schedule": "cosine"},
-    "metasgd": {"train.meta_lr": 1e-3},
+    "metasgd": {"data.frequencies": (0.8, 1.2), "train.meta_lr": 1e-3},
     "reptile": {
         "method.inner_optimizer": "sgd",
         "method.inner_lr": 0.02,
@@ -43,5 +43,8 @@ _OF_METHOD: dict[str, Recipe] = {
 
 
 def curve_recipe(method: str) -> Recipe:
-    """Finn et al. 2017, section 5.1, and what ``method`` differs in."""
+    """Finn et al. 2017, section 5.1, and what ``method`` differs in.
+
+    Li et al. 2017 (Meta-SGD) vary the frequency of the curves, too.
+    """
     return _ALL | _OF_METHOD.get(method, {})

@@ -143,14 +143,38 @@ class GeneratedTasks(NamedTuple):
 def sinusoids() -> GeneratedTasks:
     """The entry of regression tasks."""
     return GeneratedTasks(
-        "regression of y = A sin(x - phase) from a few points (Finn et al. 2017)", _sinusoids
+        "regression of y = A sin(w x - phase) from a few points (Finn et al. 2017)",
+        _sinusoids,
+        settings=("frequencies",),
     )
+
+
+OMNIGLOT_RUNS_NEED = (
+    "put all_runs.zip from https://github.com/brendenlake/omniglot (its folder "
+    "python/one-shot-classification) into a folder and point data.root at it"
+)
+
+
+def omniglot_runs() -> GeneratedTasks:
+    """The entry of the official one-shot test of Omniglot."""
+    return GeneratedTasks(
+        "the 20 runs of the one-shot test of Omniglot, for metaray evaluate (Lake et al. 2015)",
+        _omniglot_runs,
+        settings=("root", "image_size", "channels"),
+        needs=OMNIGLOT_RUNS_NEED,
+    )
+
+
+def _omniglot_runs(data: DataConfig) -> EpisodeSource:
+    from metaray.algorithms.tasks.omniglot_runs import open_runs  # imports torch
+
+    return open_runs(data)
 
 
 def _sinusoids(data: DataConfig) -> EpisodeSource:
     from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes  # imports torch
 
-    return SinusoidEpisodes()
+    return SinusoidEpisodes(data.frequencies)
 
 
 def missing(what: str, root: Path, needs: str) -> InputError:

@@ -45,7 +45,7 @@ class DeviceImages:
         self._device = device
         stored = [source.store.images(class_id) for class_id in range(len(source.store))]
         images = torch.from_numpy(np.concatenate(stored)).to(device)
-        turned = range(1, 4 if source.rotations != "none" else 1)
+        turned = range(1, 4 if source.ever_turned else 1)
         self._images = torch.cat([images, *(torch.rot90(images, k, (-2, -1)) for k in turned)])
         self._stored = len(images)
         self._starts = np.cumsum([0, *map(len, stored)])[:-1]
@@ -107,7 +107,7 @@ def images_on(device: torch.device, source: EpisodeSource) -> DeviceImages | Non
     if source.augment or source.input_shape != source.store.header.image_shape:
         return None
     stored = sum(source.store.images(c).nbytes for c in range(len(source.store)))
-    needed = stored * (1 if source.rotations == "none" else 4)
+    needed = stored * (4 if source.ever_turned else 1)
     if needed > _SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     return DeviceImages(source, device)

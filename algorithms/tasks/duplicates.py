@@ -36,7 +36,12 @@ def repeats_sentence(store: ImageStore) -> str:
 
 def image_digests(store: ImageStore, classes: Iterable[int]) -> NDArray[np.uint64]:
     """The first 64 bits of the SHA-256 of every image of ``classes``, sorted, each once."""
-    found = {_hash(image)[:8] for c in classes for image in store.images(c)}
+    return digests(image for c in classes for image in store.images(c))
+
+
+def digests(images: Iterable[Images]) -> NDArray[np.uint64]:
+    """The first 64 bits of the SHA-256 of each of ``images``, sorted, each once."""
+    found = {_hash(image)[:8] for image in images}
     return np.sort(np.frombuffer(b"".join(found), np.uint64))
 
 

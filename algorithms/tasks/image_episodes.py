@@ -23,6 +23,7 @@ from metaray.algorithms.tasks.splits import Splits
 from metaray.algorithms.tasks.store import ImageStore
 
 Rotations = Literal["none", "train", "all"]
+TestRotations = Literal["none", "classes"]
 
 
 class _Way(NamedTuple):
@@ -70,6 +71,10 @@ class ImageEpisodes:
     With ``augment`` each image of training is shifted by up to an eighth of its size (the border
     is mirrored) and flipped with chance 1/2, by the random stream of its episode or batch.
     ``channels`` converts: grey is repeated, colour becomes its luma (ITU-R BT.601).
+
+    ``test_rotations`` says for validation and test, in place of ``rotations``, whether a class
+    counts as four. An episode ``within_group`` first draws a group that has enough classes, all of
+    which are equally likely, and then classes of it.
     """
 
     store: ImageStore
@@ -77,14 +82,21 @@ class ImageEpisodes:
     rotations: Rotations = "none"
     augment: bool = False
     channels: Literal[1, 3] | None = None
+    test_rotations: TestRotations | None = None
 
     def __post_init__(self) -> None:
         _, height, width = self.input_shape
-        if self.rotations != "none" and height != width:
+        if self.ever_turned and height != width:
+            key = "data" if self.rotations != "none" else "evaluate"
             raise InputError(
                 f"rotations by quarter turns need square images, got {height} x {width}: "
-                "set data.rotations = none"
+                f"set {key}.rotations = none"
             )
+
+    @property
+    def ever_turned(self) -> bool:
+        """Whether the classes of any split are seen at quarter turns."""
+        return self.rotations != "none" or self.test_rotations == "classes"
 
     @property
     def kind(self) -> Literal["classification"]:
@@ -105,7 +117,13 @@ class ImageEpisodes:
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few images."""
         task = "task.train_" if split == "train" else "task."
-        available = self.num_classes(split)
+        available = self.most_ways(split, shape.within_group)
+        if available < shape.ways and shape.within_group:
+            raise InputError(
+                f"no group of the {split} split of {self.store.header.name} has more than "
+                f"{available} classes, fewer than the {shape.ways} ways of an episode: lower "
+                f"{task}ways or set {task}within_group = false"
+            )
         if available < shape.ways:
             raise InputError(
                 f"the {split} split of {self.store.header.name} has {available} classes, fewer "
@@ -156,7 +174,13 @@ class ImageEpisodes:
 
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
-        return len(self.splits[split]) * self._turns(split)
+        return len(self.splits[split]) * self.turns(split)
+
+    def most_ways(self, split: Split, within_group: bool) -> int:
+        """The classes of ``split`` that can meet in an episode."""
+        if not within_group:
+            return self.num_classes(split)
+        return max(map(len, self._groups[split])) * self.turns(split)
 
     def smallest_class(self, split: Split) -> tuple[int, str]:
         """Images and name of the class of ``split`` that has the fewest."""
@@ -178,7 +202,7 @@ class ImageEpisodes:
     def draw_batch(self, spec: BatchSpec) -> BatchDraw:
         """The random choices of the mini-batch of ``spec``."""
         rng = episode_rng(spec)
-        turns = self._turns(spec.split)
+        turns = self.turns(spec.split)
         ends = self._image_ends[spec.split]
         if spec.size > ends[-1] * turns:
             raise InputError(
@@ -213,14 +237,34 @@ class ImageEpisodes:
         images = self.store.images
         return {s: np.cumsum([len(images(c)) for c in ids]) for s, ids in self.splits.items()}
 
-    def _turns(self, split: Split) -> int:
+    @cached_property
+    def _groups(self) -> dict[Split, list[list[int]]]:
+        """The classes of each group of a split, groups in the order of their names."""
+        names = self.store.header.class_groups
+        found: dict[Split, list[list[int]]] = {}
+        for split, ids in self.splits.items():
+            groups: dict[str, list[int]] = {}
+            for class_id in ids:
+                groups.setdefault(names[class_id], []).append(class_id)
+            found[split] = [groups[name] for name in sorted(groups)]
+        return found
+
+    def turns(self, split: Split) -> int:
+        """As how many classes a class of ``split`` counts: 4 where quarter turns are classes."""
+        if split != "train" and self.test_rotations is not None:
+            return 4 if self.test_rotations == "classes" else 1
         return 4 if self.rotations == "all" or self.rotations == split else 1
 
     def _draw_ways(self, rng: Generator, spec: TaskSpec) -> Sequence[_Way]:
         """Must be the first use of ``rng``: describe repeats it."""
         self.check(spec.split, spec.shape)
-        classes, turns = self.splits[spec.split], self._turns(spec.split)
-        drawn = rng.choice(self.num_classes(spec.split), spec.shape.ways, replace=False)
+        classes: Sequence[int] = self.splits[spec.split]
+        turns = self.turns(spec.split)
+        if spec.shape.within_group:
+            groups = self._groups[spec.split]
+            enough = [group for group in groups if len(group) * turns >= spec.shape.ways]
+            classes = enough[rng.integers(len(enough))]
+        drawn = rng.choice(len(classes) * turns, spec.shape.ways, replace=False)
         return [_Way(classes[i // turns], i % turns) for i in drawn.tolist()]
 
     def _gather(self, draw: EpisodeDraw) -> Images:

@@ -11,6 +11,7 @@ DATA_SETS = SectionRegistry(
     builtin={
         "glyphs": "metaray.algorithms.tasks.glyphs:Glyphs",
         "omniglot": "metaray.algorithms.tasks.omniglot:Omniglot",
+        "omniglot_runs": "metaray.algorithms.tasks.dataset:omniglot_runs",
         "miniimagenet": "metaray.algorithms.tasks.miniimagenet:MiniImageNet",
         "cifar_fs": "metaray.algorithms.tasks.cifar100:CifarFS",
         "fc100": "metaray.algorithms.tasks.cifar100:FC100",

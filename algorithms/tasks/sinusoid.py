@@ -1,17 +1,21 @@
-"""Sinusoid regression (Finn et al. 2017, section 5.1): y = A sin(x - phase).
+"""Sinusoid regression (Finn et al. 2017, section 5.1): y = A sin(w x - phase).
 
 Amplitude A is uniform in [0.1, 5.0], the phase in [0, pi], and x in [-5, 5]. The paper gives the
-ranges; the form x - phase is that of its reference code.
+ranges; the form x - phase is that of its reference code. There the frequency w is 1.
+
+Meta-SGD (Li et al. 2017, section 4.1) draws w from [0.8, 1.2] too, and writes
+y = A sin(w x + phase). Seen from (-x, -y) that is the form here, so the tasks are equally hard.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.episode import Episode
@@ -24,9 +28,28 @@ PHASE = (0.0, np.pi)
 X_RANGE = (-5.0, 5.0)
 
 
+class Curve(NamedTuple):
+    """One task."""
+
+    amplitude: float
+    phase: float
+    frequency: float
+
+    def at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its values."""
+        y: NDArray[np.float64] = self.amplitude * np.sin(self.frequency * x - self.phase)
+        return y
+
+
 @dataclass(frozen=True)
 class SinusoidEpisodes:
-    """Each task is one sine curve. The splits differ in their random streams alone."""
+    """Each task is one sine curve. The splits differ in their random streams alone.
+
+    Attributes:
+        frequencies: lowest and highest frequency of a curve.
+    """
+
+    frequencies: tuple[float, float] = (1.0, 1.0)
 
     @property
     def kind(self) -> Literal["regression"]:
@@ -50,14 +73,18 @@ class SinusoidEpisodes:
                 f"sinusoid is regression and has no classes, got {shape.ways} ways: "
                 "set task.ways = 1"
             )
+        if shape.within_group:
+            raise InputError(
+                "sinusoid is regression and has no groups of classes: leave out task.within_group"
+            )
 
     def sample(self, spec: TaskSpec) -> Episode:
         """Support and query of one curve: x and y float32 ``[K, 1]`` and ``[Q, 1]``."""
         self.check(spec.split, spec.shape)
         rng = episode_rng(spec)
-        amplitude, phase = _curve(rng)
-        support = _points(rng, amplitude, phase, spec.shape.shots)
-        query = _points(rng, amplitude, phase, spec.shape.queries)
+        curve = self._curve(rng)
+        support = _points(rng, curve, spec.shape.shots)
+        query = _points(rng, curve, spec.shape.queries)
         return Episode(*support, *query, episode_key(rng))
 
     def num_classes(self, split: Split) -> int:
@@ -74,15 +101,17 @@ class SinusoidEpisodes:
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The curve of the episode of ``spec``, as the name of its only row."""
-        amplitude, phase = _curve(episode_rng(spec))
-        return [f"y = {amplitude:.2f} sin(x - {phase:.2f})"]
+        curve = self._curve(episode_rng(spec))
+        factor = "" if curve.frequency == 1 else f"{curve.frequency:.2f} "
+        return [f"y = {curve.amplitude:.2f} sin({factor}x - {curve.phase:.2f})"]
+
+    def _curve(self, rng: Generator) -> Curve:
+        amplitude, phase = rng.uniform(*AMPLITUDE), rng.uniform(*PHASE)
+        low, high = self.frequencies  # one value draws nothing, so tasks are those of before
+        return Curve(amplitude, phase, low if low == high else rng.uniform(low, high))
 
 
-def _curve(rng: Generator) -> tuple[float, float]:
-    return rng.uniform(*AMPLITUDE), rng.uniform(*PHASE)
-
-
-def _points(rng: Generator, amplitude: float, phase: float, n: int) -> tuple[Tensor, Tensor]:
+def _points(rng: Generator, curve: Curve, n: int) -> tuple[Tensor, Tensor]:
     x = rng.uniform(*X_RANGE, (n, 1))
-    y = amplitude * np.sin(x - phase)
+    y = curve.at(x)
     return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.float32))

@@ -64,7 +64,7 @@ class DomainConfig(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        known = [other for other in DATA_SETS if other != "sinusoid"]
+        known = [other for other in DATA_SETS if other not in ("sinusoid", "omniglot_runs")]
         if not is_outside(name) and name not in known:
             raise InputError(not_one_of("data.name", name, known))
         return located(name)

@@ -31,6 +31,8 @@ def score_text(summary: Mapping[str, Any]) -> str:
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The result of a test as names and values."""
     shape = f"{summary['ways']}-way {summary['shots']}-shot" if "ways" in summary else ""
+    shape += " within a group" if summary.get("within_group") else ""
+    shape += ", quarter turns as classes" if summary.get("test_rotations") == "classes" else ""
     episodes = summary.get("num_episodes")
     return [
         ("result", score_text(summary)),

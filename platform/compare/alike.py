@@ -36,9 +36,10 @@ def made_alike(configs: Configs, comparison: Comparable[Any]) -> tuple[Configs, 
             if not comparison.decides_test(key) or value == wanted[key]:
                 continue
             if key in kept[name] | kept[first_name]:
+                here, there = set_value(wanted[key]), set_value(value)
                 raise InputError(
-                    f"{first_name} and {name} cannot be compared: {key} is {wanted[key]} in one "
-                    f"and {value} in the other; set it for all with --set {key}=..."
+                    f"{first_name} and {name} cannot be compared: {key} is {here} in one "
+                    f"and {there} in the other; set it for all with --set {key}=..."
                 )
             changes.append(f"{key}={set_value(wanted[key])}")
             setting = f"{key} = {set_value(wanted[key])}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from metaray.platform.common.formatting import score_with_margin
 from metaray.platform.compare.paired import Difference
@@ -66,13 +67,21 @@ def measured(results: Results) -> list[str]:
     return [
         f"Every run had {plan.budget.text}, each entry under "
         f"{f'seeds {seeds}' if several else f'seed {seeds}'}.",
-        f"Under one seed all were tested on the same {results.test['num_episodes']:,} episodes "
+        f"Under one seed all were tested on the same {results.test['num_episodes']:,} episodes"
+        f"{_drawn(results.test)} "
         "(hashes of the first hundred agree).",
         "A step that has begun and a last validation come on top; a training whose settings end it "
         "before its time is not prolonged: see the steps and the training time."
         if plan.budget.unit == "seconds"
         else "Steps of two methods may take very different times: see the training time.",
     ]
+
+
+def _drawn(test: Mapping[str, Any]) -> str:
+    """What the classes of an episode are drawn from, where that is not all upright classes."""
+    group = " within a group" if test.get("within_group") else ""
+    turned = " with quarter turns as classes" if test.get("rotations") == "classes" else ""
+    return group + turned
 
 
 def how_to_read(results: Results) -> list[str]:

@@ -93,6 +93,10 @@ class EvaluateConfig(Section):
     """test episodes"""
     batch_norm: BatchNormMode = "transductive"
     """transductive: statistics of the queries that are predicted; inductive: never of queries"""
+    rotations: Literal["none", "classes"] | None = None
+    """whether quarter turns of a class are further classes of validation and test; by default they
+    are where `data.rotations` is `all`. Scores of upright and of turned classes are not comparable
+    """
     checkpoint: Literal["best", "last"] = "best"
     """parameters to test: best on validation, or those of the last step"""
     shard_size: int = Field(8, ge=1, le=100_000)
@@ -167,12 +171,20 @@ class RunConfig(ExperimentConfig):
     def train_shape(self) -> EpisodeShape:
         """Shape of training episodes."""
         t = self.task
-        return EpisodeShape(ways=t.train_ways, shots=t.train_shots, queries=t.train_queries)
+        return EpisodeShape(
+            ways=t.train_ways,
+            shots=t.train_shots,
+            queries=t.train_queries,
+            within_group=t.train_within_group,
+        )
 
     @property
     def test_shape(self) -> EpisodeShape:
         """Shape of validation and test episodes."""
-        return EpisodeShape(ways=self.task.ways, shots=self.task.shots, queries=self.task.queries)
+        t = self.task
+        return EpisodeShape(
+            ways=t.ways, shots=t.shots, queries=t.queries, within_group=t.within_group
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

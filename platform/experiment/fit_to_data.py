@@ -40,19 +40,25 @@ def fitted(config: RunConfig, source: EpisodeSource) -> tuple[RunConfig, str]:
 
 
 def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
-    few, split = min((source.num_classes(split), split) for split in _tested(config))
-    train = source.num_classes("train")
+    task = config.task
+    few, split = min((source.most_ways(s, task.within_group), s) for s in _tested(config))
+    train = source.most_ways("train", task.train_within_group)
     if isinstance(config.method, BatchTrained):
         train = few
     elif config.method.fixed_head and train < few:
         few, split = train, "train"
+    part = f"{'a group of ' if task.within_group else ''}the {split} split"
     if few >= 2 and _left_open(config, "task.ways", config.task.ways > few):
-        yield Lowered("task.ways", few, f"the {split} split has {few} classes")
+        yield Lowered("task.ways", few, f"{part} has {few} classes")
         if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
             yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
-            return
+    if config.method.fixed_head:  # which trains with the ways of the test
+        return
+    reason = f"the train split has {train} classes"
+    if task.train_within_group:  # more would leave few groups, or the largest alone
+        train, reason = min(train, few, task.ways), "a group has few classes"
     if train >= 2 and _left_open(config, "task.train_ways", config.task.train_ways > train):
-        yield Lowered("task.train_ways", train, f"the train split has {train} classes")
+        yield Lowered("task.train_ways", train, reason)
 
 
 def _fewer_images(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:

@@ -39,7 +39,7 @@ _RESUMABLE = (
 )
 _EVALUABLE = (
     *_PLACES,
-    *(f"task.{key}" for key in ("ways", "shots", "queries")),
+    *(f"task.{key}" for key in ("ways", "shots", "queries", "within_group")),
     *("workers.", "evaluate.", "method.eval_"),
 )
 

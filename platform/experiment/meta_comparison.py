@@ -28,13 +28,24 @@ if TYPE_CHECKING:
     from metaray.platform.run.directory import RunDirectory
 
 # What decides which episodes a test has. Where data lies does not.
-_SAME = ("seed", "task.ways", "task.shots", "task.queries", "evaluate.num_episodes")
+_SAME = (
+    "seed",
+    "task.ways",
+    "task.shots",
+    "task.queries",
+    "task.within_group",
+    "evaluate.num_episodes",
+    "evaluate.rotations",
+)
 
 
 class MetaComparison(Comparable[RunConfig]):
     """Meta-trainings are compared by their meta-tests, episode by episode."""
 
-    left_open = ("data.channels",)  # an encoder's entry has them from its network
+    left_open = (
+        "data.channels",  # an encoder's entry has them from its network
+        "evaluate.rotations",
+    )
 
     @override
     def named(self, names: str, settings: Tree) -> list[tuple[str, Tree]]:
@@ -121,6 +132,8 @@ class MetaComparison(Comparable[RunConfig]):
             "ways": task.ways,
             "shots": task.shots,
             "queries": task.queries,
+            "within_group": task.within_group,
+            "rotations": _rotations(config),
             "num_episodes": config.evaluate.num_episodes,
         }
 
@@ -138,6 +151,13 @@ class MetaComparison(Comparable[RunConfig]):
             return []
         ways = next(iter(configs.values())).task.ways
         return [f"At {ways} ways only, having one output per class: {', '.join(fixed)}."]
+
+
+def _rotations(config: RunConfig) -> str | None:
+    """Whether quarter turns of a class are classes of the test; None without images."""
+    if config.data.is_regression:
+        return None
+    return config.evaluate.rotations or ("classes" if config.data.rotations == "all" else "none")
 
 
 META_COMPARISON = MetaComparison()

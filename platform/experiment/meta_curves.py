@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
@@ -39,7 +40,7 @@ def curves_of(
     queries = [_most_queries(source, config, n, k, lowest) for n, k in pairs]
     for (n, k), most in zip(pairs, queries, strict=True):
         if most == 0:  # say why, in the words of the data set
-            source.check("test", EpisodeShape(ways=n, shots=k, queries=1))
+            source.check("test", replace(config.test_shape, ways=n, shots=k, queries=1))
     return Curves(
         shots=tuple(own_shots),
         ways=tuple(own_ways),
@@ -56,7 +57,8 @@ def shapes_of(config: RunConfig, curves: Curves) -> list[EpisodeShape]:
         pairs |= {(ways, task.shots) for ways in curves.ways}
     elif task.ways in curves.ways:
         pairs.add((task.ways, task.shots))
-    return [EpisodeShape(ways=w, shots=s, queries=curves.queries) for w, s in sorted(pairs)]
+    own = config.test_shape
+    return [replace(own, ways=w, shots=s, queries=curves.queries) for w, s in sorted(pairs)]
 
 
 def _most_queries(
@@ -65,7 +67,8 @@ def _most_queries(
     """Queries per class, at most those of the test, that leave room for the shots; 0: none."""
     for queries in range(config.task.queries, min(lowest, config.task.queries) - 1, -1):
         try:
-            source.check("test", EpisodeShape(ways=ways, shots=shots, queries=queries))
+            shape = replace(config.test_shape, ways=ways, shots=shots, queries=queries)
+            source.check("test", shape)
         except InputError:
             continue
         return queries

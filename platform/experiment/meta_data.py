@@ -9,9 +9,10 @@ from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.catalog import build_source, copies_note
+from metaray.algorithms.tasks.catalog import copies_note
 from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.callbacks.preparing import preparing
@@ -22,6 +23,7 @@ from metaray.platform.experiment.fit_to_data import fitted
 from metaray.platform.run.provenance import DomainRecord
 from metaray.platform.training.meta.blueprint import algorithm_of
 from metaray.platform.training.meta.derivatives import derivatives_of
+from metaray.platform.training.meta.episode_source import open_source
 
 
 def open_data(config: RunConfig, address: str = "local", only_test: bool = False) -> EpisodeSource:
@@ -55,7 +57,7 @@ def _opened(config: RunConfig, address: str) -> EpisodeSource:
     that joins a cluster, whose other nodes may not share the cache."""
     mapper = decoder(config.workers.count if address == "local" else 0)
     with preparing(config.data.name) as progress:
-        return build_source(config.data, progress, mapper)
+        return open_source(config, progress, mapper)
 
 
 def _check(config: RunConfig, source: EpisodeSource, only_test: bool = False) -> None:
@@ -76,6 +78,8 @@ def note_of(source: EpisodeSource, data: DataConfig) -> str:
 
 def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None:
     """Digests of the images of a split; None for tasks without images."""
+    if isinstance(source, OmniglotRuns) and split == "test":
+        return source.digests
     if not isinstance(source, ImageEpisodes):
         return None
     return image_digests(source.store, source.splits[split])

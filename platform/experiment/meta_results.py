@@ -17,6 +17,7 @@ from metaray.platform.experiment.results import of_training, rate, write_config
 from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.directory import RunDirectory, numbered
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.episode_source import test_rotations
 
 
 def summarize(
@@ -43,10 +44,12 @@ def summarize(
         "dataset": config.data.name,
         "trained_on": trained_on.data.name,
         "data_settings": _data_settings(config, trained_on),
-        "split": config.data.split if config.data.has_images else None,
+        "split": config.data.split if config.data.is_divided else None,
         "ways": config.task.ways,
         "shots": config.task.shots,
         "queries": config.task.queries,
+        "within_group": config.task.within_group,
+        "test_rotations": test_rotations(blueprint.source),
         **metrics,
         "batch_norm": config.evaluate.batch_norm,
         **result.baseline.baseline_headline(),

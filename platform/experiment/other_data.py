@@ -11,8 +11,21 @@ from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.loading import override, validate_as, with_overrides
 from metaray.platform.config.meta import RunConfig
+from metaray.platform.config.tree import with_values
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord, images_trained_on
+
+# Sets whose test episodes are given have their shape and number.
+_OF_TEST = {
+    "omniglot_runs": {
+        "task.ways": 20,
+        "task.shots": 1,
+        "task.queries": 1,
+        "task.within_group": False,
+        "evaluate.num_episodes": 20,
+        "evaluate.rotations": None,
+    }
+}
 
 if TYPE_CHECKING:
     from metaray.algorithms.tasks.source import EpisodeSource
@@ -52,7 +65,7 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
         "image_size": size,
         "channels": channels,
     }
-    tree = trained.model_dump() | {"data": data}
+    tree = with_values(trained.model_dump() | {"data": data}, _OF_TEST.get(other, {}))
     if isinstance(trained.method, BatchTrained):
         tree["method"]["num_classes"] = record.train_classes  # its head is that of the training
     return validate_as(RunConfig, with_overrides(tree, overrides))

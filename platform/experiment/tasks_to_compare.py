@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from metaray.algorithms.episode_shape import EpisodeShape, TaskSpec
-from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.episode_shape import TaskSpec
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.transfer import TransferConfig
 from metaray.platform.inference.export import Task
+from metaray.platform.training.meta.episode_source import open_source
 from metaray.platform.training.transfer.blueprint import Domains
 
 _MOST = 5  # shots and queries of a class
@@ -23,10 +23,10 @@ def meta_tasks(config: RunConfig) -> list[Task]:
     Raises:
         InputError: the data is not there any more.
     """
-    source = build_source(config.data)
+    source = open_source(config)
     shape = config.test_shape
     small = replace(shape, shots=min(shape.shots, _MOST), queries=min(shape.queries, _MOST))
-    fewer = EpisodeShape(ways=max(2, shape.ways - 1), shots=small.shots, queries=1)
+    fewer = replace(small, ways=max(2, shape.ways - 1), queries=1)
     tasks = []
     for index, one in enumerate((small, fewer)):
         episode = source.sample(TaskSpec(split="val", index=index, seed=config.seed, shape=one))

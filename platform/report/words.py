@@ -34,6 +34,7 @@ _BATCH_NORM = {
 }
 _DATA = {
     "omniglot": "Omniglot",
+    "omniglot_runs": "the 20 runs of Omniglot",
     "glyphs": "drawn glyphs",
     "sinusoid": "sinusoids",
     "miniimagenet": "miniImageNet",
@@ -61,6 +62,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
     name, key = ("mean squared error", "mse") if is_error else ("accuracy", "accuracy")
     if not is_error:
         what += f", {summary['ways']}-way {summary['shots']}-shot"
+        what += " within a group" if summary.get("within_group") else ""
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
     few = few_classes(summary)
     untrained = score(summary[f"baseline_{key}"], is_error=is_error)
@@ -70,10 +72,16 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
             f": {name} ",
             (found, "bold"),
             f" (untrained {untrained}; "
-            f"{summary['num_episodes']} test episodes, {summary['batch_norm']} batch norm)",
+            f"{summary['num_episodes']} test episodes{_turned(summary)}, "
+            f"{summary['batch_norm']} batch norm)",
         ),
         *([Text(f"  {few}")] if few else []),
     ]
+
+
+def _turned(summary: Mapping[str, Any]) -> str:
+    turned = summary.get("test_rotations") == "classes"
+    return " with quarter turns as classes" if turned else ""
 
 
 def few_classes(summary: Mapping[str, Any]) -> str:
@@ -258,9 +266,12 @@ def _episode(run: RunRecord) -> str:
     if run.is_regression:
         return f"Each gives {plural(task.shots, 'example')} and asks for {task.queries} more."
     images = "one labelled image" if task.shots == 1 else f"{task.shots} labelled images"
+    group = " of one group" if task.within_group else ""
+    turned = run.summary.get("test_rotations") == "classes"
     return (
-        f"Each shows {task.ways} new classes with {images} of each, and asks for "
+        f"Each shows {task.ways} new classes{group} with {images} of each, and asks for "
         f"the class of {task.queries} more of each."
+        + (" Quarter turns of a class count as classes." if turned else "")
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from typing_extensions import Self
 
 from metaray.algorithms.reading import read_object, refusing_damage
@@ -76,6 +76,8 @@ class _OfMetaTest(_Training):
     ways: int = 0
     shots: int = 0
     queries: int = 0
+    within_group: bool = False
+    test_rotations: str | None = None
     num_episodes: int = 0
     accuracy: float | None = None
     mse: float | None = None
@@ -133,7 +135,7 @@ class _OfTransfer(_Training, _Accuracy):
     tests_target: bool
     labels_per_class: int | None
     pictures: _Images
-    num_classes: int
+    num_classes: int = Field(ge=1)
     num_examples: int
     probes: dict[str, _Accuracy]
     before: _Accuracy

@@ -15,12 +15,12 @@ from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Layout
 from metaray.algorithms.registry import build_algorithm
-from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.common.seeds import initial_parameters_seed
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.device import dtype_of
 from metaray.platform.training.meta.derivatives import derivatives_of
+from metaray.platform.training.meta.episode_source import open_source
 from metaray.platform.training.meta.messages import FlatState
 
 
@@ -45,7 +45,7 @@ class Blueprint:
         Raises:
             InputError: the data is missing or damaged, or does not suit the method.
         """
-        return cls(config, build_source(config.data))
+        return cls(config, open_source(config))
 
     @cached_property
     def initial(self) -> State:

@@ -26,6 +26,7 @@ from metaray.algorithms.calibration import (
 from metaray.algorithms.errors import InputError
 from metaray.platform.run.calibration import Calibration, Refusal
 from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.episode_source import most_ways
 from metaray.platform.training.meta.evaluation import episode_requests, predictions
 from metaray.platform.training.meta.messages import FlatState
 from metaray.platform.training.meta.metrics import calibration_bins, expected_calibration_error
@@ -82,7 +83,8 @@ def _divided(blueprint: Blueprint) -> tuple[int, int]:
     Where validation has no more classes than an episode, and the method takes any number, one of
     them is left out, so that there is something to refuse.
     """
-    ways, available = blueprint.config.task.ways, blueprint.source.num_classes("val")
+    task = blueprint.config.task
+    ways, available = task.ways, most_ways(blueprint.source, "val", task.within_group)
     if available == ways > 2 and not blueprint.config.method.fixed_head:
         ways -= 1
     return ways, min(ways, available - ways)

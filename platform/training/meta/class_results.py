@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metaray.algorithms.class_interval import class_accuracies
 from metaray.algorithms.episode import TaskSpec
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.training.meta.metrics import MetaTest
@@ -32,6 +33,8 @@ def class_results(test: MetaTest, config: RunConfig, source: EpisodeSource) -> d
     class.
     """
     if test.predicted is None or test.labels is None:
+        return {}
+    if isinstance(source, OmniglotRuns):  # which do not say which characters they share
         return {}
     numbers: dict[str, int] = {}
     classes, taken, images = (np.empty_like(test.labels) for _ in range(3))

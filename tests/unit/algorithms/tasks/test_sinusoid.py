@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.recipes.lookup import paper_defaults
+from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.sinusoid import SinusoidEpisodes
 
 SOURCE = SinusoidEpisodes()
@@ -65,3 +68,41 @@ def test_more_than_one_way_is_refused() -> None:
         SOURCE.check("train", shape)
     with pytest.raises(InputError, match="got 5 ways"):
         SOURCE.sample(TaskSpec(split="test", index=0, seed=0, shape=shape))
+
+
+def test_a_range_of_frequencies_is_filled_and_described() -> None:
+    varied = SinusoidEpisodes((0.8, 1.2))
+    found = []
+    for index in range(300):
+        episode = varied.sample(spec(index))
+        (text,) = varied.describe(spec(index))
+        numbers = re.fullmatch(r"y = ([\d.]+) sin\(([\d.]+) x - ([\d.]+)\)", text)
+        assert numbers is not None
+        amplitude, frequency, phase = map(float, numbers.groups())
+        y = amplitude * torch.sin(frequency * episode.query_x - phase)
+        torch.testing.assert_close(episode.query_y, y, atol=0.2, rtol=0)
+        found.append(frequency)
+    assert 0.8 <= min(found) < 0.81
+    assert 1.19 < max(found) <= 1.2
+    assert abs(np.mean(found) - 1) < 0.02
+
+
+def test_one_frequency_leaves_the_tasks_as_they_were() -> None:
+    pairs = zip(SOURCE.sample(spec(3)), SinusoidEpisodes((1, 1)).sample(spec(3)), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    twice = SinusoidEpisodes((2, 2)).sample(spec(3))
+    assert torch.equal(twice.query_x, SOURCE.sample(spec(3)).query_x)
+    assert not torch.isclose(twice.query_y, SOURCE.sample(spec(3)).query_y).all()
+
+
+def test_the_setting_and_the_recipe_of_meta_sgd() -> None:
+    source = build_source(DataConfig(name="sinusoid", frequencies=(0.8, 1.2)))
+    assert source == SinusoidEpisodes((0.8, 1.2))
+    recipes = {m: paper_defaults(m, "sinusoid", 1, 10) for m in ("maml", "metasgd")}
+    assert recipes["metasgd"]["data.frequencies"] == (0.8, 1.2)
+    assert "data.frequencies" not in recipes["maml"]
+    for wrong in ((1.2, 0.8), (0, 1), (-1, 1)):
+        with pytest.raises(ValueError, match="is not a range of positive numbers"):
+            DataConfig(name="sinusoid", frequencies=wrong)
+    with pytest.raises(InputError, match=r"data\.frequencies has no effect on glyphs"):
+        build_source(DataConfig(name="glyphs", frequencies=(0.8, 1.2)))

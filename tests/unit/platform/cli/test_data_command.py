@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_list_names_every_set_its_splits_and_needs() -> None:
     lines = data("list").output.splitlines()
-    omniglot, _ = [line for line in lines if line.startswith("omniglot")]
+    omniglot, _ = [line for line in lines if line.startswith("omniglot ")]
     assert "alphabet, vinyals" in omniglot
     assert "rotations" in omniglot
     names = [line.split()[0] for line in lines if line[:1].strip()]

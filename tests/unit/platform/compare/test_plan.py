@@ -18,6 +18,7 @@ from metaray.platform.experiment.comparison import Budget
 from metaray.platform.experiment.meta import META
 from metaray.platform.experiment.meta_comparison import META_COMPARISON
 from metaray.platform.experiment.meta_curves import shapes_of
+from metaray.platform.training.meta.episode_source import open_source
 
 STEPS = Budget(unit="steps", amount=5)
 NO_NORM = "evaluate.batch_norm=inductive"
@@ -79,6 +80,27 @@ def test_what_a_user_sets_is_not_changed_behind_his_back(small: list[str], tmp_p
     other = written(tmp_path / "other.toml", "[task]\nshots = 5\n")
     with pytest.raises(InputError, match=r"task.shots is 5 in one and 1 in the other"):
         planned([other], "maml", small, budget=STEPS)
+
+
+def test_all_are_tested_on_the_same_turns_and_groups(small: list[str], tmp_path: Path) -> None:
+    """Recipes differ in whether quarter turns of a class are classes of the test."""
+    own = {m: META.load(None, [*small, f"method.name={m}"]) for m in ("maml", "protonet")}
+    assert [open_source(config).turns("test") for config in own.values()] == [1, 4]
+    for names in ("maml,protonet", "protonet,maml"):
+        plan = planned([], names, small, budget=STEPS)
+        assert len({open_source(entry.config).turns("test") for entry in plan.entries}) == 1
+    upright = written(tmp_path / "upright.toml", "[evaluate]\nrotations = 'none'\n")
+    plan = planned([upright], "protonet", small, budget=STEPS)
+    assert [entry.config.evaluate.rotations for entry in plan.entries] == ["none", "none"]
+    said = META_COMPARISON.test_of(plan.common)
+    assert (said["rotations"], said["within_group"]) == ("none", False)
+    assert META_COMPARISON.test_of(own["protonet"])["rotations"] == "classes"
+    turned = written(tmp_path / "turned.toml", "[evaluate]\nrotations = 'classes'\n")
+    with pytest.raises(InputError, match=r"evaluate\.rotations is none in one and classes in the"):
+        planned([upright, turned], None, small, budget=STEPS)
+    grouped = written(tmp_path / "grouped.toml", "[task]\nwithin_group = true\n")
+    with pytest.raises(InputError, match=r"task\.within_group is true in one and false in the"):
+        planned([grouped], "maml", small, budget=STEPS)
 
 
 def test_names(small: list[str], tmp_path: Path) -> None:

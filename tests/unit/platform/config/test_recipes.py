@@ -7,6 +7,7 @@ import re
 import pytest
 from documented import REPOSITORY  # type: ignore[import-not-found]
 
+from metaray.algorithms.registry import METHODS
 from metaray.platform.config.tree import flat
 from metaray.platform.experiment.meta import META
 
@@ -47,7 +48,7 @@ CHARACTERS = [
     ("`metasgd`", "metasgd", 20, 1, ("20-way {train.meta_batch_size}",)),
     ("`protomaml`", "protomaml", 5, 1, (
         "step {method.inner_lr}, {method.inner_steps} steps, {method.eval_inner_steps} at test",
-        "{task.train_queries} queries",
+        "{evaluate.batch_norm} batch norm", "{task.train_queries} queries",
         "times {train.lr_step_factor} every {train.lr_step_every:,}",
         "{train.outer_steps:,} steps",
     )),
@@ -156,6 +157,19 @@ def test_the_page_tells_what_a_run_has(
         if phrase == ADAM_FIXED:
             train = config.train
             assert (train.schedule, train.optimizer, train.meta_lr) == ("constant", "adam", 1e-3)
+
+
+def test_the_page_names_the_methods_that_train_inductively() -> None:
+    (said,) = re.findall(r"for ([^.]+?) also\s+`method\.train_batch_norm`", PAGE)
+    have = {name for name in METHODS if "train_batch_norm" in METHODS[name].model_fields}
+    assert set(re.findall(r"`(\w+)`", said)) == have
+
+
+@pytest.mark.parametrize("data", ["omniglot", "miniimagenet", "glyphs"])
+def test_protomaml_is_inductive_in_training_and_test(data: str) -> None:
+    config = META.load(None, ["method.name=protomaml", f"data.name={data}"])
+    assert getattr(config.method, "train_batch_norm", None) == "inductive"
+    assert config.evaluate.batch_norm == "inductive"
 
 
 def test_epochs_of_the_baselines_are_as_many_steps() -> None:

@@ -185,7 +185,7 @@ def test_a_pool_in_process_opens_no_data_and_builds_no_algorithm_again(
 ) -> None:
     blueprint = Blueprint.open(config_of(tiny))
     fail = lambda *_: pytest.fail("built a second time")  # noqa: E731
-    for name in ("build_source", "build_algorithm"):
+    for name in ("open_source", "build_algorithm"):
         monkeypatch.setattr(f"metaray.platform.training.meta.blueprint.{name}", fail)
     pool = LocalPool(blueprint)
     pool.train_step(train_requests(0, blueprint.config.train))
