@@ -161,10 +161,9 @@ class Convolution(Layer):
         channels = w.shape[1] // 9
         gx = g.new_empty(*g.shape[:2], *self.size, channels)
         if self.stride == 1:  # a convolution with the kernel turned by half a circle
+            turned = [(g, _turned(w)) for g, w in pairs]
             for part in _parts(gx, g.shape[-1]):
-                products = (
-                    (_cut(part.of(g), self.size, 1), _turned(w[part.tasks])) for g, w in pairs
-                )
+                products = ((_cut(part.of(g), self.size, 1), w[part.tasks]) for g, w in turned)
                 _sum_of_products(products, part.rows(gx))
             return gx
         for part in _parts(g, channels):
@@ -178,7 +177,7 @@ class Convolution(Layer):
 
 
 def _turned(w: Tensor) -> Tensor:
-    """Weights ``[t, 9 C, O]`` of the transposed convolution at stride 1: ``[t, 9 O, C]``."""
+    """Weights ``[T, 9 C, O]`` of the transposed convolution at stride 1: ``[T, 9 O, C]``."""
     turned: Tensor = w.unflatten(1, (9, -1)).flip(1).transpose(2, 3)
     return turned.flatten(1, 2)
 
