@@ -18,6 +18,7 @@ from metaray.platform.cli import (
     fit,
     jobs,
     predict,
+    reproduce,
     runs,
     serve,
     sweep,
@@ -50,6 +51,7 @@ app.command("evaluate", cls=Command, epilog=runs.EVALUATE_EPILOG)(
     command(EvaluateRequest, runs.evaluate)
 )
 app.command("compare", cls=Command, epilog=compare.EPILOG)(command(CompareRequest, compare.compare))
+app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
 app.command(epilog=fit.EPILOG)(fit.fit)
 app.command(epilog=predict.EPILOG)(predict.predict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metaray.algorithms.paths import user_path
 from metaray.platform.common.terminal import waiting
 from metaray.platform.experiment.request import EvaluateRequest, RunRequest, TrainRequest
@@ -32,8 +34,8 @@ def train(request: TrainRequest) -> None:
     train_or_resume(request)
 
 
-def train_or_resume(request: RunRequest) -> None:
-    """A new or resumed run of any kind of experiment; prints its result."""
+def train_or_resume(request: RunRequest) -> dict[str, Any]:
+    """A new or resumed run of any kind of experiment; prints its result, and returns it."""
     if request.resume is None:
         settings = request.settings()
     else:
@@ -55,6 +57,7 @@ def train_or_resume(request: RunRequest) -> None:
         place = request.out or fresh_place(runs.name_of(settings))
         summary = runs.new(settings, place, request.where, callbacks)
     print_result(summary, place)
+    return summary
 
 
 def _check_place(place: str | None, begins: bool) -> None:

@@ -107,5 +107,10 @@ def checkpoint_file(folder: Path, step: int) -> Path:
 
 def fresh_place(name: str) -> str:
     """``runs/NAME-TIME``, in local time to the second; $METARAY_RUNS is another ``runs``."""
+    return usual_place(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+
+
+def usual_place(name: str) -> str:
+    """``runs/NAME``; $METARAY_RUNS is another ``runs``."""
     root = os.environ.get("METARAY_RUNS") or "runs"
-    return f"{root.rstrip('/')}/{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return f"{root.rstrip('/')}/{name}"
