@@ -72,9 +72,8 @@ def _print_table() -> None:
     from metaray.platform.cli.output import console
     from metaray.platform.experiment.published import PUBLISHED
 
-    table = Table(
-        Column("name", no_wrap=True), "what", "published", "source", box=None, pad_edge=False
-    )
+    name_column = Column("name", no_wrap=True)
+    table = Table(name_column, "what", "published", "source", box=None, pad_edge=False)
     for name, row in PUBLISHED.items():
         table.add_row(name, row.what, row.shown(row.value), row.source)
     console.print(table)

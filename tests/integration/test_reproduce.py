@@ -19,7 +19,8 @@ def test_a_row_is_trained_continued_and_judged(here: Command, tmp_path: Path) ->
     assert first.returncode == 0, first.stderr
     said = "published 0.900 (Li et al. 2017 (arXiv 1707.09835), table 1); here "
     changed = "with other settings than published: train.outer_steps, train.validate_every"
-    assert said in first.stdout and changed in first.stdout
+    assert said in first.stdout
+    assert changed in first.stdout
     (run / "summary.json").unlink()
     again = here("reproduce", "metasgd-sinusoid-5", "--out", run)
     assert again.returncode == 0, again.stderr
@@ -29,8 +30,11 @@ def test_a_row_is_trained_continued_and_judged(here: Command, tmp_path: Path) ->
 
 def test_the_table_and_mistakes(here: Command) -> None:
     table = here("reproduce")
-    assert "protonet-omniglot-20way-1shot" in table.stdout and "96.00 %" in table.stdout
+    assert "protonet-omniglot-20way-1shot" in table.stdout
+    assert "96.00 %" in table.stdout
     unknown = here("reproduce", "metasgd-sinusoid-7")
-    assert unknown.returncode == 2 and "is none of the published results" in unknown.stderr
+    assert unknown.returncode == 2
+    assert "is none of the published results" in unknown.stderr
     remote = here("reproduce", "metasgd-sinusoid-5", "--out", "s3://lab/run")
-    assert remote.returncode == 2 and "give a folder" in remote.stderr
+    assert remote.returncode == 2
+    assert "give a folder" in remote.stderr
