@@ -22,6 +22,7 @@ _WITHOUT_EFFECT = (
     "train.checkpoint_every",
 )  # fmt: skip
 """settings that leave a schedule as it was published"""
+# not checked in print again; docs/results.md says so
 _META_SGD = "Li et al. 2017 (arXiv 1707.09835), table 1"
 _PROTONET = "Snell et al. 2017 (arXiv 1703.05175), table 1"
 
