@@ -142,9 +142,12 @@ class Algorithm(ABC):
 
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0
-    ) -> TaskGradient:
-        """``task_gradient`` of T stacked episodes; every tensor has a leading task axis."""
-        raise NotImplementedError
+    ) -> TaskGradient | None:
+        """``task_gradient`` of T stacked episodes; every tensor has a leading task axis.
+
+        None: the method has no rules.
+        """
+        return None
 
     def outputs_by_rules(
         self, state: State, episodes: Episode, ways: int, batch_norm: BatchNormMode

@@ -18,7 +18,9 @@ def batched_task_gradients(
 
     if algorithm.rules:
         with torch.no_grad():
-            return algorithm.gradients_by_rules(state, episodes, ways, progress)
+            gradients = algorithm.gradients_by_rules(state, episodes, ways, progress)
+        if gradients is not None:
+            return gradients
 
     def one(*tensors: Tensor) -> tuple[dict[str, Tensor], ...]:
         return tuple(algorithm.task_gradient(state, Episode(*tensors), ways, progress))
@@ -33,9 +35,9 @@ def batched_predictions(
 
     if algorithm.rules:
         with torch.no_grad():
-            by_rules = algorithm.outputs_by_rules(state, episodes, ways, batch_norm)
-        if by_rules is not None:
-            return by_rules
+            predicted = algorithm.outputs_by_rules(state, episodes, ways, batch_norm)
+        if predicted is not None:
+            return predicted
 
     def one(*tensors: Tensor) -> Tensor:
         return algorithm.predict_by_step(state, Episode(*tensors), ways, batch_norm)

@@ -100,8 +100,25 @@ class Layer(ABC):
         """The derivative of what ``backward`` gave, along ``pd``, what ``moved``, and ``gyd``."""
 
 
-class LinearMap(Layer):
-    """A layer without parameters that is linear in its input."""
+class FlatLayer(Layer):
+    """A layer without parameters and without curvature: linear, or linear in pieces."""
+
+    @override
+    def backward_tangent(
+        self,
+        p: Params,
+        tape: Any,
+        memory: Any,
+        pd: Params,
+        moved: Any,
+        gyd: Tensor,
+        need_x: bool,
+    ) -> Pulled:
+        return self.backward(p, tape, gyd, need_x)
+
+
+class LinearMap(FlatLayer):
+    """A layer that is linear in its input."""
 
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor:
@@ -123,16 +140,3 @@ class LinearMap(Layer):
     def tangent(self, p: Params, tape: Any, pd: Params, xd: Tensor | None) -> tuple[Tensor, Any]:
         assert xd is not None
         return self.apply(xd), None
-
-    @override
-    def backward_tangent(
-        self,
-        p: Params,
-        tape: Any,
-        memory: Any,
-        pd: Params,
-        moved: Any,
-        gyd: Tensor,
-        need_x: bool,
-    ) -> Pulled:
-        return self.backward(p, tape, gyd, need_x)

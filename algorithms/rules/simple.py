@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 from typing_extensions import override
 
-from metaray.algorithms.rules.layer import Layer, LinearMap, Params, Pulled
+from metaray.algorithms.rules.layer import FlatLayer, Layer, LinearMap, Params, Pulled
 
 
 class Flatten(LinearMap):
@@ -38,7 +38,7 @@ class SpatialMean(LinearMap):
         return (gy / (shape[2] * shape[3]))[:, :, None, None].expand(shape)
 
 
-class MaxPool(Layer):
+class MaxPool(FlatLayer):
     """2x2 max pooling of ``[T, B, H, W, C]``; of equal numbers the first counts."""
 
     @override
@@ -64,21 +64,8 @@ class MaxPool(Layer):
         index, _, out = tape
         return xd.flatten(0, 1).flatten(1, 2).gather(1, index).view(out), None
 
-    @override
-    def backward_tangent(
-        self,
-        p: Params,
-        tape: Any,
-        memory: Any,
-        pd: Params,
-        moved: Any,
-        gyd: Tensor,
-        need_x: bool,
-    ) -> Pulled:
-        return self.backward(p, tape, gyd, need_x)
 
-
-class ReLU(Layer):
+class ReLU(FlatLayer):
     """Elementwise."""
 
     @override
@@ -94,19 +81,6 @@ class ReLU(Layer):
     def tangent(self, p: Params, tape: Any, pd: Params, xd: Tensor | None) -> tuple[Tensor, Any]:
         assert xd is not None
         return torch.ops.aten.threshold_backward(xd, tape, 0), None
-
-    @override
-    def backward_tangent(
-        self,
-        p: Params,
-        tape: Any,
-        memory: Any,
-        pd: Params,
-        moved: Any,
-        gyd: Tensor,
-        need_x: bool,
-    ) -> Pulled:
-        return self.backward(p, tape, gyd, need_x)
 
 
 class Linear(Layer):

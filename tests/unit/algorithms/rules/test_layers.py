@@ -179,7 +179,7 @@ def test_unpack_is_the_inverse_of_pack(point: Point) -> None:
 
 
 def test_backward_is_the_transposed_tangent(point: Point) -> None:
-    """``<y', gy> = <p', gp> + <x', gx>``, whatever the directions."""
+    """``<y', gy> = <p', gp> + <x', gx>``, along random directions."""
     pulled = point.backward()
     inner = sum(float((pulled.params[n] * point.pd[n]).sum()) for n in point.p)
     if point.xd is not None:

@@ -60,7 +60,7 @@ def test_no_band_above_all() -> None:
 
 
 def test_another_schedule_is_not_judged(tmp_path: Path) -> None:
-    """What counts is in the run, whatever the command that continued it."""
+    """The settings of the run count, not those of the command that continued it."""
     run = RunDirectory(tmp_path)
     sets = [*CURVES.settings, "workers.count=2", "data.cache=x", "train.outer_steps=3"]
     run.config.write_text(META.load(None, sets).model_dump_json())
