@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from metaray.algorithms.losses import Kind
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import init_head
 from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.rules.network import Network, network_of
 
 
 class State(NamedTuple):
@@ -121,6 +123,11 @@ class Algorithm(ABC):
 
         ``progress`` is the share of all outer steps that are done, for methods that anneal.
         """
+
+    @cached_property
+    def body(self) -> Network:
+        """The backbone as layers with rules, where it has them."""
+        return network_of(self.backbone)
 
     rules = False
     """compute batches of tasks by layers whose derivatives are written out (``has_rules``)"""

@@ -25,7 +25,6 @@ Deviations:
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -49,7 +48,6 @@ from metaray.algorithms.models.head import HEAD, apply_head, init_head
 from metaray.algorithms.models.norm import running_statistics
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.behind import gradients_behind
-from metaray.algorithms.rules.network import Network, network_of
 
 
 class FittedHead(NamedTuple):
@@ -127,11 +125,7 @@ class _PreTrained(FrozenBackbone):
             metrics = metrics_of(self.kind, self.train_logits(own, features), labels)
             return metrics["loss"], (metrics, {})
 
-        return gradients_behind(self._body, state, episodes.query_x, episodes, loss)
-
-    @cached_property
-    def _body(self) -> Network:
-        return network_of(self.backbone)
+        return gradients_behind(self.body, state, episodes.query_x, episodes, loss)
 
     @override
     def adapt(

@@ -10,7 +10,6 @@ Deviation: running variances are biased (divided by n), torch's are divided by n
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +24,6 @@ from metaray.algorithms.losses import metrics_of
 from metaray.algorithms.models.norm import running_statistics
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.behind import gradients_behind
-from metaray.algorithms.rules.network import Network, network_of
 
 _LEAST_SQUARE = 1e-8  # squared lengths below are not scaled to 1
 
@@ -103,10 +101,6 @@ class EmbeddingBased(Algorithm):
         gradient, (metrics, batch_stats) = grad(loss, has_aux=True)(state.params)
         return TaskGradient(gradient, running_statistics(state.buffers, batch_stats), metrics)
 
-    @cached_property
-    def _body(self) -> Network:
-        return network_of(self.backbone)
-
     @override
     def gradients_by_rules(
         self, state: State, episodes: Episode, ways: int, progress: float = 0.0
@@ -122,7 +116,7 @@ class EmbeddingBased(Algorithm):
             return metrics["loss"], (metrics, own_stats)
 
         x = torch.cat([episodes.support_x, episodes.query_x], 1)
-        return gradients_behind(self._body, state, x, episodes, loss)
+        return gradients_behind(self.body, state, x, episodes, loss)
 
     @abstractmethod
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:

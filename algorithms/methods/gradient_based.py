@@ -28,7 +28,7 @@ from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.rules.network import Network, NetworkLoss, Queries, network_of
+from metaray.algorithms.rules.network import Network, NetworkLoss, Queries
 from metaray.algorithms.rules.simple import Linear
 
 _UNROLL_UP_TO = 3  # inner steps; beyond, the graph costs more memory than unrolling saves time
@@ -101,11 +101,6 @@ class GradientBased(Algorithm):
         if mode == "transductive":
             return FastWeights(params, None)
         return FastWeights(params, self.backbone.apply(params, support_x, None)[1])
-
-    @cached_property
-    def body(self) -> Network:
-        """The backbone as layers with rules, where it has them."""
-        return network_of(self.backbone)
 
     @cached_property
     def head(self) -> Network:
