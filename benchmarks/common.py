@@ -33,7 +33,7 @@ def report(name: str, rows: Sequence[Row], **facts: Any) -> None:
     console.print(table)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    content = {**facts, "machine": _machine(), "versions": versions(), "rows": list(rows)}
+    content = {**facts, "machine": machine(), "versions": versions(), "rows": list(rows)}
     path.write_text(json.dumps(content, indent=1) + "\n")
     console.print(f"written to {path.relative_to(Path.cwd())}")
 
@@ -75,7 +75,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     import os
 
     return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -8,7 +8,7 @@ Vinyals split); without it the speedrun is left out. Five parts, each written to
 
 ``agreement``   the meta-gradient and the predictions of each method in float64, against the CPU,
                 by torch.func and by rules; and CUDA graphs against ordinary calls in float32.
-``memory``      peak of one MAML meta-gradient by inner steps, for both exact forms.
+``memory``      peak of one MAML meta-gradient by inner steps: unrolled, recursion, rules.
 ``throughput``  training tasks per second in process, whole outer steps one after another, by
                 method, derivatives, shard and precision, with and without CUDA graphs.
 ``peers``       MAML against one task after another: with torch.func, and with learn2learn where it
@@ -31,6 +31,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common import Row, report
+from speedrun import ENTRIES, LOGS, config_of, data_settings, run
 from torch.func import functional_call, grad, vmap
 
 from metaray.algorithms.algorithm import State
@@ -41,7 +42,6 @@ from metaray.platform.config.meta import RunConfig
 from metaray.platform.experiment.meta import META
 from metaray.platform.training.cuda_graph import CudaGraph
 from metaray.platform.training.meta.blueprint import Blueprint
-from metaray.platform.training.meta.evaluation import evaluate
 from metaray.platform.training.meta.messages import EvaluateRequest, TrainRequest, train_requests
 from metaray.platform.training.meta.pool import LocalPool
 from metaray.platform.training.meta.worker import TaskWorker
@@ -50,12 +50,18 @@ SHARDS = (8, 32, 128)
 SECONDS = 0.2  # of one figure
 DERIVATIVES = ("autograd", "rules")
 INNER_STEPS = (1, 2, 5, 10, 20, 40)
-THRESHOLDS = (0.95, 0.97, 0.98, 0.987)
+FORMS = {
+    "unrolled": ("workers.derivatives=autograd", "method.second_order=unrolled"),
+    "recursion": ("workers.derivatives=autograd", "method.second_order=recursion"),
+    "rules": ("workers.derivatives=rules",),
+}
 
 
 def config_for(method: str, *settings: str) -> RunConfig:
     """5-way 1-shot with 15 queries a class on conv4 (strided, 64 filters)."""
     inner = ["method.inner_steps=5"] if "inner_steps" in METHODS[method].model_fields else []
+    if method == "mamlpp":  # its last phase
+        inner += ["method.multi_step_share=0", "method.first_order_share=0"]
     return META.load(
         None,
         [
@@ -143,14 +149,9 @@ def seconds_of(work: Callable[[], Any]) -> float:
 def memory() -> Iterator[Row]:
     for steps in INNER_STEPS:
         row: Row = {"inner steps": steps}
-        for form in ("unrolled", "recursion"):
+        for form, settings in FORMS.items():
             with released():
-                settings = (
-                    f"method.inner_steps={steps}",
-                    f"method.second_order={form}",
-                    "workers.derivatives=autograd",
-                )
-                work, _ = shard_of(config_for("maml", *settings), 32)
+                work, _ = shard_of(config_for("maml", f"method.inner_steps={steps}", *settings), 32)
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
                 work()
@@ -158,11 +159,13 @@ def memory() -> Iterator[Row]:
         yield row
 
 
-def throughput(methods: list[str]) -> Iterator[Row]:
+def throughput(methods: list[str], paths: list[str]) -> Iterator[Row]:
     for method in methods:
         for shard in SHARDS:
             for precision in PRECISIONS if shard == 32 else PRECISIONS[:1]:
-                for derivatives in DERIVATIVES if precision != "bfloat16" else DERIVATIVES[:1]:
+                for derivatives in paths:
+                    if precision == "bfloat16" and derivatives == "rules":
+                        continue
                     with released():
                         yield throughput_row(method, shard, precision, derivatives)
 
@@ -236,12 +239,13 @@ def peers() -> Iterator[Row]:
     for steps, queries in ((5, 15), (1, 1)):
         settings = (f"method.inner_steps={steps}", f"task.train_queries={queries}")
         row: Row = {"setup": f"{steps} steps, {queries} queries"}
-        config = config_for("maml", *settings)
-        work, worker = shard_of(config, 128)
+        for derivatives in DERIVATIVES:
+            config = config_for("maml", f"workers.derivatives={derivatives}", *settings)
+            work, worker = shard_of(config, 128)
+            row[f"{derivatives}, calls"] = 128 / seconds_of(work)
+            row[f"{derivatives}, graph"] = 128 / seconds_of(CudaGraph(work, []))
         request = TrainRequest(step=0, shard=0, first_task=0, num_tasks=8)
         episodes = worker.training_tasks(request)()
-        row["metaray"] = 128 / seconds_of(work)
-        row["metaray, graph"] = 128 / seconds_of(CudaGraph(work, []))
         row["torch.func loop"] = 8 / seconds_of(func_loop(episodes, steps))
         row["torch.func vmap"] = 8 / seconds_of(func_vmap(episodes, steps))
         row["learn2learn"] = learn2learn_rate(episodes, steps)
@@ -298,35 +302,13 @@ def learn2learn_rate(episodes: Episode, steps: int) -> float | str:
 
 
 def speedrun(cache: str, seconds: float) -> Iterator[Row]:
-    """Train on the Vinyals split, with a test of 600 episodes now and then whose time is not
-    counted."""
-    for method, extra in SPEEDRUNS.items():
-        settings = [f"method.name={method}", "data.name=omniglot", "data.split=vinyals"]
-        settings += [f"data.cache={cache}", "workers.count=0", "workers.precision=tf32", *extra]
-        settings += ["evaluate.shard_size=100"]
-        config = META.load(None, settings)
-        pool, blueprint = LocalPool(Blueprint.open(config)), Blueprint.open(config)
-        trained, step, next_test, reached = 0.0, 0, 2.0, dict.fromkeys(THRESHOLDS, None)
-        best = 0.0
-        while trained < seconds and None in reached.values():
-            started = perf_counter()
-            pool.train_step(train_requests(step, config.train))
-            trained += perf_counter() - started
-            step += 1
-            if trained >= next_test:
-                accuracy = evaluate(pool, blueprint, "test", 600).headline()["accuracy"]
-                next_test = trained * 1.15
-                best = max(best, accuracy)
-                for threshold, when in reached.items():
-                    if when is None and accuracy >= threshold:
-                        reached[threshold] = trained
-                print(f"{method}: step {step}, {trained:.1f} s, {accuracy:.4f}", flush=True)
-        marks = {f"s to {100 * t:g} %": reached[t] or "not reached" for t in THRESHOLDS}
-        yield {"method": method, "steps": step, "s": trained, "best": best, **marks}
+    """The entries of ``speedrun.py``, each with its log."""
+    for entry in ENTRIES:
+        config = config_of(entry, data_settings(cache), ["workers.precision=tf32"])
+        yield run(entry, config, seconds, first_test=1.0, log=LOGS / f"{entry}-gpu.jsonl")
 
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
-SPEEDRUNS = {"protonet": (), "maml": ("train.shard_size=32",)}
 
 
 def main() -> None:
@@ -334,6 +316,7 @@ def main() -> None:
     parser.add_argument("--omniglot", help="data.cache of a run on Omniglot")
     parser.add_argument("--speedrun-s", type=float, default=60, help="of training, for each method")
     parser.add_argument("--methods", nargs="*", default=list(METHODS.builtin))
+    parser.add_argument("--derivatives", nargs="*", default=DERIVATIVES, choices=DERIVATIVES)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -350,7 +333,7 @@ def main() -> None:
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "agreement": lambda _: agreement(),
     "memory": lambda _: memory(),
-    "throughput": lambda a: throughput(a.methods),
+    "throughput": lambda a: throughput(a.methods, a.derivatives),
     "peers": lambda _: peers(),
     "speedrun": lambda a: speedrun(a.omniglot, a.speedrun_s),
 }

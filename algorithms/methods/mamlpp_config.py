@@ -47,3 +47,10 @@ class MAMLPlusPlusConfig(MethodSection):
     def anneals(self) -> bool:
         """With the paper's settings twice: the losses that count, and the order of derivatives."""
         return self.multi_step_share > 0 or self.first_order_share > 0
+
+    @override
+    def phase(self, progress: float) -> str | None:
+        """None while the weights of the losses move; then by the order of derivatives."""
+        if progress < self.multi_step_share:
+            return None
+        return "first order" if progress < self.first_order_share else "exact"

@@ -28,6 +28,13 @@ class MethodSection(NamedSection):
         """Whether its loss or gradient changes with the share of the outer steps that are done."""
         return False
 
+    def phase(self, progress: float) -> str | None:
+        """Of the training, at a share of its outer steps; all steps of one compute the same.
+
+        None: a step computes other things than the next, so that none can be recorded.
+        """
+        return None if self.anneals else "all"
+
 
 class GradientConfig(MethodSection):
     """A method that takes gradient steps on a task."""

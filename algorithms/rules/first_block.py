@@ -95,7 +95,7 @@ class FirstBlock(Layer):
 
     @override
     def prepare(self, x: Tensor, rows: int | None) -> _Patches:
-        c = F.unfold(x.flatten(0, 1), 3, padding=1, stride=self._stride)
+        c = _unfolded(x.flatten(0, 1), self._map, self._stride)
         c = c.unflatten(0, x.shape[:2]).transpose(2, 3)
         mean = c[:, :rows].mean((1, 2), keepdim=True)
         c = c - mean
@@ -213,6 +213,18 @@ class FirstBlock(Layer):
     def _shaped(self, y: Tensor) -> Tensor:
         shaped: Tensor = y.unflatten(2, self._out)
         return shaped
+
+
+def _unfolded(x: Tensor, out: tuple[int, int], stride: int) -> Tensor:
+    """``F.unfold`` of 3x3 patches padded by 1 in one pass: ``[N, C, H, W]`` to ``[N, 9 C, n]``.
+
+    torch takes one image after another, with a kernel for each on a GPU.
+    """
+    padded = F.pad(x, (1, 1, 1, 1))
+    n, c, h, w = padded.stride()
+    shape, strides = (*x.shape[:2], 3, 3, *out), (n, c, h, w, stride * h, stride * w)
+    patches: Tensor = padded.as_strided(shape, strides).reshape(len(x), 9 * x.shape[1], -1)
+    return patches
 
 
 def conv_block(

@@ -79,9 +79,9 @@ class WorkersConfig(ComputeConfig):
     """Compute resources, and what happens when a worker is lost."""
 
     derivatives: Literal["auto", "rules", "autograd"] = "auto"
-    """rules: the derivatives of conv4 and mlp, written out layer by layer, which is faster on a CPU
-    and needs less memory; autograd: torch.func, for every network; both are exact and differ in
-    rounding; auto: rules on a CPU where network and precision allow them"""
+    """rules: the derivatives of conv4 and mlp, written out layer by layer, which is faster and
+    needs less memory; autograd: torch.func, for every network; both are exact and differ in
+    rounding; auto: rules where network and precision allow them"""
     max_retries: int = Field(3, ge=0)
     """how often one shard is recomputed after its worker died"""
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-
 from metaray.algorithms.algorithm import Algorithm
 from metaray.algorithms.errors import InputError
-from metaray.platform.config.meta import RunConfig, WorkersConfig
+from metaray.platform.config.meta import RunConfig
 
 Derivatives = Literal["rules", "autograd"]
 
@@ -27,14 +25,7 @@ def derivatives_of(config: RunConfig, algorithm: Algorithm) -> Derivatives:
         if reason:
             raise InputError(f"workers.derivatives = 'rules' {reason}: use auto or autograd")
         return "rules"
-    return "autograd" if reason or _may_use_a_gpu(config.workers) else "rules"
-
-
-def _may_use_a_gpu(workers: WorkersConfig) -> bool:
-    """Whether a run may compute on one, for which rules have not been measured."""
-    if workers.device == "auto":
-        return workers.gpus > 0 or (workers.count == 0 and torch.cuda.is_available())
-    return workers.device != "cpu"
+    return "autograd" if reason else "rules"
 
 
 def _why_not(config: RunConfig, algorithm: Algorithm) -> str:

@@ -49,7 +49,7 @@ class TaskWorker:
         self._images = images_on(self.device, self.source)
         self._ahead: dict[TrainRequest, Tasks] = {}
         records = self.device.type == "cuda" and self.config.workers.cuda_graphs
-        self._graphs = CudaGraphs() if records and not self.config.method.anneals else None
+        self._graphs = CudaGraphs() if records else None
 
     def run(
         self, request: ShardRequest, state: FlatState, then: TrainRequest | None = None
@@ -88,7 +88,9 @@ class TaskWorker:
             flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
             return flat.detach(), {name: value.sum() for name, value in result.metrics.items()}
 
-        flat, sums = self._computed("train", summed, at, *episodes)
+        phase = self.config.method.phase(progress)
+        name = None if phase is None else f"train {phase}"
+        flat, sums = self._computed(name, summed, at, *episodes)
         if then is not None and self.device.type == "cuda":  # which has only begun
             self._ahead = {then: self.training_tasks(then)}
         total = flat.to("cpu", self.blueprint.dtype).numpy()
@@ -162,11 +164,13 @@ class TaskWorker:
     def _placed(self, episodes: Episode) -> Tasks:
         return lambda: episodes.to(self.device, self.blueprint.dtype)
 
-    def _computed(self, name: str, compute: Computation, *inputs: Tensor) -> Any:
+    def _computed(self, name: str | None, compute: Computation, *inputs: Tensor) -> Any:
+        """``compute`` at ``inputs``, by the graph of that ``name``; None: by calls."""
+
         def under_autocast(*given: Tensor) -> Any:
             with autocast(self.config.workers, self.device):
                 return compute(*given)
 
-        if self._graphs is None:
+        if self._graphs is None or name is None:
             return under_autocast(*inputs)
         return self._graphs(name, under_autocast, *inputs)

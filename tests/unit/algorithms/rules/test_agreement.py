@@ -51,8 +51,12 @@ def both(algorithm: Algorithm, tasks: Episode, ways: int, progress: float = 0.0)
         predicted = [batched_predictions(algorithm, state, tasks, ways, mode) for mode in MODES]
         return [*gradients, dict(zip(MODES, predicted, strict=True))]
 
-    for general, written_out in zip(computed(False), computed(True), strict=True):
-        assert_same(written_out, general)
+    general, written_out = computed(False), computed(True)
+    for outputs in general[-1].values():  # else rounding decides, and accuracies may differ
+        best = outputs[:, -1].topk(min(2, outputs.shape[-1]), -1).values
+        assert (best[..., 0] - best[..., -1]).min() > 1e-9 or best.shape[-1] == 1, "a tie"
+    for a, b in zip(written_out, general, strict=True):
+        assert_same(a, b)
 
 
 def tasks_of(kind: Kind) -> Episode:
@@ -63,7 +67,7 @@ def tasks_of(kind: Kind) -> Episode:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("method", SMALL)
 def test_every_method_on_every_network(method: str, network: str) -> None:
-    model = ModelConfig(**{"name": network, "width": 4} | NETWORKS[network])
+    model = ModelConfig(**{"name": network, "width": 8} | NETWORKS[network])
     backbone = build_backbone(model, (1, 16, 16))
     algorithm = build_algorithm(SMALL[method], backbone, "classification", WAYS)
     both(algorithm, tasks_of("classification"), WAYS)

@@ -24,10 +24,9 @@ def test_rules_where_there_are_some() -> None:
     assert chosen("method.second_order=unrolled") == "autograd"
 
 
-def test_auto_leaves_a_gpu_to_torch() -> None:
-    assert chosen("workers.gpus=0.5") == "autograd"
-    assert chosen("workers.device=cuda") == "autograd"
-    assert chosen("workers.device=cuda", "workers.derivatives=rules") == "rules"
+def test_the_device_does_not_matter() -> None:
+    assert chosen("workers.gpus=0.5") == "rules"
+    assert chosen("workers.device=cuda") == "rules"
 
 
 @pytest.mark.parametrize(

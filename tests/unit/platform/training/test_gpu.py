@@ -31,13 +31,13 @@ def config_of(tiny: list[str], method: str, *more: str) -> RunConfig:
     return META.load(None, [*tiny, f"method.name={method}", "workers.count=0", *ways, *more])
 
 
-def payloads(config: RunConfig) -> list[Any]:
+def payloads(config: RunConfig, step: int = 0) -> list[Any]:
     """A gradient and predictions, twice: the second time a CUDA graph is replayed."""
     blueprint = Blueprint.open(config)
     worker = TaskWorker(blueprint)
     found: list[Any] = []
     for first in (0, 3):
-        train = TrainRequest(step=0, shard=0, first_task=first, num_tasks=3)
+        train = TrainRequest(step=step, shard=0, first_task=first, num_tasks=3)
         test = EvaluateRequest(split="test", first_episode=first, num_episodes=3)
         found.append(worker.run(train, blueprint.initial_flat)[0])
         found.append(worker.run(test, blueprint.initial_flat)[0].outputs)
@@ -76,6 +76,15 @@ def test_cuda_graphs_do_not_change_a_bit(tiny: list[str], method: str, path: str
     assert all(map(np.array_equal, with_graphs, without))
 
 
+@pytest.mark.parametrize("step", [0, 1, 5])  # of 6: losses move, first order, exact
+def test_cuda_graphs_follow_what_mamlpp_anneals(tiny: list[str], path: str, step: int) -> None:
+    with_graphs, without = (
+        payloads(config_of(tiny, "mamlpp", f"workers.cuda_graphs={graphs}", path), step)
+        for graphs in ("true", "false")
+    )
+    assert all(map(np.array_equal, with_graphs, without))
+
+
 @pytest.mark.parametrize("method", ["maml", "protonet", "baseline", "mamlpp"])
 def test_a_training_repeats_its_bits(tiny: list[str], method: str) -> None:
     config = config_of(tiny, method)
@@ -106,7 +115,7 @@ def test_tf32_is_used_only_where_it_is_asked_for(tiny: list[str]) -> None:
 def test_a_method_that_waits_for_the_device_is_computed_without_a_graph(
     tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tiny, "protonet")
+    config = config_of(tiny, "protonet", "workers.derivatives=autograd")
     expected = params_after(config)
     from metaray.algorithms.methods.protonet import ProtoNet
 
