@@ -97,7 +97,7 @@ with warnings.catch_warnings():  # torch's own tables for forward mode use a dep
     jvp(torch.square, (torch.zeros(()),), (torch.zeros(()),))
 
 
-class _Autograd(Objective):
+class AutogradLoss(Objective):
     """A loss that ``torch.func`` differentiates, of one task; it keeps nothing."""
 
     def __init__(self, loss: Loss) -> None:
@@ -152,7 +152,7 @@ def meta_gradient(
     """
     if form == "recursion":
         gradients = {k: grad(query, has_aux=True) for k, query in queries.items()}
-        return recursion([Step(_Autograd(s.loss), s.rates) for s in steps], gradients, params)
+        return recursion([Step(AutogradLoss(s.loss), s.rates) for s in steps], gradients, params)
 
     def objective(start: Tensors) -> tuple[Tensor, tuple[dict[int, Any], list[Tensors]]]:
         trajectory = unroll(steps, start, constant_gradients=form == "first_order")

@@ -24,6 +24,7 @@ METHODS = SectionRegistry(
         "protonet": "metaray.algorithms.methods.protonet_config:ProtoNetConfig",
         "mamlpp": "metaray.algorithms.methods.mamlpp_config:MAMLPlusPlusConfig",
         "metasgd": "metaray.algorithms.methods.metasgd_config:MetaSGDConfig",
+        "imaml": "metaray.algorithms.methods.imaml_config:ImplicitMAMLConfig",
         "protomaml": "metaray.algorithms.methods.protomaml_config:ProtoMAMLConfig",
         "matching": "metaray.algorithms.methods.matching_config:MatchingConfig",
         "relation": "metaray.algorithms.methods.relation_config:RelationConfig",

@@ -183,7 +183,8 @@ def row_of(header: Row, lines: Sequence[Row]) -> Row:
 def hardware(config: RunConfig) -> str:
     if config.workers.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU, {config.workers.threads} threads"
+    threads = config.workers.threads
+    return f"CPU, {threads} thread{'s' * (threads != 1)}"
 
 
 def compare(log: Path, data: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import ANIL as ANIL
     from metaray.platform.api.methods import FOMAML as FOMAML
     from metaray.platform.api.methods import MAML as MAML
+    from metaray.platform.api.methods import ImplicitMAML as ImplicitMAML
     from metaray.platform.api.methods import MANN as MANN
     from metaray.platform.api.methods import SNAIL as SNAIL
     from metaray.platform.api.methods import Baseline as Baseline
@@ -70,8 +71,8 @@ _NAMES = {
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
-        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
-        "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
+        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus",
+        "ImplicitMAML", "MAMLPlusPlus", "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
         "Reptile", "SiameseNetwork",
     ],
     "metaray.platform.api.run": ["Run", "evaluate"],

@@ -104,6 +104,21 @@ def _metasgd(ways: int, shots: int) -> Recipe:
     }
 
 
+def _imaml(ways: int, shots: int) -> Recipe:
+    # the paper takes over MAML's network and its episodes; the rest is of the authors' example
+    steps = 16 if ways <= 5 else 25
+    return {
+        "method.inner_steps": steps,
+        "method.eval_inner_steps": steps,
+        "task.train_queries": shots,
+        "data.rotations": "train",
+        "model.name": "conv4_strided",
+        "train.meta_batch_size": 32 if ways <= 5 else 16,
+        "train.meta_lr": 1e-3,
+        "train.outer_steps": 20_000,
+    }
+
+
 def _protomaml(ways: int, shots: int) -> Recipe:
     # published on ImageNet from scratch, with ways and shots that vary and up to 10 queries; batch
     # norm takes the statistics of the support set for the queries, in training and in the test
@@ -210,6 +225,7 @@ CHARACTERS: dict[str, Callable[[int, int], Recipe]] = {
     "protonet": _protonet,
     "mamlpp": _mamlpp,
     "metasgd": _metasgd,
+    "imaml": _imaml,
     "protomaml": _protomaml,
     "matching": _matching,
     "relation": _relation,

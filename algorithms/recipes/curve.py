@@ -26,6 +26,8 @@ _OF_METHOD: dict[str, Recipe] = {
     "anil": _MAML | {"method.inner_steps": 5},
     "mamlpp": {"method.inner_lr": 0.01, "train.meta_lr": 1e-3, "train.schedule": "cosine"},
     "metasgd": {"data.frequencies": (0.8, 1.2), "train.meta_lr": 1e-3},
+    "imaml": {"method.inner_lr": 0.01, "method.inner_steps": 10, "method.eval_inner_steps": 10}
+    | {"train.meta_lr": 1e-3},
     "reptile": {
         "method.inner_optimizer": "sgd",
         "method.inner_lr": 0.02,

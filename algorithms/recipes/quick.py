@@ -49,6 +49,8 @@ GLYPHS: dict[str, Recipe] = {
         "train.meta_lr": 5e-3,
     },
     "metasgd": _QUICK | {"method.inner_lr_high": 0.5, "train.meta_lr": 5e-3},
+    "imaml": _QUICK
+    | {"method.inner_steps": 5, "method.eval_inner_steps": 10, "train.meta_lr": 5e-3},
     "protomaml": _QUICK
     | {
         "method.inner_steps": 3,

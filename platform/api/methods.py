@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Protocol, cast
 
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
 from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
 from metaray.algorithms.methods.mann_config import MANNConfig
@@ -74,6 +75,7 @@ Reptile = _method("Reptile", ReptileConfig)
 ProtoNet = _method("ProtoNet", ProtoNetConfig)
 MAMLPlusPlus = _method("MAMLPlusPlus", MAMLPlusPlusConfig)
 MetaSGD = _method("MetaSGD", MetaSGDConfig)
+ImplicitMAML = _method("ImplicitMAML", ImplicitMAMLConfig)
 ProtoMAML = _method("ProtoMAML", ProtoMAMLConfig)
 MatchingNetwork = _method("MatchingNetwork", MatchingConfig)
 RelationNetwork = _method("RelationNetwork", RelationConfig)

@@ -68,6 +68,7 @@ OF_METHOD: dict[str, tuple[str, ...]] = {
     "protonet": WAYS,
     "mamlpp": (),
     "metasgd": (),
+    "imaml": (),
     "protomaml": WAYS,
     "matching": WAYS,
     "relation": WAYS,

@@ -15,6 +15,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
 from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
 from metaray.algorithms.methods.mann_config import MANNConfig
@@ -41,6 +42,7 @@ SMALL: dict[str, MethodSection] = {
         inner_lr=0.3, inner_steps=2, first_order_share=0.0, running_statistics=True
     ),
     "metasgd": MetaSGDConfig(inner_lr_high=0.05, inner_steps=2, eval_inner_steps=2),
+    "imaml": ImplicitMAMLConfig(inner_lr=0.2, inner_steps=3, eval_inner_steps=3, proximal=1.0),
     "protomaml": ProtoMAMLConfig(
         inner_lr=0.1, inner_steps=2, eval_inner_steps=2, second_order="auto"
     ),
@@ -68,6 +70,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(40)) | {
     "maml": Learning(60),
     "anil": Learning(60),
     "mamlpp": Learning(60),
+    "imaml": Learning(60),
     "relation": Learning(60, 0.02),
     "snail": Learning(80, 0.01),
     "mann": Learning(

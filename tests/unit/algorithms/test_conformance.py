@@ -31,7 +31,8 @@ from metaray.algorithms.methods.method_section import BatchTrained, MethodSectio
 from metaray.algorithms.models.head import HEAD
 from metaray.algorithms.registry import METHODS
 
-INEXACT = {"fomaml", "reptile"}  # their task gradient is no derivative of the query loss
+# their task gradient is no derivative of the query loss after so few steps
+INEXACT = {"fomaml", "imaml", "reptile"}
 LABELS_ARE_INPUTS = {name for name, config in SMALL.items() if config.labels_are_inputs}
 REGRESS = {name for name, config in SMALL.items() if config.learns_regression}
 ADAPT_BY_STEPS = [name for name in METHODS if len(algorithm_for(SMALL[name]).reported_steps) > 1]
