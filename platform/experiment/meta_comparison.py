@@ -107,9 +107,13 @@ class MetaComparison(Comparable[RunConfig]):
                 "papers: transductive ones may also learn from the other queries of an episode. "
                 "Set evaluate.batch_norm to make them alike."
             )
-        untrained = [name for name, config in configs.items() if config.train.outer_steps == 0]
+        frozen = {name: c for name, c in configs.items() if c.train.outer_steps == 0}
+        left = [name for name, config in frozen.items() if config.init.checkpoint]
+        if left:
+            notes.append(f"Tested as the run in init.checkpoint left it: {', '.join(left)}.")
+        untrained = [name for name in frozen if name not in left]
         if untrained:
-            notes.append(f"Tested as the run in init.checkpoint left it: {', '.join(untrained)}.")
+            notes.append(f"Not trained, as train.outer_steps is 0: {', '.join(untrained)}.")
         return notes
 
     @override

@@ -12,7 +12,7 @@ from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.request import parse_numbers
-from metaray.platform.config.loading import changed_keys
+from metaray.platform.config.loading import changed_keys, override
 from metaray.platform.distributed.resources import run_bundles
 from metaray.platform.experiment.comparison import Budget
 from metaray.platform.experiment.meta import META
@@ -138,7 +138,10 @@ def test_an_entry_without_training_gets_none(small: list[str], tmp_path: Path) -
     )
     plan = planned([file], "protonet", small, budget=STEPS)
     assert [entry.config.train.outer_steps for entry in plan.entries] == [0, 5]
-    assert plan.notes[-1] == "Tested as the run in init.checkpoint left it: encoder."
+    assert plan.notes[-1] == "Not trained, as train.outer_steps is 0: encoder."
+    started = override(plan.entries[0].config, [f"init.checkpoint={tmp_path}"])
+    (note,) = META_COMPARISON.notes({"encoder": started})
+    assert note == "Tested as the run in init.checkpoint left it: encoder."
 
 
 def test_curves_are_what_the_data_can_serve(small: list[str]) -> None:
