@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metaray.platform.api import models as models
     from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
+    from metaray.platform.api.embedding import embed as embed
     from metaray.platform.api.exporting import export as export
     from metaray.platform.api.fitting import fit as fit
     from metaray.platform.api.hub import from_pretrained as from_pretrained
@@ -65,6 +66,7 @@ _NAMES = {
     "metaray.platform.api": ["datasets", "jobs", "models"],
     "metaray.platform.api.comparing": ["compare"],
     "metaray.platform.api.comparison": ["Comparison"],
+    "metaray.platform.api.embedding": ["embed"],
     "metaray.platform.api.exporting": ["export"],
     "metaray.platform.api.fitting": ["fit"],
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
