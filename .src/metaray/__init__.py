@@ -31,14 +31,19 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import SNAIL as SNAIL
     from metaray.platform.api.methods import Baseline as Baseline
     from metaray.platform.api.methods import BaselinePlusPlus as BaselinePlusPlus
+    from metaray.platform.api.methods import LinearDiscriminants as LinearDiscriminants
+    from metaray.platform.api.methods import LogisticRegression as LogisticRegression
     from metaray.platform.api.methods import MAMLPlusPlus as MAMLPlusPlus
     from metaray.platform.api.methods import MatchingNetwork as MatchingNetwork
     from metaray.platform.api.methods import MetaSGD as MetaSGD
     from metaray.platform.api.methods import Method as Method
+    from metaray.platform.api.methods import NearestMean as NearestMean
+    from metaray.platform.api.methods import NearestNeighbours as NearestNeighbours
     from metaray.platform.api.methods import ProtoMAML as ProtoMAML
     from metaray.platform.api.methods import ProtoNet as ProtoNet
     from metaray.platform.api.methods import RelationNetwork as RelationNetwork
     from metaray.platform.api.methods import Reptile as Reptile
+    from metaray.platform.api.methods import RidgeRegression as RidgeRegression
     from metaray.platform.api.methods import SiameseNetwork as SiameseNetwork
     from metaray.platform.api.run import Run as Run
     from metaray.platform.api.run import evaluate as evaluate
@@ -72,9 +77,10 @@ _NAMES = {
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
-        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus", "MAMLPlusPlus",
-        "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
-        "Reptile", "SiameseNetwork",
+        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus",
+        "LinearDiscriminants", "LogisticRegression", "MAMLPlusPlus", "MatchingNetwork", "MetaSGD",
+        "Method", "NearestMean", "NearestNeighbours", "ProtoMAML", "ProtoNet", "RelationNetwork",
+        "Reptile", "RidgeRegression", "SiameseNetwork",
     ],
     "metaray.platform.api.run": ["Run", "evaluate"],
     "metaray.platform.api.scored": ["Evaluation"],

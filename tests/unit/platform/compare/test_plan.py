@@ -40,7 +40,8 @@ def written(path: Path, text: str) -> Path:
 
 def test_all_methods_are_asked_the_same(small: list[str]) -> None:
     plan = planned([], "all", small, budget=STEPS, num_seeds=2)
-    assert [entry.name for entry in plan.entries] == list(METHODS)
+    trained = [name for name, method in METHODS.items() if not method.of_frozen_features]
+    assert [entry.name for entry in plan.entries] == trained
     assert plan.seeds == (0, 1)
     first = plan.entries[0].config
     for entry in plan.entries:
@@ -61,6 +62,14 @@ def test_all_is_what_can_learn_the_data() -> None:
     assert plan.curves.ways == ()
     with pytest.raises(InputError, match="protonet: protonet classifies"):
         planned([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
+
+
+def test_all_has_heads_where_the_data_are_features() -> None:
+    heads = {name for name, method in METHODS.items() if method.of_frozen_features}
+    assert heads == {"nearest_mean", "knn", "logistic", "ridge", "lda"}
+    for data, wanted in (("features", heads), ("omniglot", set())):
+        named = META_COMPARISON.named("all", {"data": {"name": data}})
+        assert {name for name, _ in named} & heads == wanted
 
 
 def test_all_see_images_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:

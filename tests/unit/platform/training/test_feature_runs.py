@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.recipes.quick import HEADS
 from metaray.algorithms.registry import METHODS
 from metaray.platform.cli.main import app
 from metaray.platform.config.meta import RunConfig
@@ -48,7 +49,9 @@ def opened(vectors: Path, *more: str) -> Blueprint:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_computes_a_step_and_a_test(name: str, vectors: Path) -> None:
-    blueprint = opened(vectors, f"method.name={name}", "train.outer_steps=1", "model.width=8")
+    network = () if name not in HEADS else ("model.name=mlp",)
+    sets = ("train.outer_steps=1", "model.width=8", *network)
+    blueprint = opened(vectors, f"method.name={name}", *sets)
     assert blueprint.config.model.name == "mlp"
     pool = LocalPool(blueprint)
     pool.train_step(train_requests(0, blueprint.config.train))
@@ -78,6 +81,15 @@ def test_a_method_without_parameters_is_tested_alone(vectors: Path, tmp_path: Pa
     data = json.loads((run / "data.json").read_text())["source"]
     assert data["input_shape"] == [6]
     assert len(data["content_sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_are_tested_on_the_vectors_as_they_are(name: str, vectors: Path) -> None:
+    blueprint = opened(vectors, f"method.name={name}")
+    assert blueprint.config.model.name == "identity"
+    assert blueprint.config.train.outer_steps == 0
+    test = evaluate(LocalPool(blueprint), blueprint, "test", 30)
+    assert test.headline()["accuracy"] > 0.75
 
 
 def test_what_cannot_be_trained_says_so(vectors: Path) -> None:
