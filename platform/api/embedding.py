@@ -27,10 +27,11 @@ def embed(
     computes what is not there yet.
 
     Args:
-        encoder: a run's folder, one of its checkpoints, or ``torchvision:ARCH``.
+        encoder: a run's folder, one of its checkpoints, ``torchvision:ARCH`` or
+            ``timm:ARCH``.
         data: name of the data set.
         out: a new folder.
-        weights: file with the weights of a network of torchvision, or ``download``.
+        weights: file with the weights of such a network; ``download`` for torchvision's own.
         workers: processes on Ray; None: one a core, or this one where there is a GPU.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         **settings: of the data set, such as ``root``; size and channels of the images are those of

@@ -22,14 +22,15 @@ def embed(
     encoder: Annotated[
         str,
         typer.Argument(
-            help="Run whose encoder computes: a folder, or a checkpoint in it; or torchvision:ARCH."
+            help="Run whose encoder computes: a folder, or a checkpoint in it; or torchvision:ARCH "
+            "or timm:ARCH."
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="PATH", help="New folder for the features.")],
     data: Annotated[str, typer.Option(help="Data set of images.")] = "folder",
     weights: Annotated[
         str | None,
-        typer.Option(help="File with the weights of a network of torchvision, or download."),
+        typer.Option(help="File with the weights of such a network; download: torchvision's own."),
     ] = None,
     workers: Annotated[
         int | None,

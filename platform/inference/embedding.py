@@ -70,10 +70,10 @@ def embed(
     """Write the features of all images of ``data`` into the folder ``out``.
 
     Args:
-        encoder: a run, or ``torchvision:ARCH``.
+        encoder: a run, ``torchvision:ARCH`` or ``timm:ARCH``.
         data: settings of the data set; size and channels are those of the encoder unless given.
         out: a new folder, or one in which the same embedding was begun.
-        weights: of a network of torchvision.
+        weights: of a network of torchvision or timm.
         workers: processes; 0: this one.
         device: that computes, as ``workers.device`` of a run.
 
@@ -103,9 +103,10 @@ def embed(
     except OSError as error:
         raise write_error(f"the embedding {out}", error, "choose another folder") from error
     frozen = FrozenNetwork(
-        model=network.model,
-        input_shape=source.input_shape,
+        build=network.build,
+        channels=source.input_shape[0],
         file=folder / "encoder.safetensors",
+        sha256=network.weights_sha256,
         compute=compute,
     )
     parts = parts_of(source, folder, frozen)

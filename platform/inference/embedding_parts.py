@@ -7,8 +7,8 @@ thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,10 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.content import ImageClass, Images, Vectors
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
@@ -38,9 +36,12 @@ _PARAMS, _STATS = "params.", "stats."
 class FrozenNetwork:
     """A network whose tensors are in a file."""
 
-    model: ModelConfig
-    input_shape: tuple[int, ...]
+    build: Callable[[], Backbone] = field(compare=False)
+    channels: int
+    """of its inputs"""
     file: Path
+    sha256: str
+    """of the tensors"""
     compute: ComputeConfig
 
 
@@ -142,7 +143,7 @@ def _features(images: Images, network: FrozenNetwork) -> Vectors:
         with torch.no_grad():
             for first in range(0, len(images), _BATCH):
                 x = unit_range(images[first : first + _BATCH]).to(device)
-                x = converted(x, network.input_shape[0])
+                x = converted(x, network.channels)
                 found.append(backbone.apply(state.params, x, state.buffers)[0].float().cpu())
     finally:
         torch.set_num_threads(threads)
@@ -159,4 +160,4 @@ def _opened(network: FrozenNetwork) -> tuple[Backbone, State]:
         {n.removeprefix(head): t.to(device) for n, t in tensors.items() if n.startswith(head)}
         for head in (_PARAMS, _STATS)
     )
-    return build_backbone(network.model, network.input_shape), State(params, stats)
+    return network.build(), State(params, stats)

@@ -1,9 +1,10 @@
-"""The frozen encoder of an embedding: that of a run, or a network of torchvision with weights."""
+"""The frozen encoder of an embedding: that of a run, or of torchvision or timm with weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any
 
@@ -13,15 +14,17 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.models.timm_backbone import TimmBackbone, timm_image_size
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.paths import user_path
+from metaray.algorithms.paths import absolute, user_path
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.tree import Tree
 from metaray.platform.training.pretrained import PretrainedEncoder
 
-_TORCHVISION = "torchvision:"
+_TORCHVISION, _TIMM = "torchvision:", "timm:"
 _OF_IMAGENET: Tree = {"image_size": 224, "channels": 3}
 
 Images = Iterable[Tensor]
@@ -31,20 +34,24 @@ Images = Iterable[Tensor]
 class Encoder:
     """A network and its tensors."""
 
-    model: ModelConfig
-    """without weights"""
+    build: Callable[[], Backbone]
+    """the network, whose tensors are not; can be pickled"""
     state: State
     """of the backbone alone, with the statistics to normalise by"""
     origin: dict[str, Any]
-    """where it comes from"""
+    """what it is and where it comes from"""
 
     def as_json(self) -> dict[str, Any]:
         """What it is, for the record of what it computed."""
         return {
             **self.origin,
-            "model": self.model.model_dump(exclude_defaults=True) | {"name": self.model.name},
-            "weights_sha256": _sha256(self.state.params | self.state.buffers),
+            "weights_sha256": self.weights_sha256,
         }
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The hash of names, shapes and values of all tensors."""
+        return _sha256(self.state.params | self.state.buffers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +66,15 @@ class EncoderSource:
 
 
 def encoder_source(name: str, weights: str | None) -> EncoderSource:
-    """That of a run's folder or checkpoint, or of ``torchvision:ARCH`` with a file of weights.
+    """That of a run, or of ``torchvision:ARCH`` or ``timm:ARCH`` with a file of weights.
 
     Raises:
         InputError: there is no such run, or weights are missing or have no effect.
     """
     if name.startswith(_TORCHVISION):
         return _torchvision(name, weights)
+    if name.startswith(_TIMM):
+        return _timm(name, weights)
     if weights is not None:
         raise InputError(
             f"--weights has no effect on the run {name}, which has its own: leave it out, or name "
@@ -82,8 +91,10 @@ def encoder_source(name: str, weights: str | None) -> EncoderSource:
             "params_sha256": origin.params_sha256,
             "statistics": origin.statistics,
             "trained_on_sha256": network.content_sha256,
+            "model": _settings(network.model),
         }
-        return Encoder(model=network.model, state=state, origin=found)
+        build = partial(build_backbone, network.model, input_shape)
+        return Encoder(build=build, state=state, origin=found)
 
     if len(network.input_shape) != 3:
         raise InputError(
@@ -105,13 +116,37 @@ def _torchvision(name: str, weights: str | None) -> EncoderSource:
 
     def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
         params, statistics = build_backbone(model, input_shape).init(torch.Generator())
+        bare = model.model_copy(update={"weights": None})
         return Encoder(
-            model=model.model_copy(update={"weights": None}),
+            build=partial(build_backbone, bare, input_shape),
             state=State(params, statistics),
-            origin={"name": name},
+            origin={"name": name, "model": _settings(bare)},
         )
 
     return EncoderSource(images=_OF_IMAGENET, read=read)
+
+
+def _timm(name: str, weights: str | None) -> EncoderSource:
+    arch = name.removeprefix(_TIMM)
+    if weights in (None, "download"):
+        raise InputError(f"{name} has no weights: give a file with --weights")
+    file = absolute(str(weights))
+    size = timm_image_size(arch)
+
+    def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
+        backbone = TimmBackbone(input_shape, arch, file)
+        normalised_by = {"mean": list(backbone.mean), "deviation": list(backbone.deviation)}
+        return Encoder(
+            build=partial(TimmBackbone, input_shape, arch),
+            state=State(*backbone.init(torch.Generator())),
+            origin={"name": name, "normalised_by": normalised_by},
+        )
+
+    return EncoderSource(images={"image_size": size, "channels": 3}, read=read)
+
+
+def _settings(model: ModelConfig) -> Tree:
+    return model.model_dump(exclude_defaults=True) | {"name": model.name}
 
 
 def _sha256(tensors: Tensors) -> str:
