@@ -60,7 +60,7 @@ SMALL: dict[str, MethodSection] = {
     "baselinepp": BaselinePPConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "nearest_mean": NearestMeanConfig(metric="euclidean"),
     "knn": NearestNeighboursConfig(metric="euclidean"),
-    "logistic": LogisticConfig(normalise=False, penalty=0.1),
+    "logistic": LogisticConfig(normalise=False, penalty=1.0),
     "ridge": RidgeConfig(normalise=False, penalty=0.1),
     "lda": LDAConfig(normalise=False),
 }
