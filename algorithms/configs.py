@@ -129,6 +129,7 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "cub": _IMAGES_84,
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
+    "features": {"split": "random"},
 }
 _OF_CHARACTERS = {"glyphs", "omniglot", "omniglot_runs", "sinusoid"}
 
@@ -142,16 +143,17 @@ class DataConfig(NamedSection):
     """where the raw data is: a folder, or for some sets a file (`metaray data list` tells)"""
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
-    split: Literal["alphabet", "vinyals", "random", "published", "lists"] = "alphabet"
+    split: Literal["alphabet", "vinyals", "random", "published", "source", "lists"] = "alphabet"
     """how classes are divided into train, val and test (`metaray data list` explains). For
     omniglot, figures were published on `vinyals` and on random splits, not on `alphabet`"""
     split_seed: int = Field(0, ge=0)
     """seed of the `random` split"""
     split_ratio: tuple[float, float, float] = (0.64, 0.16, 0.2)
-    """folder and arrays, `random` split: shares of the classes for train, val and test; they add
-    up to 1"""
+    """folder, arrays and features, `random` split: shares of the classes for train, val and test;
+    they add up to 1"""
     split_lists: str | None = None
-    """folder, `lists` split: a folder with train.txt, val.txt and test.txt, a class name a line"""
+    """folder and features, `lists` split: a folder with train.txt, val.txt and test.txt, a class
+    name a line"""
     rotations: Literal["none", "train", "all"] = "none"
     """quarter turns of a class as further classes: in training only, in all splits, or nowhere"""
     augment: bool = False
@@ -164,6 +166,10 @@ class DataConfig(NamedSection):
     """grey (1) or colour (3) as the network sees images; default as the data set has them"""
     image_size: int = Field(28, ge=8, le=512)
     """pixels per side after resizing"""
+    centre: bool = False
+    """features: subtract the mean vector of the training classes from every vector"""
+    label_column: str = "label"
+    """features in Parquet: the column of classes"""
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
     subset: Literal["all", "background", "small1", "small2"] = "all"
@@ -189,7 +195,7 @@ class DataConfig(NamedSection):
     @property
     def has_images(self) -> bool:
         """Whether the inputs of its tasks are images."""
-        return self.name != "sinusoid"
+        return self.name not in ("sinusoid", "features")
 
     @model_validator(mode="before")
     @classmethod
@@ -239,7 +245,8 @@ class ModelConfig(NamedSection):
     name: str = "conv4_strided"
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
     conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
-    wrn28_10: residual networks; torchvision: the network `arch`"""
+    wrn28_10: residual networks; torchvision: the network `arch`; mlp: linear layers; identity: no
+    network, where the data are features already"""
     width: int = Field(64, ge=1, le=65_536)
     """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
     size, and all widths follow; torchvision's networks have their own"""
@@ -276,8 +283,8 @@ class ModelConfig(NamedSection):
             raise InputError(
                 f"{self.name} has no DropBlock: set model.name = resnet12, or model.drop_block = 0"
             )
-        if self.norm != "batch" and self.name == "mlp":
-            raise InputError("an mlp has no norm: leave out model.norm")
+        if self.norm != "batch" and self.name in ("mlp", "identity"):
+            raise InputError(f"{self.name} has no norm: leave out model.norm")
         return self
 
     def _in_effect_outside(self) -> Self:

@@ -33,6 +33,11 @@ METHODS = SectionRegistry(
         "snail": "metaray.algorithms.methods.snail_config:SNAILConfig",
         "baseline": "metaray.algorithms.methods.baseline_config:BaselineConfig",
         "baselinepp": "metaray.algorithms.methods.baseline_config:BaselinePPConfig",
+        "nearest_mean": "metaray.algorithms.methods.heads_config:NearestMeanConfig",
+        "knn": "metaray.algorithms.methods.heads_config:NearestNeighboursConfig",
+        "logistic": "metaray.algorithms.methods.heads_config:LogisticConfig",
+        "ridge": "metaray.algorithms.methods.heads_config:RidgeConfig",
+        "lda": "metaray.algorithms.methods.heads_config:LDAConfig",
     },
     base=MethodSection,
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metaray.platform.api import models as models
     from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
+    from metaray.platform.api.embedding import embed as embed
     from metaray.platform.api.exporting import export as export
     from metaray.platform.api.fitting import fit as fit
     from metaray.platform.api.hub import from_pretrained as from_pretrained
@@ -31,14 +32,19 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import SNAIL as SNAIL
     from metaray.platform.api.methods import Baseline as Baseline
     from metaray.platform.api.methods import BaselinePlusPlus as BaselinePlusPlus
+    from metaray.platform.api.methods import LinearDiscriminants as LinearDiscriminants
+    from metaray.platform.api.methods import LogisticRegression as LogisticRegression
     from metaray.platform.api.methods import MAMLPlusPlus as MAMLPlusPlus
     from metaray.platform.api.methods import MatchingNetwork as MatchingNetwork
     from metaray.platform.api.methods import MetaSGD as MetaSGD
     from metaray.platform.api.methods import Method as Method
+    from metaray.platform.api.methods import NearestMean as NearestMean
+    from metaray.platform.api.methods import NearestNeighbours as NearestNeighbours
     from metaray.platform.api.methods import ProtoMAML as ProtoMAML
     from metaray.platform.api.methods import ProtoNet as ProtoNet
     from metaray.platform.api.methods import RelationNetwork as RelationNetwork
     from metaray.platform.api.methods import Reptile as Reptile
+    from metaray.platform.api.methods import RidgeRegression as RidgeRegression
     from metaray.platform.api.methods import SiameseNetwork as SiameseNetwork
     from metaray.platform.api.run import Run as Run
     from metaray.platform.api.run import evaluate as evaluate
@@ -66,14 +72,16 @@ _NAMES = {
     "metaray.platform.api": ["datasets", "jobs", "models"],
     "metaray.platform.api.comparing": ["compare"],
     "metaray.platform.api.comparison": ["Comparison"],
+    "metaray.platform.api.embedding": ["embed"],
     "metaray.platform.api.exporting": ["export"],
     "metaray.platform.api.fitting": ["fit"],
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
         "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus",
-        "ImplicitMAML", "MAMLPlusPlus", "MatchingNetwork", "MetaSGD", "Method", "ProtoMAML", "ProtoNet", "RelationNetwork",
-        "Reptile", "SiameseNetwork",
+        "ImplicitMAML", "LinearDiscriminants", "LogisticRegression", "MAMLPlusPlus",
+        "MatchingNetwork", "MetaSGD", "Method", "NearestMean", "NearestNeighbours", "ProtoMAML",
+        "ProtoNet", "RelationNetwork", "Reptile", "RidgeRegression", "SiameseNetwork",
     ],
     "metaray.platform.api.run": ["Run", "evaluate"],
     "metaray.platform.api.scored": ["Evaluation"],

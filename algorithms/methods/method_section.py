@@ -18,6 +18,8 @@ class MethodSection(NamedSection):
     """has one output per class, so that training and test have the same number of ways"""
     learns_regression: ClassVar[bool] = True
     """labels may be numbers"""
+    of_frozen_features: ClassVar[bool] = False
+    """made for features that are good already: by default nothing is trained"""
     labels_are_inputs: ClassVar[bool] = False
     """labels enter the network itself, whose weights need not treat all classes alike"""
     drops_features: ClassVar[bool] = False

@@ -81,6 +81,13 @@ def mlp(input_shape: Shape, config: ModelConfig) -> Backbone:
     return MLP(input_shape, config.width, config.depth)
 
 
+def identity(input_shape: Shape, config: ModelConfig) -> Backbone:
+    """The inputs themselves."""
+    from metaray.algorithms.models.identity import Identity
+
+    return Identity(input_shape)
+
+
 def torchvision(input_shape: Shape, config: ModelConfig) -> Backbone:
     """A network of torchvision, which takes a second to import."""
     from metaray.algorithms.models.torchvision_backbone import TorchvisionBackbone

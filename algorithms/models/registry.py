@@ -10,8 +10,12 @@ from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.open_registry import SectionRegistry
 
 _BUILD = "metaray.algorithms.models.build"
-_OURS = ("conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision", "mlp")
-
+ANY_INPUT = ("mlp", "identity")
+"""those of ours that take inputs of any shape"""
+_OURS = (
+    *("conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision"),
+    *ANY_INPUT,
+)
 _TORCHVISION = re.compile(
     r"resnet(18|34|50|101|152)$|(wide_)?resn(e|ex)t\d+_|vgg|mobilenet|efficientnet|densenet|vit_|"
     r"swin|convnext|regnet|shufflenet|squeezenet|alexnet|googlenet|inception|mnasnet|maxvit"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metaray.algorithms.recipes.quick import Recipe
+from metaray.algorithms.recipes.quick import HEADS, Recipe
 
 
 def _maml(ways: int, shots: int) -> Recipe:
@@ -217,6 +217,15 @@ def _baselinepp(ways: int, shots: int) -> Recipe:
     return _baseline(ways, shots) | {"method.scale": 10.0}  # for more than 200 classes
 
 
+def _head(ways: int, shots: int) -> Recipe:
+    # papers fit heads to features that are frozen: there is no training here
+    return {
+        "model.name": "conv4",
+        "train.outer_steps": 0,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
 CHARACTERS: dict[str, Callable[[int, int], Recipe]] = {
     "maml": _maml,
     "fomaml": _maml,
@@ -234,4 +243,5 @@ CHARACTERS: dict[str, Callable[[int, int], Recipe]] = {
     "snail": _snail,
     "baseline": _baseline,
     "baselinepp": _baselinepp,
+    **dict.fromkeys(HEADS, _head),
 }

@@ -11,6 +11,7 @@ from metaray.algorithms.recipes.character import CHARACTERS
 from metaray.algorithms.recipes.curve import curve_recipe
 from metaray.algorithms.recipes.photograph import photograph_recipe
 from metaray.algorithms.recipes.quick import GLYPHS, Recipe
+from metaray.algorithms.recipes.vector import vector_recipe
 
 
 def paper_defaults(method: str, data: str, ways: int, shots: int) -> Recipe:
@@ -19,12 +20,14 @@ def paper_defaults(method: str, data: str, ways: int, shots: int) -> Recipe:
     Args:
         method: a name in ``registry.METHODS``.
         data: a data set; drawn characters follow the Omniglot recipe, colour images that of
-            miniImageNet, ``sinusoid`` its own.
+            miniImageNet, ``sinusoid`` and ``features`` their own.
         ways: classes per episode of the test.
         shots: labelled examples per class of the test.
     """
     if data == "sinusoid":
         return curve_recipe(method)
+    if data == "features":
+        return vector_recipe(method, ways, shots)
     recipe = CHARACTERS[method](ways, shots)
     if data == "glyphs":
         return recipe | GLYPHS[method]

@@ -28,6 +28,8 @@ _QUICK_BASELINE: Recipe = {
     "train.outer_steps": 800,
     "train.validate_every": 100,
 }
+HEADS = ("nearest_mean", "knn", "logistic", "ridge", "lda")
+"""the heads on frozen features"""
 GLYPHS: dict[str, Recipe] = {
     "maml": _QUICK | {"method.inner_lr": 1.0, "train.meta_lr": 5e-3},
     "fomaml": _QUICK | {"method.inner_lr": 0.4, "train.meta_lr": 3e-3},
@@ -102,4 +104,5 @@ GLYPHS: dict[str, Recipe] = {
     },
     "baseline": _QUICK_BASELINE,
     "baselinepp": _QUICK_BASELINE,
+    **dict.fromkeys(HEADS, Recipe()),
 }

@@ -50,7 +50,6 @@ BY_PART: dict[str, FolderByPart | ArraysByPart] = {
 }
 """sets whose raw data has parts, in the form that keeps them apart"""
 
-_OF_IMAGES = {"split", "image_size"}
 _OF_ALL = {"name", "cache"}
 
 
@@ -87,8 +86,11 @@ def build_source(
         return dataset.build(data)
     # The episodes need torch, which takes seconds to import; listing and preparing do not.
     from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+    from metaray.algorithms.tasks.vector_episodes import VectorEpisodes
 
     store = open_store(dataset, data, progress, mapper)
+    if dataset.holds == "vectors":
+        return VectorEpisodes(store, splits_of(store, data), centre=data.centre)
     return ImageEpisodes(
         store, splits_of(store, data), data.rotations, augment=data.augment, channels=data.channels
     )
@@ -152,7 +154,8 @@ def check_settings(data: DataConfig) -> None:
     """Raise InputError for a setting that would have no effect: none is ignored silently."""
     dataset = dataset_of(data.name)
     used = _OF_ALL | set(dataset.settings)
-    used |= _OF_IMAGES if isinstance(dataset, ImageDataset) else set()
+    if isinstance(dataset, ImageDataset):
+        used |= {"split", "image_size"} if dataset.holds == "images" else {"split"}
     unset = type(data).model_validate({"name": data.name})
     for key in DataConfig.model_fields:
         if key not in used and getattr(data, key) != getattr(unset, key):
@@ -199,6 +202,9 @@ def _short_hash(text: str) -> str:
 
 def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
     """The prepared file that serves ``data``, if there is one."""
+    given = dataset.prepared_at(_root(dataset, data))
+    if given is not None:
+        return given
     source = _source(dataset, data)
     if source is not None or not dataset.needs:
         path = _path(dataset, data, source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from metaray.algorithms.errors import InputError
 
 Images = NDArray[np.uint8]  # [n, C, H, W]
+Vectors = NDArray[np.float32]  # [n, D]
+Examples = NDArray[Any]
+"""images or vectors"""
 
 
 class ImageClass(NamedTuple):
-    """All images of one class on their way into a store."""
+    """All images, or vectors, of one class on their way into a store."""
 
     name: str
     group: str
-    images: Images
+    images: Examples
 
 
 def check_name(name: str) -> None:

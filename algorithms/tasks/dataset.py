@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
@@ -96,6 +96,8 @@ class ImageDataset(ABC):
     """the images are those at data.root: no prepared set replaces a missing one"""
     inverted: ClassVar[bool] = False
     """prepared images are negatives: light ink on a dark ground, where a drawing has the reverse"""
+    holds: ClassVar[Literal["images", "vectors"]] = "images"
+    """what its examples are"""
     published_images: ClassVar[bool] = False
     """the published split is taken as it is, even where two of its classes share an image"""
 
@@ -110,6 +112,10 @@ class ImageDataset(ABC):
         They are named by what decides classes and images, such as the path below ``root``. None
         when ``root`` does not hold the data; empty when there is no raw data.
         """
+
+    def prepared_at(self, root: Path) -> Path | None:
+        """A prepared file that lies at ``root`` and is used as it is; None where there is none."""
+        return None
 
     def left_out(self, root: Path, data: DataConfig) -> list[str]:
         """Which files at ``root`` are not read, and why: a sentence for each reason."""

@@ -15,13 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.episode import BatchSpec, Episode, TaskSpec
-from metaray.algorithms.tasks.image_episodes import (
-    BatchDraw,
-    EpisodeDraw,
-    ImageEpisodes,
-    labels_of,
-    unit_range,
-)
+from metaray.algorithms.tasks.class_episodes import BatchDraw, EpisodeDraw, labels_of
+from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
 from metaray.algorithms.tasks.source import EpisodeSource, episode_key
 
 _SHARE = 0.25  # of the free memory that the images may take

@@ -8,11 +8,8 @@ followed.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, get_args
 
@@ -20,8 +17,6 @@ from typing_extensions import override
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import Split
-from metaray.algorithms.errors import InputError
-from metaray.algorithms.reading import decoded, refusing_damage
 from metaray.algorithms.tasks.dataset import (
     ClassLists,
     ImageDataset,
@@ -31,7 +26,8 @@ from metaray.algorithms.tasks.dataset import (
 from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
 from metaray.algorithms.tasks.folder_layout import read_layout
 from metaray.algorithms.tasks.image_files import RESIZING, ImageFileClass
-from metaray.algorithms.tasks.splits import Splits, by_label, random_split
+from metaray.algorithms.tasks.split_lists import split_by_lists
+from metaray.algorithms.tasks.splits import Splits, random_split
 
 VERSION = 3  # 2: upright, 16 bits; 3: a ground for transparent images, 16 bits of 0 to 255
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
@@ -110,12 +106,7 @@ class Folder(ImageDataset):
     def split(self, classes: ClassLists, data: DataConfig) -> Splits:
         if data.split == "random":
             return random_split(classes.names, data.split_seed, data.split_ratio)
-        if data.split_lists is None:
-            raise InputError(
-                "data.split = lists needs data.split_lists: a folder with train.txt, val.txt and "
-                "test.txt, a class name a line"
-            )
-        return _split_by_lists(classes.names, Path(data.split_lists))
+        return split_by_lists(classes.names, data.split_lists)
 
 
 class FolderByPart(Folder):
@@ -138,51 +129,3 @@ class FolderByPart(Folder):
 
 def _open_tree(root: Path) -> FileTree:
     return FolderTree(root) if root.is_dir() else ZipTree(root)
-
-
-def _split_by_lists(names: Sequence[str], folder: Path) -> Splits:
-    """Classes of ``names`` that are in no list are in no split."""
-    split_of: dict[str, Split] = {}
-    known = _by_any_form(names)
-    for split in get_args(Split):
-        path = folder / f"{split}.txt"
-        for listed in _read_list(path):
-            name = known.get(listed) or known.get(_composed(listed), listed)
-            if name not in names:
-                near = get_close_matches(name, names, n=1)
-                hint = f", did you mean {near[0]}?" if near else f"; classes are {_some(names)}"
-                raise InputError(f"{path} names the class {name}, which is not there{hint}")
-            if name in split_of:
-                raise InputError(
-                    f"class {name} is listed twice, for {split_of[name]} and {split}: leave it out "
-                    "of one of the lists"
-                )
-            split_of[name] = split
-    return by_label(split_of.get(name) for name in names)
-
-
-def _by_any_form(names: Sequence[str]) -> dict[str, str]:
-    """Classes by their names, and by these with composed letters where that says which is meant.
-
-    A Mac writes ``é`` into names of files as two characters, most editors as one.
-    """
-    composed = Counter(map(_composed, names))
-    unique = {_composed(name): name for name in names if composed[_composed(name)] == 1}
-    return unique | {name: name for name in names}
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _read_list(path: Path) -> list[str]:
-    with refusing_damage(
-        f"cannot read the list of classes {path}",
-        "data.split_lists is a folder with train.txt, val.txt and test.txt, in UTF-8",
-    ):
-        lines = decoded(path.read_bytes()).splitlines()
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")

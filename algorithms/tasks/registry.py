@@ -17,6 +17,7 @@ DATA_SETS = SectionRegistry(
         "fc100": "metaray.algorithms.tasks.cifar100:FC100",
         "cub": "metaray.algorithms.tasks.cub:Cub",
         "folder": "metaray.algorithms.tasks.folder:Folder",
+        "features": "metaray.algorithms.tasks.features:Features",
         "arrays": "metaray.algorithms.tasks.npz:Arrays",
         "sinusoid": "metaray.algorithms.tasks.dataset:sinusoids",
     },

@@ -10,11 +10,14 @@
     background first, the test is the last 423 characters, which start within Gurmukhi.
 ``random``
     A shuffle of the sorted class names by ``split_seed``. Omniglot: 1100 / 100 / 423 as in Finn et
-    al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %; ``folder``: ``split_ratio``.
+    al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %; the user's own data:
+    ``split_ratio``.
 ``published``
     The one split of a set that was published with it; the file of the set states it.
+``source``
+    ``features`` only: the split of the images that ``metaray embed`` read.
 ``lists``
-    ``folder`` only: class names in ``train.txt``, ``val.txt`` and ``test.txt``.
+    ``folder`` and ``features``: class names in ``train.txt``, ``val.txt`` and ``test.txt``.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ from metaray.algorithms.tasks.store import ImageStore
 SPLIT_RULES = {
     "alphabet": "whole alphabets (of glyphs: scripts) are held out",
     "vinyals": "the 1028 / 172 / 423 characters of Vinyals et al. 2016",
-    "random": "a shuffle of the classes by data.split_seed; of a folder by data.split_ratio, too",
+    "random": "a shuffle of the classes by data.split_seed; of your own by data.split_ratio, too",
     "published": "the one split that was published with the data set",
+    "source": "of features: the split of the images that metaray embed read",
     "lists": "class names in train.txt, val.txt and test.txt of data.split_lists",
 }
 """what each value of data.split means, in a line"""

@@ -1,16 +1,17 @@
 """A prepared data set: one Arrow IPC file that every process maps into memory and none copies.
 
 The file holds one record batch per class, in the order of class ids, with the columns ``image``
-(fixed-size binary, C*H*W bytes) and ``class_id`` (int32). What the rows mean (names, groups,
-image shape, builder parameters, content hash) is JSON in the schema's metadata. Everything that
-needs a pass over the images is computed when the file is written, so that opening it is cheap.
+(fixed-size binary: C*H*W bytes, or the numbers of a vector) and ``class_id`` (int32). What the rows
+mean (names, groups, image shape, builder parameters, content hash) is JSON in the schema's
+metadata. Everything that needs a pass over the images is computed when the file is written, so that
+opening it is cheap.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import refusing_damage
-from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
+from metaray.algorithms.tasks.content import ContentHash, Examples, ImageClass
 
 FORMAT_VERSION = 1
 _AGAIN = "delete it and prepare it again"
@@ -33,20 +34,22 @@ class StoreHeader(BaseModel):
 
     format_version: int = FORMAT_VERSION
     name: str
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
+    """of one example: ``(C, H, W)``, or ``(D,)`` of a vector"""
+    dtype: Literal["uint8", "float32"] = "uint8"
     class_names: tuple[str, ...]
     class_groups: tuple[str, ...]
     parameters: dict[str, str | int]
     shared_images: tuple[tuple[int, ...], ...]
     """sets of classes that hold one and the same image, byte for byte"""
     sha256: str
-    """hash of names, groups and images, in order"""
+    """hash of names, groups and images or vectors, in order"""
 
 
 class ImageStore:
     """Read-only view of a prepared data set. Pickling it sends the path and the content hash."""
 
-    def __init__(self, path: Path, header: StoreHeader, views: list[Images]) -> None:
+    def __init__(self, path: Path, header: StoreHeader, views: list[Examples]) -> None:
         self.path = path
         self.header = header
         self._views = views
@@ -74,8 +77,11 @@ class ImageStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.header.sha256)
 
-    def images(self, class_id: int) -> Images:
-        """All images of a class, uint8 ``[n, C, H, W]``: a read-only view of the mapped file."""
+    def images(self, class_id: int) -> Examples:
+        """All images of a class, uint8 ``[n, C, H, W]``, or its vectors, float32 ``[n, D]``.
+
+        It is a read-only view of the mapped file.
+        """
         return self._views[class_id]
 
     def verify(self) -> str:
@@ -107,14 +113,14 @@ def _parse_header(path: Path, schema: Any) -> StoreHeader:
     return header
 
 
-def _class_view(reader: Any, class_id: int, header: StoreHeader) -> Images:
+def _class_view(reader: Any, class_id: int, header: StoreHeader) -> Examples:
     batch = reader.get_batch(class_id)
     batch.validate()  # of sizes alone: reading beyond the end of a buffer would end the process
     images, ids = batch.columns
     if batch.num_rows == 0 or ids[0].as_py() != class_id:
         raise pa.ArrowInvalid(f"rows of class {class_id} are not where they should be")
-    data = np.frombuffer(images.buffers()[1], dtype=np.uint8)
-    if images.null_count or min(header.image_shape) < 1:
+    data = np.frombuffer(images.buffers()[1], dtype=header.dtype)
+    if images.null_count or min(header.image_shape, default=0) < 1:
         raise pa.ArrowInvalid(f"class {class_id} has no images of {header.image_shape}")
     size = batch.num_rows * int(np.prod(header.image_shape))
     return data[:size].reshape(batch.num_rows, *header.image_shape)

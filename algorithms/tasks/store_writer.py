@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from metaray.algorithms.atomic import atomic_path, temporary_path
 from metaray.algorithms.errors import InputError, write_error
-from metaray.algorithms.tasks.content import ContentHash, ImageClass, Images
+from metaray.algorithms.tasks.content import ContentHash, Examples, ImageClass
 from metaray.algorithms.tasks.store import METADATA_KEY, StoreHeader
 
 
@@ -52,8 +52,9 @@ def _write_draft(
     if first is None:
         raise InputError(f"data set {name} has no classes: there is nothing to prepare")
     shape = first.images.shape[1:]
+    width = int(np.prod(shape)) * first.images.itemsize
     content = ContentHash(shape)
-    schema = pa.schema([("image", pa.binary(int(np.prod(shape)))), ("class_id", pa.int32())])
+    schema = pa.schema([("image", pa.binary(width)), ("class_id", pa.int32())])
     with pa.ipc.new_file(str(draft), schema) as writer:
         for class_id, item in enumerate(_chain(first, remaining)):
             content.add(item)
@@ -61,6 +62,7 @@ def _write_draft(
     header = StoreHeader(
         name=name,
         image_shape=shape,
+        dtype=first.images.dtype.name,
         class_names=tuple(content.names),
         class_groups=tuple(content.groups),
         parameters=parameters,
@@ -75,7 +77,7 @@ def _chain(first: ImageClass, rest: Iterator[ImageClass]) -> Iterator[ImageClass
     yield from rest
 
 
-def _record_batch(images: Images, class_id: int, schema: Any) -> Any:
+def _record_batch(images: Examples, class_id: int, schema: Any) -> Any:
     n = len(images)
     data = pa.py_buffer(np.ascontiguousarray(images).tobytes())
     # from buffers: pa.array imports pandas, which takes most of a second

@@ -15,6 +15,7 @@ from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.tasks.registry import DATA_SETS
 
 _KEEPS_PARTS = ("folder", "arrays")
+_NO_EXAMPLES = ("sinusoid", "omniglot_runs", "features")  # images that a job could divide
 
 
 class DomainConfig(Section):
@@ -64,7 +65,7 @@ class DomainConfig(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        known = [other for other in DATA_SETS if other not in ("sinusoid", "omniglot_runs")]
+        known = [other for other in DATA_SETS if other not in _NO_EXAMPLES]
         if not is_outside(name) and name not in known:
             raise InputError(not_one_of("data.name", name, known))
         return located(name)

@@ -13,6 +13,13 @@ from typing import Any, ParamSpec, Protocol, cast
 
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.heads_config import (
+    LDAConfig,
+    LogisticConfig,
+    NearestMeanConfig,
+    NearestNeighboursConfig,
+    RidgeConfig,
+)
 from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
 from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
@@ -84,3 +91,8 @@ MANN = _method("MANN", MANNConfig)
 SNAIL = _method("SNAIL", SNAILConfig)
 Baseline = _method("Baseline", BaselineConfig)
 BaselinePlusPlus = _method("BaselinePlusPlus", BaselinePPConfig)
+NearestMean = _method("NearestMean", NearestMeanConfig)
+NearestNeighbours = _method("NearestNeighbours", NearestNeighboursConfig)
+LogisticRegression = _method("LogisticRegression", LogisticConfig)
+RidgeRegression = _method("RidgeRegression", RidgeConfig)
+LinearDiscriminants = _method("LinearDiscriminants", LDAConfig)

@@ -1,4 +1,4 @@
-"""What a person sees while a data set is prepared."""
+"""What a person sees while a data set is prepared, or embedded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-ClassesDone = Callable[[int, int], None]
-"""Called with the number of classes done and of all classes."""
+Done = Callable[[int, int], None]
+"""Called with the number of classes or images that are done, and of all."""
 
 _console: ContextVar[Console | None] = ContextVar("console", default=None)
 
@@ -27,16 +27,22 @@ def prepared_on(console: Console) -> Iterator[None]:
 
 
 @contextmanager
-def preparing(name: str) -> Iterator[ClassesDone]:
-    """A bar on a terminal, a plain line per tenth elsewhere; silent if nothing is prepared."""
+def preparing(name: str) -> Iterator[Done]:
+    """The progress of a preparation, as ``showing``."""
+    with showing(f"preparing {name}", "classes") as show:
+        yield show
+
+
+@contextmanager
+def showing(title: str, unit: str) -> Iterator[Done]:
+    """A bar on a terminal, a plain line per tenth elsewhere; silent if nothing is done."""
     from rich.progress import Progress
 
     from metaray.platform.common.terminal import new_console
 
     console = _console.get() or new_console(stderr=True)
-    title = f"preparing {name}"
     if not console.is_terminal:
-        yield _tenths(title, console)
+        yield _tenths(title, unit, console)
         return
     with Progress(console=console) as bar:
         task = None
@@ -50,13 +56,13 @@ def preparing(name: str) -> Iterator[ClassesDone]:
         yield show
 
 
-def _tenths(title: str, console: Console) -> ClassesDone:
+def _tenths(title: str, unit: str, console: Console) -> Done:
     printed = 0
 
     def show(done: int, total: int) -> None:
         nonlocal printed
         if done * 10 // total > printed:  # several classes may be done at once
             printed = done * 10 // total
-            console.print(f"{title}: {done} of {total} classes")
+            console.print(f"{title}: {done} of {total} {unit}")
 
     return show

@@ -194,12 +194,13 @@ def _print_summary(store: ImageStore, data: DataConfig) -> None:
     from metaray.algorithms.tasks.splits import shared_between
 
     splits = splits_of(store, data)
-    table = Table("part", "classes", "images", box=None, pad_edge=False)
+    things = "images" if store.header.dtype == "uint8" else "vectors"
+    table = Table("part", "classes", things, box=None, pad_edge=False)
     for part, classes in splits.items():
         turns = 4 if data.rotations in ("all", part) else 1
         images = sum(len(store.images(c)) for c in classes) * turns
         table.add_row(part, str(len(classes) * turns), str(images))
     shared = list(shared_between(store, splits))
-    leaks = f"as published, with {len(shared)} images in two parts" if shared else "no leaks"
+    leaks = f"as published, with {len(shared)} {things} in two parts" if shared else "no leaks"
     typer.echo(f"{store.path}\nsha256 {store.header.sha256}\n{data.split} split, {leaks}:")
     new_console(soft_wrap=False).print(table)

@@ -14,6 +14,7 @@ from metaray.platform.cli import (
     cluster,
     compare,
     data,
+    embed,
     export,
     fit,
     jobs,
@@ -56,6 +57,7 @@ app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, swe
 app.command(epilog=fit.EPILOG)(fit.fit)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=embed.EPILOG)(embed.embed)
 app.command("serve", cls=Command, epilog=serve.EPILOG)(command(ServeRequest, serve.serve))
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)

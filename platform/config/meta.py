@@ -19,7 +19,7 @@ from metaray.algorithms.episode_shape import EpisodeShape
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.maml_config import MAMLConfig
 from metaray.algorithms.methods.method_section import MethodSection
-from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.models.registry import ANY_INPUT, MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
 from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.recipes.lookup import paper_defaults
@@ -197,10 +197,11 @@ class RunConfig(ExperimentConfig):
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
             )
-        takes_images = self.model.name in MODELS.builtin and self.model.name != "mlp"
-        if takes_images and not self.data.has_images:
+        for_images = self.model.name in MODELS.builtin and self.model.name not in ANY_INPUT
+        if for_images and not self.data.has_images:
             raise InputError(
-                f"{self.data.label} has no images for {self.model.name}: set model.name to mlp"
+                f"{self.data.label} has no images for {self.model.name}: set model.name to one of "
+                f"{', '.join(ANY_INPUT)}"
             )
         if self.model.drop_block and not self.method.drops_features:
             raise InputError(

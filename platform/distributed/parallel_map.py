@@ -1,17 +1,27 @@
-"""Decoding a large data set by several processes, on the Ray of this process or a new one."""
+"""Parts of a large data set by several processes, on the Ray of this process or a new one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Protocol, TypeVar
 
 from metaray.algorithms.tasks.parts import Chunk, Mapper
 
 RAY_FROM = 20_000
 """images from which starting Ray, which takes some five seconds, is worth while"""
 
-Work = Callable[[Chunk], int]
+
+class Part(Protocol):
+    """A piece of work on images."""
+
+    @property
+    def num_images(self) -> int:
+        """How many."""
+
+
+P = TypeVar("P", bound=Part)
 
 
 def decoder(workers: int, at_least: int = RAY_FROM) -> Mapper:
@@ -22,13 +32,20 @@ def decoder(workers: int, at_least: int = RAY_FROM) -> Mapper:
         at_least: images; fewer are decoded in this process, as Ray takes seconds to start.
     """
 
-    def decode(work: Work, chunks: Sequence[Chunk]) -> Iterable[int]:
-        images = sum(chunk.num_images for chunk in chunks)
-        if workers < 2 or len(chunks) < 2 or images < at_least:
-            return map(work, chunks)
-        return _on_ray(work, chunks, workers)
+    def decode(work: Callable[[Chunk], int], chunks: Sequence[Chunk]) -> Iterable[int]:
+        return parallel_map(work, chunks, workers, at_least)
 
     return decode
+
+
+def parallel_map(
+    work: Callable[[P], int], parts: Sequence[P], workers: int, at_least: int
+) -> Iterable[int]:
+    """What ``work`` returns of each part, as they come; arguments as of ``decoder``."""
+    images = sum(part.num_images for part in parts)
+    if workers < 2 or len(parts) < 2 or images < at_least:
+        return map(work, parts)
+    return _on_ray(work, parts, workers)
 
 
 def default_workers() -> int:
@@ -36,8 +53,8 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _on_ray(work: Work, chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
-    """Results as they come; at most ``workers`` chunks are in flight, so memory is bounded."""
+def _on_ray(work: Callable[[P], int], parts: Sequence[P], workers: int) -> Iterator[int]:
+    """Results as they come; at most ``workers`` parts are in flight, so memory is bounded."""
     import metaray
     from metaray.algorithms import plugins
     from metaray.cluster.connect import address_here, connected
@@ -49,8 +66,8 @@ def _on_ray(work: Work, chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
         from metaray.platform.common.ray_errors import cause_of
 
         task = ray.remote(num_cpus=0, max_retries=3)(work)
-        waiting = iter(chunks)
-        running = [task.remote(chunk) for chunk in islice(waiting, workers)]
+        waiting = iter(parts)
+        running = [task.remote(part) for part in islice(waiting, workers)]
         while running:
             (done,), running = ray.wait(running, num_returns=1)
             try:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.methods.method_section import BatchTrained
-from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.class_episodes import ClassEpisodes
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.loading import fitted_to
 from metaray.platform.config.meta import RunConfig
@@ -26,7 +26,7 @@ class Lowered(NamedTuple):
 
 def fitted(config: RunConfig, source: EpisodeSource) -> tuple[RunConfig, str]:
     """``config`` with the episodes that ``source`` can serve, and a sentence; empty if all fits."""
-    if config.given is None or not isinstance(source, ImageEpisodes):
+    if config.given is None or not isinstance(source, ClassEpisodes):
         return config, ""
     lowered = [*_fewer_ways(config, source)]
     config = fitted_to(config, {one.key: one.value for one in lowered})
@@ -39,7 +39,7 @@ def fitted(config: RunConfig, source: EpisodeSource) -> tuple[RunConfig, str]:
     return config, f"the defaults were lowered to what the data allows: {chosen}"
 
 
-def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
+def _fewer_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     task = config.task
     few, split = min((source.most_ways(s, task.within_group), s) for s in _tested(config))
     train = source.most_ways("train", task.train_within_group)
@@ -61,21 +61,21 @@ def _fewer_ways(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
         yield Lowered("task.train_ways", train, reason)
 
 
-def _fewer_images(config: RunConfig, source: ImageEpisodes) -> Iterator[Lowered]:
+def _fewer_images(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     images, name = min(source.smallest_class(split) for split in _tested(config))
     room = images - config.task.shots
     if room >= 1 and _left_open(config, "task.queries", config.task.queries > room):
-        yield Lowered("task.queries", room, f"{name} has {images} images")
+        yield Lowered("task.queries", room, f"{name} has {images} {source.things}")
     if not config.train.outer_steps or isinstance(config.method, BatchTrained):
         return
     images, name = source.smallest_class("train")
     shots = config.task.train_shots
     if images >= 2 and _left_open(config, "task.train_shots", shots >= images):
         shots = images // 2
-        yield Lowered("task.train_shots", shots, f"{name} has {images} images")
+        yield Lowered("task.train_shots", shots, f"{name} has {images} {source.things}")
     room = images - shots
     if room >= 1 and _left_open(config, "task.train_queries", config.task.train_queries > room):
-        yield Lowered("task.train_queries", room, f"{name} has {images} images")
+        yield Lowered("task.train_queries", room, f"{name} has {images} {source.things}")
 
 
 def _tested(config: RunConfig) -> tuple[Split, ...]:

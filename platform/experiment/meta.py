@@ -143,6 +143,11 @@ class MetaTraining(Experiment[RunConfig]):
             raise InputError(
                 "a sweep compares trials on validation: set train.validate_every above 0"
             )
+        if not config.train.outer_steps:
+            raise InputError(
+                "a sweep compares trials on validation while they train: set train.outer_steps "
+                "above 0, and for a head on vectors model.name = mlp"
+            )
         if config.train.time_budget_s is not None:
             raise InputError(
                 "train.time_budget_s would end trials by the clock, which others slow down: set "

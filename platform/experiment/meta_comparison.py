@@ -39,6 +39,17 @@ _SAME = (
 )
 
 
+def _all_methods(data: str | None) -> list[str]:
+    """Those that can learn such tasks, and heads where the data are features to use them on."""
+    tasks = DATA_SETS.validate({} if data is None else {"name": data})
+    return [
+        name
+        for name, method in METHODS.items()
+        if (method.learns_regression or not tasks.is_regression)
+        and (not method.of_frozen_features or not tasks.has_images)
+    ]
+
+
 class MetaComparison(Comparable[RunConfig]):
     """Meta-trainings are compared by their meta-tests, episode by episode."""
 
@@ -56,9 +67,7 @@ class MetaComparison(Comparable[RunConfig]):
                 hint = f", did you mean {near[0]}?" if near else ""
                 raise InputError(f"--methods {name!r} is not one of {', '.join(METHODS)}{hint}")
         if found == ["all"]:
-            name = get(settings, "data.name", None)
-            is_regression = name is not None and DATA_SETS.validate({"name": name}).is_regression
-            found = [n for n in METHODS if METHODS[n].learns_regression or not is_regression]
+            found = _all_methods(get(settings, "data.name", None))
         return [(name, with_values(settings, {"method.name": name})) for name in found]
 
     @override
@@ -107,9 +116,13 @@ class MetaComparison(Comparable[RunConfig]):
                 "papers: transductive ones may also learn from the other queries of an episode. "
                 "Set evaluate.batch_norm to make them alike."
             )
-        untrained = [name for name, config in configs.items() if config.train.outer_steps == 0]
+        frozen = {name: c for name, c in configs.items() if c.train.outer_steps == 0}
+        left = [name for name, config in frozen.items() if config.init.checkpoint]
+        if left:
+            notes.append(f"Tested as the run in init.checkpoint left it: {', '.join(left)}.")
+        untrained = [name for name in frozen if name not in left]
         if untrained:
-            notes.append(f"Tested as the run in init.checkpoint left it: {', '.join(untrained)}.")
+            notes.append(f"Not trained, as train.outer_steps is 0: {', '.join(untrained)}.")
         return notes
 
     @override

@@ -10,6 +10,7 @@ from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.catalog import copies_note
+from metaray.algorithms.tasks.class_episodes import ClassEpisodes
 from metaray.algorithms.tasks.duplicates import image_digests
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes
 from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
@@ -73,14 +74,14 @@ def _check(config: RunConfig, source: EpisodeSource, only_test: bool = False) ->
 
 def note_of(source: EpisodeSource, data: DataConfig) -> str:
     """What is odd about the data; empty if nothing is."""
-    return copies_note(data, source.store) if isinstance(source, ImageEpisodes) else ""
+    return copies_note(data, source.store) if isinstance(source, ClassEpisodes) else ""
 
 
 def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None:
-    """Digests of the images of a split; None for tasks without images."""
+    """Digests of the images or vectors of a split; None for tasks that are computed."""
     if isinstance(source, OmniglotRuns) and split == "test":
         return source.digests
-    if not isinstance(source, ImageEpisodes):
+    if not isinstance(source, ClassEpisodes):
         return None
     return image_digests(source.store, source.splits[split])
 

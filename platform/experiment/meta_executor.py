@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from typing_extensions import override
 
 from metaray.platform.experiment.meta_state import flat_state
@@ -70,10 +71,13 @@ class MetaExecutor(Executor):
         # on other data than that of the training, validation classes are none of the run's
         own = session.config.data == session.trained.data
         calibrated = num_calibration_episodes(blueprint) if own else 0
-        with session.callbacks.evaluating(2 * num + calibrated) as advance:
-            test = evaluate(self._pool, blueprint, "test", num, state, advance)
-            untrained = blueprint.initial_flat
-            baseline = evaluate(self._pool, blueprint, "test", num, untrained, advance)
+        untrained = blueprint.initial_flat
+        is_untrained = np.array_equal(state, untrained)
+        tested = num if is_untrained else 2 * num
+        with session.callbacks.evaluating(tested + calibrated) as advance:
+            baseline = test = evaluate(self._pool, blueprint, "test", num, state, advance)
+            if not is_untrained:
+                baseline = evaluate(self._pool, blueprint, "test", num, untrained, advance)
             found = (
                 calibrate(self._pool, blueprint, chosen.step, state, advance)
                 if calibrated

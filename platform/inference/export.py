@@ -20,6 +20,8 @@ from typing_extensions import override
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support
+from metaray.algorithms.methods.feature_head import FeatureHead
+from metaray.algorithms.methods.nearest_mean import NearestMean
 from metaray.algorithms.methods.sequence_based import SequenceBased
 from metaray.algorithms.parameters import Tensors
 from metaray.platform.inference.learner import Learner
@@ -121,12 +123,16 @@ Inputs = Callable[[Task], tuple[Tensor, ...]]
 
 
 def is_metric(learner: Learner) -> bool:
-    """Whether a support set can be an input of an exported file: nothing reads it in steps."""
+    """Whether a support set can be an input of an exported file.
+
+    Nothing reads it in steps, and no equations are solved, which ONNX cannot.
+    """
     algorithm = learner.algorithm
     in_context = getattr(learner.spec.method, "full_context", False)
     return (
         isinstance(algorithm, EmbeddingBased)
         and not isinstance(algorithm, SequenceBased)
+        and (isinstance(algorithm, NearestMean) or not isinstance(algorithm, FeatureHead))
         and not in_context
     )
 

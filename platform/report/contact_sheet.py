@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metaray.algorithms.errors import write_error
+from metaray.algorithms.errors import InputError, write_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +27,16 @@ _SUPPORT, _QUERY, _LINE = "#1f6fb4", "#555555", "#cccccc"
 def draw_episode(episode: Episode, names: Sequence[str], path: Path) -> None:
     """Write a PNG: a row per class with its name, support left, query right; a curve if sinusoid.
 
-    ``names`` are those of the labels, in order. InputError if ``path`` cannot be written.
+    ``names`` are those of the labels, in order.
+
+    Raises:
+        InputError: ``path`` cannot be written, or the examples are vectors.
     """
+    if episode.support_x.ndim == 2 and not episode.support_y.is_floating_point():
+        raise InputError(
+            f"the examples are vectors of {episode.support_x.shape[1]} numbers, of which there is "
+            "no image: choose a data set of images"
+        )
     is_regression = episode.support_y.is_floating_point()
     figure = _curve(episode, names[0]) if is_regression else _sheet(episode, names)
     try:

@@ -198,7 +198,7 @@ def _bars(record: RunRecord) -> list[Bar]:
     """The result and its references."""
     name, summary = record.score_name, record.summary
     rows = [(record.subject, record.score, summary.get("ci95"), "main")]
-    if summary.get(f"baseline_{name}") is not None:
+    if summary.get(f"baseline_{name}") is not None and not record.is_as_it_began:
         baseline = summary[f"baseline_{name}"]
         rows.append(("untrained", baseline, summary.get("baseline_ci95"), "other"))
     if record.chance is not None:

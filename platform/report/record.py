@@ -110,14 +110,31 @@ class RunRecord:
         return self.summary.get("data_settings") is not None
 
     @property
+    def is_meta_trained(self) -> bool:
+        """Whether any outer step was asked for."""
+        return self.config.train.outer_steps > 0
+
+    @property
     def is_of_encoder(self) -> bool:
         """Whether nothing was meta-trained: what was tested is as another run left it."""
-        return self.config.train.outer_steps == 0 and self.summary.get("init") is not None
+        return not self.is_meta_trained and self.summary.get("init") is not None
+
+    @property
+    def is_as_it_began(self) -> bool:
+        """Whether nothing was trained at all: what was tested is the baseline itself."""
+        return not self.is_meta_trained and self.summary.get("init") is None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the inputs of the test are images, and not vectors or numbers."""
+        return self.tested.data.has_images
 
     @property
     def subject(self) -> str:
         """What was tested, for a legend."""
-        return "encoder" if self.is_of_encoder else "meta-trained"
+        if self.is_meta_trained:
+            return "meta-trained"
+        return "encoder" if self.is_of_encoder else "not trained"
 
     @property
     def chance(self) -> float | None:

@@ -41,7 +41,8 @@ def adaptation_curve(run: RunRecord, theme: Theme) -> Figure | None:
 def episode_histogram(run: RunRecord, theme: Theme) -> Figure | None:
     """How the score is spread over test episodes."""
     score = run.per_episode(run.score_name)
-    baseline = run.per_episode(f"baseline_{run.score_name}")
+    key = f"baseline_{run.score_name}"
+    baseline = None if run.is_as_it_began else run.per_episode(key)
     if score is None:
         return None
     figure = new_figure()

@@ -65,13 +65,15 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
         what += " within a group" if summary.get("within_group") else ""
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
     few = few_classes(summary)
-    untrained = score(summary[f"baseline_{key}"], is_error=is_error)
+    untrained = f"untrained {score(summary[f'baseline_{key}'], is_error=is_error)}"
+    if summary.get("outer_steps") == 0 and summary.get("init") is None:
+        untrained = "not trained"
     return [
         Text.assemble(
             (what, "bold"),
             f": {name} ",
             (found, "bold"),
-            f" (untrained {untrained}; "
+            f" ({untrained}; "
             f"{summary['num_episodes']} test episodes{_turned(summary)}, "
             f"{summary['batch_norm']} batch norm)",
         ),
@@ -151,7 +153,7 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         (f"test {name}", tested),
         ("95 % interval over classes", _over_classes(summary)),
         ("hardest classes", _hardest(summary)),
-        (f"untrained {name}", untrained),
+        (f"untrained {name}", "" if run.is_as_it_began else untrained),
         (f"validation {name}", validated),
         ("macro F1", number(summary.get("macro_f1"), ".4f")),
         ("expected calibration error", number(summary.get("ece"), ".4f")),
@@ -159,9 +161,12 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
         ("in use, on validation episodes", _calibrated(run.calibration)),
         ("rejection of unknown classes", _rejection(run.calibration)),
         ("test episodes", number(summary.get("num_episodes"), ",")),
-        *([] if run.is_of_encoder else _of_training(summary)),
+        *(_of_training(summary) if run.is_meta_trained else []),
         ("training, validation and test classes", _sizes(summary, "classes")),
-        ("training, validation and test images", _sizes(summary, "images")),
+        (
+            f"training, validation and test {'images' if run.has_images else 'vectors'}",
+            _sizes(summary, "images"),
+        ),
         *place_and_time(summary),
     ]
     return [(label, text) for label, text in rows if text]
@@ -236,6 +241,10 @@ def _said(run: RunRecord) -> tuple[str, ...]:
 
 def _start(run: RunRecord) -> str:
     init = run.summary.get("init")
+    if run.is_as_it_began and not run.has_images and not run.is_regression:
+        return "Nothing was trained: the method learns each task from the vectors as they are."
+    if run.is_as_it_began:
+        return "Nothing was trained: the network is as it was drawn at random."
     if init is None:
         return ""
     origin = f"{init['run']} ({init['trained_by']}, step {init['step']})"
@@ -252,7 +261,7 @@ def _what(run: RunRecord) -> str:
     name = "Mean squared error" if run.is_regression else "Mean accuracy"
     unit = "tasks" if run.is_regression else "episodes"
     unseen = unit if run.is_regression else "episodes of classes"
-    tested = unit if run.is_of_encoder else f"{unseen} that training never saw"
+    tested = f"{unseen} that training never saw" if run.is_meta_trained else unit
     mean = f"{name} over {count:,} test {tested}, with a 95 % confidence interval over the {unit}."
     classes = run.summary.get("num_test_classes")
     if not classes or few_classes(run.summary):  # which says it
@@ -265,7 +274,8 @@ def _episode(run: RunRecord) -> str:
     task = run.shape
     if run.is_regression:
         return f"Each gives {plural(task.shots, 'example')} and asks for {task.queries} more."
-    images = "one labelled image" if task.shots == 1 else f"{task.shots} labelled images"
+    thing = "image" if run.has_images else "vector"
+    images = f"one labelled {thing}" if task.shots == 1 else f"{task.shots} labelled {thing}s"
     group = " of one group" if task.within_group else ""
     turned = run.summary.get("test_rotations") == "classes"
     return (
@@ -291,7 +301,7 @@ def _norm(run: RunRecord) -> str:
 def _model(run: RunRecord) -> str:
     summary = run.summary
     tested, steps = summary.get("tested_step"), summary.get("outer_steps")
-    if tested is None or steps is None or run.is_of_encoder:
+    if tested is None or steps is None or not run.is_meta_trained:
         return ""
     chosen = summary.get("checkpoint", run.config.evaluate.checkpoint)
     if chosen == "best" and run.has(f"val_{run.score_name}"):
@@ -307,6 +317,6 @@ def _inner(run: RunRecord) -> str:
     trained, tested = run.summary.get("inner_steps"), run.summary.get("eval_inner_steps")
     if trained is None or tested is None:
         return "The method adapts without gradient steps."
-    if run.is_of_encoder:
+    if not run.is_meta_trained:
         return f"It adapted by {plural(tested, 'gradient step')}."
     return f"It adapted by {plural(trained, 'gradient step')} in training, {tested} in the test."

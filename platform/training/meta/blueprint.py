@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metaray.algorithms.algorithm import Algorithm, State
+from metaray.algorithms.errors import InputError
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.models.build import build_backbone
@@ -49,8 +50,18 @@ class Blueprint:
 
     @cached_property
     def initial(self) -> State:
-        """The untrained state."""
+        """The untrained state.
+
+        Raises:
+            InputError: there is nothing that training could change.
+        """
         state = self.algorithm.init(initial_parameters_seed(self.config.seed))
+        if not state.params and self.config.train.outer_steps:
+            config = self.config
+            raise InputError(
+                f"{config.method.label} over model.name = {config.model.label} has no parameters "
+                "to train: set train.outer_steps = 0, or model.name = mlp"
+            )
         return State(*({k: v.to(self.dtype) for k, v in part.items()} for part in state))
 
     @cached_property
@@ -61,7 +72,8 @@ class Blueprint:
     def flatten(self, state: State) -> Tensor:
         """``[P + B]``, or ``[T, P + B]`` under a leading task axis."""
         parts = [layout.flatten(part) for layout, part in zip(self.layouts, state, strict=True)]
-        return torch.cat([part for part in parts if part.numel()], dim=-1)
+        filled = [part for part in parts if part.numel()]
+        return torch.cat(filled, dim=-1) if filled else torch.empty(0, dtype=self.dtype)
 
     def unflatten(self, flat: Tensor) -> State:
         """Views of ``flat`` by name."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaray.algorithms.class_interval import class_accuracies
 from metaray.algorithms.episode import TaskSpec
-from metaray.algorithms.tasks.image_episodes import ImageEpisodes
+from metaray.algorithms.tasks.class_episodes import ClassEpisodes
 from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.config.meta import RunConfig
@@ -62,7 +62,7 @@ def class_results(test: MetaTest, config: RunConfig, source: EpisodeSource) -> d
 
 def _splits(source: EpisodeSource) -> dict[str, Any] | None:
     """Classes and images of each split; None of a source that does not say."""
-    if not isinstance(source, ImageEpisodes):
+    if not isinstance(source, ClassEpisodes):
         return None
     return {
         split: {
@@ -100,6 +100,6 @@ def _behind(
 
     A source of a plug-in does not say which: there each query counts as another image.
     """
-    if isinstance(source, ImageEpisodes):
+    if isinstance(source, ClassEpisodes):
         return source.queries_of(spec)
     return source.describe(spec), np.arange(shape[0]) + index * shape[0]

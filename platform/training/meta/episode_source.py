@@ -8,6 +8,7 @@ from typing import Any
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
+from metaray.algorithms.tasks.class_episodes import ClassEpisodes
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, TestRotations
 from metaray.algorithms.tasks.omniglot_runs import OmniglotRuns
 from metaray.algorithms.tasks.source import EpisodeSource
@@ -28,6 +29,8 @@ def open_source(config: RunConfig, *preparing: Any) -> EpisodeSource:
     if isinstance(source, ImageEpisodes):
         rotations = config.evaluate.rotations
         return source if rotations is None else replace(source, test_rotations=rotations)
+    if isinstance(source, ClassEpisodes) and config.evaluate.rotations is None:
+        return source
     given = isinstance(source, OmniglotRuns)
     for key, is_set in (
         ("evaluate.rotations", config.evaluate.rotations is not None),
@@ -49,7 +52,7 @@ def open_source(config: RunConfig, *preparing: Any) -> EpisodeSource:
 
 def most_ways(source: EpisodeSource, split: Split, within_group: bool) -> int:
     """The classes of ``split`` that can meet in an episode."""
-    if isinstance(source, ImageEpisodes):
+    if isinstance(source, ClassEpisodes):
         return source.most_ways(split, within_group)
     return source.num_classes(split)
 

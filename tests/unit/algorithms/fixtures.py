@@ -15,6 +15,13 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.heads_config import (
+    LDAConfig,
+    LogisticConfig,
+    NearestMeanConfig,
+    NearestNeighboursConfig,
+    RidgeConfig,
+)
 from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
 from metaray.algorithms.methods.maml_config import FOMAMLConfig, MAMLConfig
 from metaray.algorithms.methods.mamlpp_config import MAMLPlusPlusConfig
@@ -53,6 +60,11 @@ SMALL: dict[str, MethodSection] = {
     "snail": SNAILConfig(width=8, sequence_length=7),
     "baseline": BaselineConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "baselinepp": BaselinePPConfig(eval_inner_steps=20, eval_inner_lr=0.3),
+    "nearest_mean": NearestMeanConfig(metric="euclidean"),
+    "knn": NearestNeighboursConfig(metric="euclidean"),
+    "logistic": LogisticConfig(normalise=False, penalty=1.0),
+    "ridge": RidgeConfig(normalise=False, penalty=0.1),
+    "lda": LDAConfig(normalise=False),
 }
 
 

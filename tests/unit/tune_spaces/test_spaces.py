@@ -26,6 +26,7 @@ PAPER: dict[str, dict[str, float]] = {
     "relation": {"task.train_queries": 19, "train.meta_lr": 1e-3, "train.clip_norm": 0.5},
     "siamese": {"method.margin": 1.0},
     "mann": {"method.controller_width": 200, "method.memory_slots": 128, "train.meta_lr": 1e-4},
+    "logistic": {"method.penalty": 1.0},
     "snail": {"method.width": 128, "train.meta_lr": 1e-4, "train.meta_batch_size": 32},
 }
 ENDS = [

@@ -12,7 +12,7 @@ from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.placement import check_fits
 from metaray.platform.compare.plan import Plan
 from metaray.platform.compare.request import parse_numbers
-from metaray.platform.config.loading import changed_keys
+from metaray.platform.config.loading import changed_keys, override
 from metaray.platform.distributed.resources import run_bundles
 from metaray.platform.experiment.comparison import Budget
 from metaray.platform.experiment.meta import META
@@ -40,7 +40,8 @@ def written(path: Path, text: str) -> Path:
 
 def test_all_methods_are_asked_the_same(small: list[str]) -> None:
     plan = planned([], "all", small, budget=STEPS, num_seeds=2)
-    assert [entry.name for entry in plan.entries] == list(METHODS)
+    trained = [name for name, method in METHODS.items() if not method.of_frozen_features]
+    assert [entry.name for entry in plan.entries] == trained
     assert plan.seeds == (0, 1)
     first = plan.entries[0].config
     for entry in plan.entries:
@@ -61,6 +62,14 @@ def test_all_is_what_can_learn_the_data() -> None:
     assert plan.curves.ways == ()
     with pytest.raises(InputError, match="protonet: protonet classifies"):
         planned([], "maml,protonet", ["data.name=sinusoid"], budget=STEPS)
+
+
+def test_all_has_heads_where_the_data_are_features() -> None:
+    heads = {name for name, method in METHODS.items() if method.of_frozen_features}
+    assert heads == {"nearest_mean", "knn", "logistic", "ridge", "lda"}
+    for data, wanted in (("features", heads), ("omniglot", set())):
+        named = META_COMPARISON.named("all", {"data": {"name": data}})
+        assert {name for name, _ in named} & heads == wanted
 
 
 def test_all_see_images_in_the_channels_of_an_encoder(small: list[str], tmp_path: Path) -> None:
@@ -138,7 +147,10 @@ def test_an_entry_without_training_gets_none(small: list[str], tmp_path: Path) -
     )
     plan = planned([file], "protonet", small, budget=STEPS)
     assert [entry.config.train.outer_steps for entry in plan.entries] == [0, 5]
-    assert plan.notes[-1] == "Tested as the run in init.checkpoint left it: encoder."
+    assert plan.notes[-1] == "Not trained, as train.outer_steps is 0: encoder."
+    started = override(plan.entries[0].config, [f"init.checkpoint={tmp_path}"])
+    (note,) = META_COMPARISON.notes({"encoder": started})
+    assert note == "Tested as the run in init.checkpoint left it: encoder."
 
 
 def test_curves_are_what_the_data_can_serve(small: list[str]) -> None:

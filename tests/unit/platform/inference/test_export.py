@@ -18,7 +18,7 @@ from metaray.platform.inference import export
 from metaray.platform.inference.adapted_model import AdaptedModel
 from metaray.platform.inference.learner import Learner
 
-METRIC = {"protonet", "siamese", "relation", None}
+METRIC = {"protonet", "siamese", "relation", "nearest_mean", None}
 IN_DEFAULT = ("maml",)  # the others by hand; a metric method is exported below
 
 

@@ -175,7 +175,11 @@ def test_defaults_follow_the_data_and_the_number_of_metrics() -> None:
 
 @pytest.mark.parametrize(
     ("train", "complaint"),
-    [({"validate_every": 0}, "validate_every above 0"), ({"time_budget_s": 9.0}, "--time-budget")],
+    [
+        ({"validate_every": 0}, "validate_every above 0"),
+        ({"outer_steps": 0}, "outer_steps above 0"),
+        ({"time_budget_s": 9.0}, "--time-budget"),
+    ],
 )
 def test_trials_that_cannot_be_compared_are_refused(train: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

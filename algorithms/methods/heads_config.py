@@ -1,0 +1,101 @@
+"""The settings of heads on frozen features. No torch: ``--help`` reads this.
+
+They need no training: by default a run has none, and tests the features as they are. With outer
+steps the network below them is meta-trained through the head.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from metaray.algorithms.methods.method_section import MethodSection
+
+Metric = Literal["cosine", "euclidean"]
+
+
+class HeadConfig(MethodSection):
+    """A classifier that is fitted to the features of a support set in closed form, or nearly so."""
+
+    of_frozen_features: ClassVar[bool] = True
+    fixed_head: ClassVar[bool] = False
+    learns_regression: ClassVar[bool] = False
+    drops_features: ClassVar[bool] = True
+
+
+class NearestMeanConfig(HeadConfig):
+    """Nearest class mean (Wang et al. 2019, SimpleShot): of frozen features, without training."""
+
+    summary: ClassVar[str] = "nearest class mean of frozen features, by cosine or distance"
+    paper: ClassVar[str] = "Wang, Chao, Weinberger & van der Maaten 2019, arXiv 1911.04623"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.nearest_mean:NearestMean"
+
+    name: Literal["nearest_mean"] = "nearest_mean"
+    metric: Metric = "cosine"
+    """cosine: features and means have length one; euclidean: the squared distance"""
+
+
+class NearestNeighboursConfig(HeadConfig):
+    """K nearest neighbours (Cover & Hart 1967): the nearest support examples vote."""
+
+    summary: ClassVar[str] = "the nearest support examples vote, on frozen features"
+    paper: ClassVar[str] = "Cover & Hart, IEEE Transactions on Information Theory 13, 1967"
+    implementation: ClassVar[str] = (
+        "metaray.algorithms.methods.nearest_neighbours:NearestNeighbours"
+    )
+
+    name: Literal["knn"] = "knn"
+    neighbours: int = Field(5, ge=1, le=10_000)
+    """support examples that vote; all of them where there are fewer"""
+    metric: Metric = "cosine"
+    """cosine: one minus the cosine similarity; euclidean: the distance"""
+    weights: Literal["uniform", "distance"] = "distance"
+    """uniform: all votes count the same; distance: by the inverse of the distance"""
+
+
+class LogisticConfig(HeadConfig):
+    """Logistic regression (Tian et al. 2020): on the frozen features of the support set."""
+
+    summary: ClassVar[str] = "logistic regression on the frozen features of the support set"
+    paper: ClassVar[str] = "Tian, Wang, Krishnan, Tenenbaum & Isola, ECCV 2020, arXiv 2003.11539"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.logistic:LogisticRegression"
+
+    name: Literal["logistic"] = "logistic"
+    normalise: bool = True
+    """features have length one"""
+    penalty: float = Field(1.0, gt=0)
+    """factor of half the squared weights, beside the sum of the losses: 1 / C of scikit-learn"""
+    newton_steps: int = Field(10, ge=1, le=100)
+    """steps of Newton's method"""
+
+
+class RidgeConfig(HeadConfig):
+    """Ridge regression (Bertinetto et al. 2019, R2-D2): of labels on features, in closed form."""
+
+    summary: ClassVar[str] = "ridge regression of the labels on features; penalty and scale learn"
+    paper: ClassVar[str] = "Bertinetto, Henriques, Torr & Vedaldi, ICLR 2019, arXiv 1805.08136"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.ridge:RidgeRegression"
+
+    name: Literal["ridge"] = "ridge"
+    normalise: bool = True
+    """features have length one"""
+    penalty: float = Field(1.0, gt=0)
+    """of the squared weights; where it starts, if there is training"""
+    scale: float = Field(10.0, gt=0)
+    """factor of what was regressed, which makes logits of it; where it starts"""
+
+
+class LDAConfig(HeadConfig):
+    """Linear discriminant analysis (Fisher 1936) with shrinkage (Ledoit & Wolf 2004)."""
+
+    summary: ClassVar[str] = "linear discriminants with a shrunken covariance, on frozen features"
+    paper: ClassVar[str] = "Ledoit & Wolf, Journal of Multivariate Analysis 88, 2004"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.lda:LinearDiscriminants"
+
+    name: Literal["lda"] = "lda"
+    normalise: bool = True
+    """features have length one"""
+    covariance: Literal["pooled", "class"] = "pooled"
+    """what is shrunken: the covariance around the class means of all examples together, or that of
+    each class with its own shrinkage, as scikit-learn does, which takes many shots"""

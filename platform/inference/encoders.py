@@ -1,0 +1,159 @@
+"""The frozen encoder of an embedding: that of a run, or of torchvision or timm with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaray.algorithms.algorithm import State
+from metaray.algorithms.configs import ModelConfig
+from metaray.algorithms.errors import InputError
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.models.timm_backbone import TimmBackbone, timm_image_size
+from metaray.algorithms.parameters import Tensors
+from metaray.algorithms.paths import absolute, user_path
+from metaray.platform.config.loading import validate_section
+from metaray.platform.config.tree import Tree
+from metaray.platform.training.pretrained import PretrainedEncoder
+
+_TORCHVISION, _TIMM = "torchvision:", "timm:"
+_OF_IMAGENET: Tree = {"image_size": 224, "channels": 3}
+
+Images = Iterable[Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A network and its tensors."""
+
+    build: Callable[[], Backbone]
+    """the network, whose tensors are not; can be pickled"""
+    state: State
+    """of the backbone alone, with the statistics to normalise by"""
+    origin: dict[str, Any]
+    """what it is and where it comes from"""
+
+    def as_json(self) -> dict[str, Any]:
+        """What it is, for the record of what it computed."""
+        return {
+            **self.origin,
+            "weights_sha256": self.weights_sha256,
+        }
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The hash of names, shapes and values of all tensors."""
+        return _sha256(self.state.params | self.state.buffers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSource:
+    """What an encoder is read from, before the shape of the images is known."""
+
+    images: Tree
+    """size and channels of the images that it was trained on, as settings of ``data``"""
+    read: Callable[[tuple[int, ...], Images], Encoder]
+    """the encoder for inputs of this shape; the images are for statistics that a run kept none of,
+    batches ``[B, C, H, W]`` of one size"""
+
+
+def encoder_source(name: str, weights: str | None) -> EncoderSource:
+    """That of a run, or of ``torchvision:ARCH`` or ``timm:ARCH`` with a file of weights.
+
+    Raises:
+        InputError: there is no such run, or weights are missing or have no effect.
+    """
+    if name.startswith(_TORCHVISION):
+        return _torchvision(name, weights)
+    if name.startswith(_TIMM):
+        return _timm(name, weights)
+    if weights is not None:
+        raise InputError(
+            f"--weights has no effect on the run {name}, which has its own: leave it out, or name "
+            "a network as torchvision:resnet18"
+        )
+    network = PretrainedEncoder.read(user_path(name))
+
+    def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
+        state, origin = network.encoder(build_backbone(network.model, input_shape), images)
+        found = {
+            "name": network.run.path.name,
+            "trained_by": origin.trained_by,
+            "step": origin.step,
+            "params_sha256": origin.params_sha256,
+            "statistics": origin.statistics,
+            "trained_on_sha256": network.content_sha256,
+            "model": _settings(network.model),
+        }
+        build = partial(build_backbone, network.model, input_shape)
+        return Encoder(build=build, state=state, origin=found)
+
+    if len(network.input_shape) != 3:
+        raise InputError(
+            f"{name} was trained on inputs of shape {list(network.input_shape)}, and only images "
+            "can be embedded: give a run on images"
+        )
+    return EncoderSource(images=network.settings()["data"], read=read)
+
+
+def _torchvision(name: str, weights: str | None) -> EncoderSource:
+    if weights is None:
+        raise InputError(
+            f"{name} has no weights: give a file with --weights, or --weights download for "
+            "torchvision's own"
+        )
+    arch = name.removeprefix(_TORCHVISION)
+    tree = {"name": "torchvision", "arch": arch, "weights": weights}
+    model = validate_section(MODELS, tree)
+
+    def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
+        params, statistics = build_backbone(model, input_shape).init(torch.Generator())
+        bare = model.model_copy(update={"weights": None})
+        return Encoder(
+            build=partial(build_backbone, bare, input_shape),
+            state=State(params, statistics),
+            origin={"name": name, "model": _settings(bare)},
+        )
+
+    return EncoderSource(images=_OF_IMAGENET, read=read)
+
+
+def _timm(name: str, weights: str | None) -> EncoderSource:
+    arch = name.removeprefix(_TIMM)
+    if weights in (None, "download"):
+        raise InputError(f"{name} has no weights: give a file with --weights")
+    file = absolute(str(weights))
+    size = timm_image_size(arch)
+
+    def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
+        backbone = TimmBackbone(input_shape, arch, file)
+        normalised_by = {"mean": list(backbone.mean), "deviation": list(backbone.deviation)}
+        return Encoder(
+            build=partial(TimmBackbone, input_shape, arch),
+            state=State(*backbone.init(torch.Generator())),
+            origin={"name": name, "normalised_by": normalised_by},
+        )
+
+    return EncoderSource(images={"image_size": size, "channels": 3}, read=read)
+
+
+def _settings(model: ModelConfig) -> Tree:
+    return model.model_dump(exclude_defaults=True) | {"name": model.name}
+
+
+def _sha256(tensors: Tensors) -> str:
+    """Of names, shapes and values."""
+    digest = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
