@@ -64,6 +64,10 @@ def with_budget(words: list[str], cache: str) -> list[str]:
     budget = BUDGETS.get(words[0], [])
     if words[0] in ("compare", "sweep"):
         budget = [*budget, f"data.cache={cache}"]
+    if words[:2] == ["data", "show"]:
+        budget = FEW_GLYPHS
+    if words[0] == "evaluate" and "data.name=glyphs" in words:  # of the run's image size
+        budget = [*budget, FEW_GLYPHS[0]]
     if words[0] in ("train", "compare", "sweep") and not any(
         word.endswith(".toml") or word.startswith("data.") for word in words
     ):
@@ -109,7 +113,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, text in documented.files_in(block).items():
             (desk / name).write_text(text.replace('split = "vinyals"', 'split = "random"'))
     for name, method in (("a.toml", "maml"), ("b.toml", "anil")):
-        (desk / name).write_text(f'method.name = "{method}"\n')
+        (desk / name).write_text("\n".join([f'method.name = "{method}"', *FEW_GLYPHS]))
     return desk
 
 
