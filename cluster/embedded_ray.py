@@ -16,20 +16,31 @@ def without_helpers() -> Iterator[None]:
     """A Ray that is started in the block has three Python processes less.
 
     Each takes one to two seconds of CPU time, and ``ray.init`` waits for the last. An embedded Ray
-    is one machine, its logs stay in its folder, and no job is sent to it. Ray has no setting for
-    this; where a version names the methods in another way, it starts everything.
+    is one machine, its logs stay in its folder, and no job is sent to it. A fourth, the agent of
+    the dashboard, must be there; it serves nothing, as where Ray is installed without a dashboard.
+    Ray has no setting for this; where a version has other names, it starts everything.
     """
+    from ray._private import utils
     from ray._private.node import Node
 
-    kept = {name: getattr(Node, name) for name in _WITHOUT_USE if hasattr(Node, name)}
-    for name in kept:
-        setattr(Node, name, _nothing)
+    instead: list[tuple[Any, str, Any]] = [(Node, name, _nothing) for name in _WITHOUT_USE]
+    instead.append((utils, "get_dashboard_dependency_error", _no_dashboard))
+    kept = [(owner, name, getattr(owner, name, None)) for owner, name, _ in instead]
+    for owner, name, function in instead:
+        if hasattr(owner, name):
+            setattr(owner, name, function)
     try:
         yield
     finally:
-        for name, method in kept.items():
-            setattr(Node, name, method)
+        for owner, name, function in kept:
+            if function is not None:
+                setattr(owner, name, function)
 
 
 def _nothing(node: Any, *args: Any, **kwargs: Any) -> None:
     """In place of a start."""
+
+
+def _no_dashboard() -> ImportError:
+    """In place of a look at what is installed, which imports it."""
+    return ImportError("an embedded Ray has no dashboard")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import tempfile
@@ -17,7 +18,25 @@ os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 # A cluster that runs on this machine is no matter of tests
 os.environ["METARAY_HOME"] = os.path.join(tempfile.gettempdir(), f"metaray-tests-{os.getpid()}")
 
+# By Python's own, a tenth of the time goes into looking for cycles
+GC_THRESHOLDS = (5000, 20, 20)
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What importing has made stays until the end, so no search for cycles goes through it."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else libraries call it a leak when Python ends
 
 
 @pytest.fixture(scope="session")

@@ -125,8 +125,11 @@ def own_ray() -> None:
     RAY.wanted = False
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    RAY.files = {item.path for item in session.items if item.get_closest_marker("ray")}
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in which tests share a Ray follow one another, so that it starts seldom."""
+    RAY.files = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in RAY.files)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,6 +31,25 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_damaged_image_is_one_sentence_and_the_rest_is_kept(
+    metaray: Command, archive: Path, tmp_path: Path
+) -> None:
+    """On the Ray that this process uses already."""
+    RAY.begin()
+    spoilt = tmp_path / "spoilt.zip"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(spoilt, "w") as target:
+        for name in source.namelist():
+            bad = name == "class51/007.bmp"
+            target.writestr(name, b"BM" if bad else source.read(name))
+    options = ["--image-size", "8", "--cache", tmp_path / "cache", "--workers", "2"]
+    result = metaray("data", "prepare", "folder", "--root", spoilt, *options)
+    assert result.returncode == 2
+    assert "class51/007.bmp of class class51 is not an image" in result.stderr
+    assert "Traceback" not in result.stderr
+    (parts,) = (tmp_path / "cache").glob(".*.parts")
+    assert len(list(parts.glob("*.arrow"))) >= 8  # of eleven
+
+
 def test_on_ray_and_in_one_process_is_the_same(
     metaray: Command, archive: Path, tmp_path: Path
 ) -> None:
@@ -51,22 +70,3 @@ def test_on_ray_and_in_one_process_is_the_same(
         ]  # no parts are left
     assert hashes[0].startswith("sha256")
     assert hashes[0] == hashes[1]
-
-
-def test_a_damaged_image_is_one_sentence_and_the_rest_is_kept(
-    metaray: Command, archive: Path, tmp_path: Path
-) -> None:
-    """On the Ray that this process uses already."""
-    RAY.begin()
-    spoilt = tmp_path / "spoilt.zip"
-    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(spoilt, "w") as target:
-        for name in source.namelist():
-            bad = name == "class51/007.bmp"
-            target.writestr(name, b"BM" if bad else source.read(name))
-    options = ["--image-size", "8", "--cache", tmp_path / "cache", "--workers", "2"]
-    result = metaray("data", "prepare", "folder", "--root", spoilt, *options)
-    assert result.returncode == 2
-    assert "class51/007.bmp of class class51 is not an image" in result.stderr
-    assert "Traceback" not in result.stderr
-    (parts,) = (tmp_path / "cache").glob(".*.parts")
-    assert len(list(parts.glob("*.arrow"))) >= 8  # of eleven

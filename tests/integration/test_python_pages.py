@@ -25,7 +25,7 @@ README = {
 }
 PYTHON = README | {
     "episodes=200": "episodes=4",
-    "Glyphs(num_classes=100)": "Glyphs(num_classes=100, image_size=16)",
+    "Glyphs(num_classes=100)": "Glyphs(num_classes=20, image_size=16)",
     "labels_per_class=5": "labels_per_class=5, image_size=16",
     " steps=200": " steps=2",
     "data, steps=1000, seeds=3": f"data, steps=2, seeds=1, curve_episodes=2, {TESTED}",
@@ -39,9 +39,11 @@ ONE_RAY = """
 import ray
 from metaray.cluster.embedded_ray import without_helpers
 with without_helpers():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
 """
 """Comparisons and sweeps use the Ray of the program; each would start one of its own.
+
+With one CPU, the trials of a sweep follow one another in one process.
 
 Its plots are blank, as those of all processes of tests; those of the README's program are drawn.
 """

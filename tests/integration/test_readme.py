@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
 from PIL import Image
-from shared_ray import RAY
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -52,8 +51,8 @@ def blocks() -> list[documented.Block]:
     ]
 
 
-def with_budget(words: list[str]) -> list[str]:
-    """The command with the budget of a test."""
+def with_budget(words: list[str], cache: str) -> list[str]:
+    """The command with the budget of a test; ``cache`` is for the processes of the shared Ray."""
     words = [FEWER.get(word, word) for word in words]
     smaller = {} if words[0] == "fit" else SMALLER  # which ends after its steps
     words = [smaller.get(before, word) for before, word in zip(["", *words], words, strict=False)]
@@ -63,6 +62,12 @@ def with_budget(words: list[str]) -> list[str]:
         words += ["--shots", "1", "--ways", "5", "--curve-episodes", "2"]
         words += [] if "--seeds" in words else ["--seeds", "1"]
     budget = BUDGETS.get(words[0], [])
+    if words[0] in ("compare", "sweep"):
+        budget = [*budget, f"data.cache={cache}"]
+    if words[:2] == ["data", "show"]:
+        budget = FEW_GLYPHS
+    if words[0] == "evaluate" and "data.name=glyphs" in words:  # of the run's image size
+        budget = [*budget, FEW_GLYPHS[0]]
     if words[0] in ("train", "compare", "sweep") and not any(
         word.endswith(".toml") or word.startswith("data.") for word in words
     ):
@@ -108,29 +113,27 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, text in documented.files_in(block).items():
             (desk / name).write_text(text.replace('split = "vinyals"', 'split = "random"'))
     for name, method in (("a.toml", "maml"), ("b.toml", "anil")):
-        (desk / name).write_text(f'method.name = "{method}"\n')
+        (desk / name).write_text("\n".join([f'method.name = "{method}"', *FEW_GLYPHS]))
     return desk
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(cache: Path) -> Iterator[None]:
-    """The small Omniglot is none for other tests; workers have the cache that Ray started with."""
-    RAY.end()
+def own_cache(cache: Path) -> Iterator[str]:
+    """The small Omniglot is none for other tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METARAY_CACHE", str(cache / "readme"))
-        yield
-    RAY.end()
+        yield str(cache / "readme")
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"line{block.line}")
 def test_commands_of_the_readme(
-    block: documented.Block, desk: Path, here: Command, tmp_path: Path
+    block: documented.Block, desk: Path, here: Command, own_cache: str, tmp_path: Path
 ) -> None:
     """Blocks follow one another: later ones use the runs of earlier ones."""
     tmp_path.rmdir()
     tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
     for words in documented.commands(block):
-        done = here(*with_budget(words))
+        done = here(*with_budget(words, own_cache))
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr}"
 
 

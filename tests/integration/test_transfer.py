@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
+from threading import Event
+from time import monotonic
 
 import numpy as np
 import psutil
@@ -53,15 +55,24 @@ def weights(folder: Path) -> np.ndarray:
 
 
 def test_two_workers_give_the_result_of_one_process(
-    environment: dict[str, str], sets: list[str], in_process: Path, tmp_path: Path
+    metaray: Command, sets: list[str], in_process: Path, tmp_path: Path
 ) -> None:
     """The process group cannot be reached from another machine."""
-    out, addresses = tmp_path / "run", set[str]()
-    with running(environment, FINETUNE, out, [*sets, "workers.count=2"]) as process:
-        while process.poll() is None:
-            addresses |= listening_addresses(process.pid)
-            sleep(1.0)
-    assert process.returncode == 0
+    out, addresses, over = tmp_path / "run", set[str](), Event()
+
+    def look() -> None:
+        while not over.wait(1.0):
+            addresses.update(listening_addresses(os.getpid()))
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        try:
+            words = arguments([*sets, "workers.count=2"])
+            done = metaray("transfer", "finetune", "--out", out, *words)
+        finally:
+            over.set()
+        looking.result()
+    assert done.returncode == 0, done.stderr
     assert addresses - {"::ffff:127.0.0.1"} == {"127.0.0.1"}
     np.testing.assert_allclose(weights(out), weights(in_process), atol=1e-5)
     mine, theirs = summary_of(out), summary_of(in_process)
