@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from typing_extensions import override
 
-from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support
+from metaray.algorithms.losses import Kind
+from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
+from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
 
 
@@ -63,3 +65,19 @@ class FeatureHead(EmbeddingBased):
             return found
         head = self.fit(found.params, found.embedded, found.one_hot)
         return Fitted(found.params, found.stats, head)
+
+
+class ScaledHead(FeatureHead):
+    """A head for which features may have length one.
+
+    Args:
+        normalise: whether they do.
+    """
+
+    def __init__(self, backbone: Backbone, kind: Kind, num_outputs: int, normalise: bool) -> None:
+        super().__init__(backbone, kind, num_outputs)
+        self._normalise = normalise
+
+    def placed(self, features: Tensor) -> Tensor:
+        """Features ``[B, F]`` as the head takes them."""
+        return unit_length(features) if self._normalise else features

@@ -29,8 +29,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.embedding_based import unit_length
-from metaray.algorithms.methods.feature_head import FeatureHead
+from metaray.algorithms.methods.feature_head import ScaledHead
 from metaray.algorithms.methods.heads_config import LDAConfig
 from metaray.algorithms.models.backbone import Backbone
 
@@ -51,16 +50,16 @@ class Covariance(NamedTuple):
     weights: Tensor  # [S]
 
 
-class LinearDiscriminants(FeatureHead):
+class LinearDiscriminants(ScaledHead):
     """Normal classes with one covariance."""
 
     def __init__(self, backbone: Backbone, kind: Kind, num_outputs: int, config: LDAConfig) -> None:
-        super().__init__(backbone, kind, num_outputs)
+        super().__init__(backbone, kind, num_outputs, config.normalise)
         self.config = config
 
     @override
     def fit(self, params: Mapping[str, Tensor], features: Tensor, one_hot: Tensor) -> Discriminants:
-        x = self._placed(features)
+        x = self.placed(features)
         centre = x.mean(0)
         x = x - centre
         shares = one_hot / one_hot.sum(0)
@@ -72,10 +71,7 @@ class LinearDiscriminants(FeatureHead):
 
     @override
     def scores(self, params: Mapping[str, Tensor], head: Discriminants, features: Tensor) -> Tensor:
-        return (self._placed(features) - head.centre) @ head.weight.T + head.bias
-
-    def _placed(self, features: Tensor) -> Tensor:
-        return unit_length(features) if self.config.normalise else features
+        return (self.placed(features) - head.centre) @ head.weight.T + head.bias
 
 
 def shrinkage(residuals: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,8 +28,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.embedding_based import unit_length
-from metaray.algorithms.methods.feature_head import FeatureHead
+from metaray.algorithms.methods.feature_head import ScaledHead
 from metaray.algorithms.methods.heads_config import LogisticConfig
 from metaray.algorithms.models.backbone import Backbone
 
@@ -44,28 +43,25 @@ class Linear(NamedTuple):
     bias: Tensor  # [ways]
 
 
-class LogisticRegression(FeatureHead):
+class LogisticRegression(ScaledHead):
     """A linear head that is fitted to the end."""
 
     def __init__(
         self, backbone: Backbone, kind: Kind, num_outputs: int, config: LogisticConfig
     ) -> None:
-        super().__init__(backbone, kind, num_outputs)
+        super().__init__(backbone, kind, num_outputs, config.normalise)
         self.config = config
 
     @override
     def fit(self, params: Mapping[str, Tensor], features: Tensor, one_hot: Tensor) -> Linear:
-        x = self._placed(features)
+        x = self.placed(features)
         kernel = x @ x.T / self.config.penalty
         dual, bias = minimized(kernel, one_hot, self.config.newton_steps)
         return Linear(dual.T @ x / self.config.penalty, bias)
 
     @override
     def scores(self, params: Mapping[str, Tensor], head: Linear, features: Tensor) -> Tensor:
-        return self._placed(features) @ head.weight.T + head.bias
-
-    def _placed(self, features: Tensor) -> Tensor:
-        return unit_length(features) if self.config.normalise else features
+        return self.placed(features) @ head.weight.T + head.bias
 
 
 def minimized(kernel: Tensor, one_hot: Tensor, steps: int) -> tuple[Tensor, Tensor]:

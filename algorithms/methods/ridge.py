@@ -24,8 +24,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.embedding_based import unit_length
-from metaray.algorithms.methods.feature_head import FeatureHead
+from metaray.algorithms.methods.feature_head import ScaledHead
 from metaray.algorithms.methods.heads_config import RidgeConfig
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.parameters import Tensors
@@ -33,13 +32,13 @@ from metaray.algorithms.parameters import Tensors
 _PENALTY, _SCALE = "ridge.log_penalty", "ridge.log_scale"
 
 
-class RidgeRegression(FeatureHead):
+class RidgeRegression(ScaledHead):
     """A linear head in closed form."""
 
     def __init__(
         self, backbone: Backbone, kind: Kind, num_outputs: int, config: RidgeConfig
     ) -> None:
-        super().__init__(backbone, kind, num_outputs)
+        super().__init__(backbone, kind, num_outputs, config.normalise)
         self.config = config
 
     @override
@@ -50,14 +49,11 @@ class RidgeRegression(FeatureHead):
     @override
     def fit(self, params: Mapping[str, Tensor], features: Tensor, one_hot: Tensor) -> Tensor:
         """The weights ``[F, ways]``."""
-        return ridge_weights(self._placed(features), one_hot, params[_PENALTY].exp())
+        return ridge_weights(self.placed(features), one_hot, params[_PENALTY].exp())
 
     @override
     def scores(self, params: Mapping[str, Tensor], head: Tensor, features: Tensor) -> Tensor:
-        return params[_SCALE].exp() * self._placed(features) @ head
-
-    def _placed(self, features: Tensor) -> Tensor:
-        return unit_length(features) if self.config.normalise else features
+        return params[_SCALE].exp() * self.placed(features) @ head
 
 
 def ridge_weights(x: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
