@@ -18,6 +18,7 @@ from metaray.platform.cli import (
     export,
     fit,
     jobs,
+    label,
     predict,
     reproduce,
     runs,
@@ -58,6 +59,7 @@ app.command(epilog=fit.EPILOG)(fit.fit)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=embed.EPILOG)(embed.embed)
+app.command(epilog=label.EPILOG)(label.label)
 app.command("serve", cls=Command, epilog=serve.EPILOG)(command(ServeRequest, serve.serve))
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=jobs.SUBMIT_EPILOG, rich_help_panel=_JOBS)(jobs.submit)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +63,7 @@ def predict(
     common format: they are prepared as those of the training were. Where the queries lie in
     folders named as the classes, accuracy, F1 and confusion are shown too.
     """
-    from metaray.platform.cli.output import console
+    from metaray.platform.cli.output import console, counting
 
     with waiting(console, "loading"):
         from metaray.platform.api.loading import load_learner
@@ -83,25 +81,9 @@ def predict(
             if support is None
             else learner.adapt(support, invert=invert)
         )
-    with _progress() as started:
+    with counting("predicting") as started:
         outcome = predict_folder(model, query, out=out, html=html, reject=reject, started=started)
     _print(outcome, reject, out, html)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], Callable[[int], None]]]:
-    """A bar on a terminal: gets the number of pictures, and then how many more are done."""
-    from rich.progress import Progress
-
-    from metaray.platform.cli.output import console
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def started(total: int) -> Callable[[int], None]:
-            task = bar.add_task("predicting", total=total)
-            return lambda count: bar.advance(task, count)
-
-        yield started
 
 
 def _print(outcome: Outcome, reject: bool, out: Path | None, html: Path | None) -> None:

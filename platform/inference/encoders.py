@@ -20,12 +20,14 @@ from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.models.timm_backbone import TimmBackbone, timm_image_size
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.paths import absolute, user_path
-from metaray.platform.config.loading import validate_section
+from metaray.algorithms.tasks.preprocessing import Preprocessing
+from metaray.platform.config.loading import read_config_tree, validate_section
 from metaray.platform.config.tree import Tree
+from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.pretrained import PretrainedEncoder
 
 _TORCHVISION, _TIMM = "torchvision:", "timm:"
-_OF_IMAGENET: Tree = {"image_size": 224, "channels": 3}
+_IMAGENET = 224  # pixels
 
 Images = Iterable[Tensor]
 
@@ -60,6 +62,8 @@ class EncoderSource:
 
     images: Tree
     """size and channels of the images that it was trained on, as settings of ``data``"""
+    preprocessing: Preprocessing
+    """from a picture as people have it to an input"""
     read: Callable[[tuple[int, ...], Images], Encoder]
     """the encoder for inputs of this shape; the images are for statistics that a run kept none of,
     batches ``[B, C, H, W]`` of one size"""
@@ -101,7 +105,18 @@ def encoder_source(name: str, weights: str | None) -> EncoderSource:
             f"{name} was trained on inputs of shape {list(network.input_shape)}, and only images "
             "can be embedded: give a run on images"
         )
-    return EncoderSource(images=network.settings()["data"], read=read)
+    return EncoderSource(
+        images=network.settings()["data"], preprocessing=_recorded(network), read=read
+    )
+
+
+def _recorded(network: PretrainedEncoder) -> Preprocessing:
+    """What the run did to its pictures."""
+    found = DataRecord.read(network.run).preprocessing
+    if found is not None:
+        return found
+    name = read_config_tree(network.run.config)["data"]["name"]
+    return Preprocessing.supposed(name, network.input_shape)
 
 
 def _torchvision(name: str, weights: str | None) -> EncoderSource:
@@ -123,7 +138,7 @@ def _torchvision(name: str, weights: str | None) -> EncoderSource:
             origin={"name": name, "model": _settings(bare)},
         )
 
-    return EncoderSource(images=_OF_IMAGENET, read=read)
+    return EncoderSource(images=_images(_IMAGENET), preprocessing=_colour(_IMAGENET), read=read)
 
 
 def _timm(name: str, weights: str | None) -> EncoderSource:
@@ -142,7 +157,16 @@ def _timm(name: str, weights: str | None) -> EncoderSource:
             origin={"name": name, "normalised_by": normalised_by},
         )
 
-    return EncoderSource(images={"image_size": size, "channels": 3}, read=read)
+    return EncoderSource(images=_images(size), preprocessing=_colour(size), read=read)
+
+
+def _images(size: int) -> Tree:
+    return {"image_size": size, "channels": 3}
+
+
+def _colour(size: int) -> Preprocessing:
+    """Of square pictures in colour."""
+    return Preprocessing(height=size, width=size, stored_channels=3, channels=3, inverted=False)
 
 
 def _settings(model: ModelConfig) -> Tree:

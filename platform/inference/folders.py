@@ -125,7 +125,21 @@ def _file(files: FileTree, name: str) -> PictureFile:
 
 
 def _listed(place: Path) -> Found:
-    """The pictures of a CSV file: paths, from its folder on, and labels where it has them."""
+    """The pictures of a CSV file."""
+    rows, files = listed(place), FolderTree(place.expanduser().parent)
+    return Found(
+        pictures=[_file(files, path) for path, _ in rows],
+        labels=[label for _, label in rows],
+        left_out=[],
+    )
+
+
+def listed(place: Path) -> list[tuple[str, str]]:
+    """The rows of a CSV file: paths, from its folder on, and labels, empty where there are none.
+
+    Raises:
+        InputError: it is no such file, or lists nothing.
+    """
     remedy = "give a CSV file with the columns path and label, in UTF-8"
     place = place.expanduser()
     with refusing_damage(f"cannot read the list {place}", remedy):
@@ -135,9 +149,4 @@ def _listed(place: Path) -> Found:
         rows = rows[1:]
     if not rows:
         raise InputError(f"{place} lists no pictures: {remedy}")
-    files = FolderTree(place.parent)
-    return Found(
-        pictures=[_file(files, row[0].strip()) for row in rows],
-        labels=[row[1].strip() if len(row) > 1 else "" for row in rows],
-        left_out=[],
-    )
+    return [(row[0].strip(), row[1].strip() if len(row) > 1 else "") for row in rows]

@@ -185,6 +185,11 @@ def _uri(x: Tensor, inverted: bool) -> str:
         image = image.resize(
             (image.width * factor, image.height * factor), Image.Resampling.NEAREST
         )
+    return data_uri(image)
+
+
+def data_uri(image: Image.Image) -> str:
+    """A PNG in the page itself."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -86,7 +86,7 @@ class PictureReader:
             content = picture
             picture = PictureFile(f"picture {number}", lambda: content)
         if isinstance(picture, PictureFile):
-            return decode(picture.content(), picture.name, self.limits, upright, _REMEDY)
+            return opened(picture, self.limits)
         if isinstance(picture, Image.Image):
             return upright(picture)
         if isinstance(picture, np.ndarray):
@@ -107,6 +107,12 @@ class PictureReader:
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise InputError(f"tensor {number} has values outside of 0 to 1: scale it to 0 to 1")
         return x.detach().to("cpu", torch.float32)
+
+
+def opened(file: PictureFile, limits: ReadLimits | None = None) -> Image.Image:
+    """The picture of a file, upright and in mode ``RGB``; InputError where it cannot be read."""
+    limits = limits or ReadLimits.from_environment()
+    return decode(file.content(), file.name, limits, upright, _REMEDY)
 
 
 def _bytes(array: NDArray[Any], number: int) -> NDArray[np.uint8]:

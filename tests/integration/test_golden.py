@@ -77,6 +77,11 @@ OF_METHOD: dict[str, tuple[str, ...]] = {
     "snail": (),
     "baseline": (),
     "baselinepp": (),
+    "nearest_mean": WAYS,
+    "knn": WAYS,
+    "logistic": WAYS,
+    "ridge": WAYS,
+    "lda": WAYS,
 }
 """All methods, and what each adds to the settings."""
 
