@@ -49,7 +49,9 @@ SMALL: dict[str, MethodSection] = {
         inner_lr=0.3, inner_steps=2, first_order_share=0.0, running_statistics=True
     ),
     "metasgd": MetaSGDConfig(inner_lr_high=0.05, inner_steps=2, eval_inner_steps=2),
-    "imaml": ImplicitMAMLConfig(inner_lr=0.2, inner_steps=3, eval_inner_steps=3, proximal=1.0),
+    "imaml": ImplicitMAMLConfig(
+        inner_lr=0.2, inner_steps=3, eval_inner_steps=3, proximal=1.0, cg_steps=2
+    ),
     "protomaml": ProtoMAMLConfig(
         inner_lr=0.1, inner_steps=2, eval_inner_steps=2, second_order="auto"
     ),
@@ -82,7 +84,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(40)) | {
     "maml": Learning(60),
     "anil": Learning(60),
     "mamlpp": Learning(60),
-    "imaml": Learning(60),
+    "imaml": Learning(40),
     "relation": Learning(60, 0.02),
     "snail": Learning(80, 0.01),
     "mann": Learning(
