@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from metaray.algorithms.inner_loop import Objective
+from metaray.algorithms.inner_loop import Objective, widened
 from metaray.algorithms.parameters import Tensors
 
 
@@ -114,16 +114,16 @@ def _solved(
         along = torch.where(going, size, 1 / strength) if step == 0 else size
         x = _added(x, along, p)
         image = _added(image, along, moved)
-        r = {name: r[name] - _wide(size, r[name]) * moved[name] for name in b}
+        r = {name: r[name] - widened(size, r[name]) * moved[name] for name in b}
         before, squared = squared, _dot(r, r, batched)
         again = torch.where(going, squared / before, 0.0)
-        p = {name: r[name] + _wide(again, p[name]) * p[name] for name in b}
+        p = {name: r[name] + widened(again, p[name]) * p[name] for name in b}
     return x, image
 
 
 def _added(total: Tensors, size: Tensor, of: Tensors) -> Tensors:
     """``total + size * of``; an empty total is zero."""
-    moved = {name: _wide(size, value) * value for name, value in of.items()}
+    moved = {name: widened(size, value) * value for name, value in of.items()}
     return {name: total[name] + value if total else value for name, value in moved.items()}
 
 
@@ -132,7 +132,3 @@ def _dot(a: Tensors, b: Tensors, batched: bool) -> Tensor:
     axis = 1 if batched else 0
     products = [(a[name] * b[name]).flatten(axis).sum(-1) for name in a]
     return torch.stack(products).sum(0)
-
-
-def _wide(size: Tensor, like: Tensor) -> Tensor:
-    return size.reshape((*size.shape, *(1,) * (like.ndim - size.ndim)))

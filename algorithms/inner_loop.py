@@ -225,5 +225,10 @@ def _size(params: Tensors, rate: float | str, name: str) -> float | Tensor:
     """A step size, as it multiplies the parameter ``name``."""
     if not isinstance(rate, str):
         return rate
-    size, missing = params[rate], params[name].ndim - params[rate].ndim
+    return widened(params[rate], params[name])
+
+
+def widened(size: Tensor, like: Tensor) -> Tensor:
+    """``size``, of fewer axes than ``like``, as it multiplies ``like``."""
+    missing = like.ndim - size.ndim
     return size.reshape(*size.shape, *(1,) * missing) if missing else size

@@ -12,14 +12,14 @@ The rules, so that figures of different machines and methods can be compared:
   A mark is reached at the first test whose mean accuracy is at least the mark. Inductive entries
   predict each query by itself; transductive ones may use the other queries of the task.
 * Clock: wall time of training in one process from its first step, sampling and the recording of
-  graphs included; preparing the data, starting the process and tests are not. A test begins where
-  the clock has gone on by a tenth.
-* Config: fixed in ``ENTRIES`` before the run. ``--set`` may change where and how it is computed
-  (``workers.*``), and no more.
+  graphs included; preparing the data, starting the process and tests are not. Between two
+  tests the clock advances by a tenth.
+* Config: fixed in ``ENTRIES`` before the run. ``--set`` takes settings of ``workers`` alone,
+  which say where and how it is computed.
 
-Each run writes a log: settings, versions and machine, then a line for each test, and at last a hash
-of the parameters. ``--replay`` trains again for as many steps and compares every line: on the same
-kind of machine all are equal.
+Each run writes a log: settings, versions and machine, then a line for each test, with a hash of
+the parameters. ``--replay`` trains again for as many steps and compares the hash of each test: on
+the same kind of machine all are equal.
 """
 
 from __future__ import annotations

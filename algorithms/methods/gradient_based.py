@@ -27,6 +27,7 @@ from metaray.algorithms.losses import Kind, loss_of, metrics_of
 from metaray.algorithms.methods.method_section import SecondOrder
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD, apply_head
+from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.network import Network, NetworkLoss, Queries
 from metaray.algorithms.rules.simple import Linear
@@ -228,6 +229,11 @@ class GradientAdaptation(GradientBased):
         start, pull_back = self.start_by_rules(params, x, y, ways)
         step = Step(NetworkLoss(self.network, self.kind, x, y), self.rates(start))
         return start, step, pull_back
+
+
+def equal_rates(params: Tensors, size: float) -> Rates:
+    """One step size for all but scale and shift of batch norm, which no inner step changes."""
+    return {name: size for name in params if not is_norm(name)}
 
 
 def rate_name(name: str, step: int | None = None) -> str:

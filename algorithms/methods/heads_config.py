@@ -24,6 +24,13 @@ class HeadConfig(MethodSection):
     drops_features: ClassVar[bool] = True
 
 
+class ScaledHeadConfig(HeadConfig):
+    """A head for which features may have length one."""
+
+    normalise: bool = True
+    """features have length one"""
+
+
 class NearestMeanConfig(HeadConfig):
     """Nearest class mean (Wang et al. 2019, SimpleShot): of frozen features, without training."""
 
@@ -54,7 +61,7 @@ class NearestNeighboursConfig(HeadConfig):
     """uniform: all votes count the same; distance: by the inverse of the distance"""
 
 
-class LogisticConfig(HeadConfig):
+class LogisticConfig(ScaledHeadConfig):
     """Logistic regression (Tian et al. 2020): on the frozen features of the support set."""
 
     summary: ClassVar[str] = "logistic regression on the frozen features of the support set"
@@ -62,15 +69,13 @@ class LogisticConfig(HeadConfig):
     implementation: ClassVar[str] = "metaray.algorithms.methods.logistic:LogisticRegression"
 
     name: Literal["logistic"] = "logistic"
-    normalise: bool = True
-    """features have length one"""
     penalty: float = Field(1.0, gt=0)
     """factor of half the squared weights, beside the sum of the losses: 1 / C of scikit-learn"""
     newton_steps: int = Field(10, ge=1, le=100)
     """steps of Newton's method"""
 
 
-class RidgeConfig(HeadConfig):
+class RidgeConfig(ScaledHeadConfig):
     """Ridge regression (Bertinetto et al. 2019, R2-D2): of labels on features, in closed form."""
 
     summary: ClassVar[str] = "ridge regression of the labels on features; penalty and scale learn"
@@ -78,15 +83,13 @@ class RidgeConfig(HeadConfig):
     implementation: ClassVar[str] = "metaray.algorithms.methods.ridge:RidgeRegression"
 
     name: Literal["ridge"] = "ridge"
-    normalise: bool = True
-    """features have length one"""
     penalty: float = Field(1.0, gt=0)
     """of the squared weights; where it starts, if there is training"""
     scale: float = Field(10.0, gt=0)
     """factor of what was regressed, which makes logits of it; where it starts"""
 
 
-class LDAConfig(HeadConfig):
+class LDAConfig(ScaledHeadConfig):
     """Linear discriminant analysis (Fisher 1936) with shrinkage (Ledoit & Wolf 2004)."""
 
     summary: ClassVar[str] = "linear discriminants with a shrunken covariance, on frozen features"
@@ -94,8 +97,6 @@ class LDAConfig(HeadConfig):
     implementation: ClassVar[str] = "metaray.algorithms.methods.lda:LinearDiscriminants"
 
     name: Literal["lda"] = "lda"
-    normalise: bool = True
-    """features have length one"""
     covariance: Literal["pooled", "class"] = "pooled"
     """what is shrunken: the covariance around the class means of all examples together, or that of
     each class with its own shrinkage, as scikit-learn does, which takes many shots"""

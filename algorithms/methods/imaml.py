@@ -30,10 +30,9 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.implicit import Proximal, implicit_gradient
 from metaray.algorithms.inner_loop import AutogradLoss, Rates, Step
 from metaray.algorithms.losses import Kind
-from metaray.algorithms.methods.gradient_based import GradientAdaptation
+from metaray.algorithms.methods.gradient_based import GradientAdaptation, equal_rates
 from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.network import Queries
 
@@ -50,7 +49,7 @@ class ImplicitMAML(GradientAdaptation):
     @override
     def rates(self, params: Tensors) -> Rates:
         """``inner_lr`` for all but scale and shift of batch norm."""
-        return {name: self.config.inner_lr for name in params if not is_norm(name)}
+        return equal_rates(params, self.config.inner_lr)
 
     @override
     def adapt(

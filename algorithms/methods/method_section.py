@@ -31,9 +31,9 @@ class MethodSection(NamedSection):
         return False
 
     def phase(self, progress: float) -> str | None:
-        """Of the training, at a share of its outer steps; all steps of one compute the same.
+        """The phase of the training at this share of its steps; all its steps compute the same.
 
-        None: a step computes other things than the next, so that none can be recorded.
+        None: each step differs from the next one, so it cannot be recorded as a CUDA graph.
         """
         return None if self.anneals else "all"
 

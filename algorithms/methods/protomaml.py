@@ -35,12 +35,15 @@ from typing_extensions import override
 from metaray.algorithms.inner_loop import Rates
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.embedding_based import one_hot
-from metaray.algorithms.methods.gradient_based import GradientAdaptation, second_order_form
+from metaray.algorithms.methods.gradient_based import (
+    GradientAdaptation,
+    equal_rates,
+    second_order_form,
+)
 from metaray.algorithms.methods.protomaml_config import ProtoMAMLConfig
 from metaray.algorithms.methods.protonet import class_means
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.head import HEAD
-from metaray.algorithms.models.norm import is_norm
 from metaray.algorithms.parameters import Tensors
 
 
@@ -91,4 +94,4 @@ class ProtoMAML(GradientAdaptation):
     @override
     def rates(self, params: Tensors) -> Rates:
         """``inner_lr`` for all but scale and shift of batch norm."""
-        return {name: self.config.inner_lr for name in params if not is_norm(name)}
+        return equal_rates(params, self.config.inner_lr)

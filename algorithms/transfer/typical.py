@@ -28,7 +28,7 @@ Array = NDArray[Any]
 def typical_examples(
     features: Array, budget: int, chosen: Collection[int] = (), seed: int = 0
 ) -> list[int]:
-    """``budget`` rows of ``features``, the most telling first.
+    """``budget`` rows of ``features``, the most useful first.
 
     Args:
         features: ``[n, F]``.

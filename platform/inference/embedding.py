@@ -40,7 +40,7 @@ from metaray.platform.training.device import choose_device
 from metaray.platform.training.pretrained import statistics_batches
 
 _RAY_FROM = 2_000
-"""images from which starting Ray, which takes some five seconds, is worth while"""
+"""with fewer images, Ray is not started: its start takes some five seconds"""
 _WITHOUT_EFFECT = {"rotations": "none", "augment": False}
 
 
@@ -150,7 +150,9 @@ def _check_same(out: Path, folder: Path, record: EmbeddingRecord) -> None:
     if features_file(out).is_file():
         before = _identity(EmbeddingRecord.read(out))
     elif begun.is_file():
-        before = read_object(begun, f"{begun} is damaged", "delete the folder and begin anew")
+        before = read_object(
+            begun, f"{begun} is damaged", "delete the folder and run the command again"
+        )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty and holds no embedding: choose another --out")
     else:

@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save_file
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import atomic_path
-from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.content import ImageClass, Images, Vectors
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
 from metaray.algorithms.tasks.store import ImageStore
 from metaray.platform.config.schema import ComputeConfig
-from metaray.platform.training.device import choose_device, prepare_process
+from metaray.platform.inference.encoders import computing, features_of
+from metaray.platform.training.device import choose_device
 
 _PART = 256  # images
 _BATCH = 64  # images that are computed at once
@@ -100,11 +100,6 @@ def embed_part(part: EmbeddingPart) -> int:
     """Compute the features of ``part`` and write them; the number of its images."""
     images = np.concatenate([part.store.images(c)[a:b] for c, a, b in part.rows])
     features = _features(images, part.network)
-    if not np.isfinite(features).all():
-        raise InputError(
-            "the encoder gives features that are not finite: give other weights, or such images "
-            "as those of its training"
-        )
     with atomic_path(part.path, durable=False) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     return part.num_images
@@ -135,18 +130,12 @@ def embedded_classes(parts: Sequence[EmbeddingPart], store: ImageStore) -> Itera
 
 
 def _features(images: Images, network: FrozenNetwork) -> Vectors:
-    threads = torch.get_num_threads()
-    prepare_process(network.compute)
-    try:
+    with computing(network.compute) as device:
         backbone, state = _opened(network)
-        device, found = choose_device(network.compute), []
-        with torch.no_grad():
-            for first in range(0, len(images), _BATCH):
-                x = unit_range(images[first : first + _BATCH]).to(device)
-                x = converted(x, network.channels)
-                found.append(backbone.apply(state.params, x, state.buffers)[0].float().cpu())
-    finally:
-        torch.set_num_threads(threads)
+        found = []
+        for first in range(0, len(images), _BATCH):
+            x = unit_range(images[first : first + _BATCH]).to(device)
+            found.append(features_of(backbone, state, converted(x, network.channels)))
     features: Vectors = torch.cat(found).numpy()
     return features
 

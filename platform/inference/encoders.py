@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
@@ -22,8 +23,10 @@ from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.paths import absolute, user_path
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.loading import read_config_tree, validate_section
+from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.tree import Tree
 from metaray.platform.run.provenance import DataRecord
+from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.pretrained import PretrainedEncoder
 
 _TORCHVISION, _TIMM = "torchvision:", "timm:"
@@ -54,6 +57,33 @@ class Encoder:
     def weights_sha256(self) -> str:
         """The hash of names, shapes and values of all tensors."""
         return _sha256(self.state.params | self.state.buffers)
+
+
+@contextmanager
+def computing(compute: ComputeConfig) -> Iterator[torch.device]:
+    """The device on which encoders compute, by as many threads as ``compute`` says."""
+    threads = torch.get_num_threads()
+    prepare_process(compute)
+    try:
+        yield choose_device(compute)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def features_of(backbone: Backbone, state: State, x: Tensor) -> Tensor:
+    """Features ``[B, F]`` of inputs ``[B, C, H, W]``, float32 on the CPU.
+
+    Raises:
+        InputError: one of them is infinite or NaN.
+    """
+    features = backbone.apply(state.params, x, state.buffers)[0].float().cpu()
+    if not torch.isfinite(features).all():
+        raise InputError(
+            "the encoder gives features that are not finite: give other weights, or such images "
+            "as those of its training"
+        )
+    return features
 
 
 @dataclass(frozen=True, kw_only=True)

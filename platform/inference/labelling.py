@@ -11,24 +11,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.transfer.typical import random_examples, typical_examples
 from metaray.platform.common.formatting import plural
 from metaray.platform.config.schema import ComputeConfig
-from metaray.platform.inference.encoders import EncoderSource, encoder_source
+from metaray.platform.inference.encoders import (
+    EncoderSource,
+    computing,
+    encoder_source,
+    features_of,
+)
 from metaray.platform.inference.folders import listed, query_pictures
 from metaray.platform.inference.page import Shown, data_uri
 from metaray.platform.inference.pictures import PictureFile, opened
 from metaray.platform.report.page_writer import write_page, writing
-from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.pretrained import statistics_batches
 
 Choice = Literal["typical", "random"]
@@ -40,12 +44,12 @@ _AGAIN = "choose the pictures again"
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What came of a choice."""
+    """The result of a choice."""
 
     file: Path
     """the list, with the columns path and label"""
     new: list[str]
-    """pictures that are new in it, the most telling first"""
+    """pictures that are new in it, the most useful first"""
     kept: int
     """pictures that it had before"""
     unread: list[str]
@@ -185,35 +189,28 @@ def _features(
     source: EncoderSource, pictures: Pictures, device: str, done: Callable[[int], None]
 ) -> tuple[NDArray[Any], list[int]]:
     """Features ``[n, F]`` of the pictures that can be read, and their numbers."""
-    compute, preprocessing = ComputeConfig(count=0, device=device), source.preprocessing
-    prepare_process(compute)
-    on, count = choose_device(compute), len(pictures.files)
+    preprocessing, count = source.preprocessing, len(pictures.files)
     some = (
         torch.stack(list(inputs.values()))
         for rows in statistics_batches(count)
         if (inputs := pictures.inputs(rows, preprocessing))
     )
-    network = source.read(preprocessing.input_shape, some)
-    backbone = network.build()
-    params, stats = ({n: t.to(on) for n, t in part.items()} for part in network.state)
     features, numbers = [], list[int]()
-    for first in range(0, count, _BATCH):
-        batch = range(first, min(count, first + _BATCH))
-        inputs = pictures.inputs(batch, preprocessing)
-        if inputs:
-            with torch.no_grad():
+    with computing(ComputeConfig(count=0, device=device)) as on:
+        network = source.read(preprocessing.input_shape, some)
+        backbone = network.build()
+        state = State(*({n: t.to(on) for n, t in part.items()} for part in network.state))
+        for first in range(0, count, _BATCH):
+            batch = range(first, min(count, first + _BATCH))
+            inputs = pictures.inputs(batch, preprocessing)
+            if inputs:
                 x = torch.stack(list(inputs.values())).to(on)
-                features.append(backbone.apply(params, x, stats)[0].float().cpu())
-        numbers += inputs
-        done(len(batch))
+                features.append(features_of(backbone, state, x))
+            numbers += inputs
+            done(len(batch))
     if not features:
         raise InputError(f"none of the pictures can be read; the first: {pictures.unread[0]}")
     found: NDArray[Any] = torch.cat(features).numpy()
-    if not np.isfinite(found).all():
-        raise InputError(
-            "the encoder gives features that are not finite: give other weights, or such pictures "
-            "as those of its training"
-        )
     return found, numbers
 
 

@@ -20,7 +20,7 @@ _MOST_LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of the predictions."""
+    """The result of the predictions."""
 
     tally: Tally
     first: list[Prediction]

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from damage import ODD, check_damage, check_reader, check_sentence, damaged, odd_trees
@@ -27,7 +25,6 @@ from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.cifar100 import FC100
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.cub import Cub
-from metaray.algorithms.tasks.features import Features
 from metaray.algorithms.tasks.file_tree import FileTree, TarTree, ZipTree
 from metaray.algorithms.tasks.folder import Folder
 from metaray.algorithms.tasks.image_files import ImageFileClass
@@ -151,20 +148,6 @@ def test_an_npy_that_was_renamed_and_a_size_that_is_claimed(tmp_path: Path) -> N
         )
         with pytest.raises(InputError, match="claims .* bytes and has 0"):
             load_all(Arrays(), path, tmp_path)
-
-
-def test_vectors_in_npz_and_parquet(tmp_path: Path) -> None:
-    table = pa.table({"x": [[0.5, 1.5], [2.5, 3.5], [4.5, 5.5]], "label": ["a", "b", "a"]})
-    np.savez(tmp_path / "v.npz", x=np.eye(3), y=np.array(["a", "b", "a"]))
-    pq.write_table(table, tmp_path / "v.parquet")
-    for path in (tmp_path / "v.npz", tmp_path / "v.parquet"):
-        assert len(load_all(Features(), path, tmp_path)) == 2
-
-        def read(content: bytes, path: Path = path) -> None:
-            path.write_bytes(content)
-            load_all(Features(), path, tmp_path)
-
-        check_damage([path.read_bytes()], read, 80)
 
 
 def test_a_label_that_would_become_another(tmp_path: Path) -> None:

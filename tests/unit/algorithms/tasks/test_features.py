@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from damage import check_damage
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, TaskSpec
@@ -18,6 +19,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source, prepare
 from metaray.algorithms.tasks.content import ImageClass
 from metaray.algorithms.tasks.embedding_record import EmbeddingRecord, features_file
+from metaray.algorithms.tasks.features import Features
 from metaray.algorithms.tasks.store_writer import write_store
 from metaray.algorithms.tasks.vector_episodes import VectorEpisodes
 
@@ -246,3 +248,20 @@ def test_a_class_with_too_few_vectors_is_named(tmp_path: Path) -> None:
     source = opened(write_npz(tmp_path), tmp_path)
     with pytest.raises(InputError, match="6 vectors, fewer than 4 shots [+] 3 queries"):
         source.check("train", EpisodeShape(ways=2, shots=4, queries=3))
+
+
+def test_damaged_files_are_a_sentence(tmp_path: Path) -> None:
+    table = pa.table({"x": [[0.5, 1.5], [2.5, 3.5], [4.5, 5.5]], "label": ["a", "b", "a"]})
+    np.savez(tmp_path / "v.npz", x=np.eye(3), y=np.array(["a", "b", "a"]))
+    pq.write_table(table, tmp_path / "v.parquet")
+    for path in (tmp_path / "v.npz", tmp_path / "v.parquet"):
+
+        def read(content: bytes | None = None, path: Path = path) -> int:
+            if content is not None:
+                path.write_bytes(content)
+            Features().raw_files(path, DataConfig())
+            with Features().open_classes(path, DataConfig(), tmp_path) as classes:
+                return len([item.load() for item in classes])
+
+        assert read() == 2
+        check_damage([path.read_bytes()], read, 80)
