@@ -111,9 +111,8 @@ def choose_pictures(
             chosen = [rows[row] for row in typical_examples(features, budget, known, seed)]
         names = [pictures.names[i] for i in chosen]
         if html is not None:
-            _write_page(
-                html, out, [(n, pictures.opened(i)) for n, i in zip(names, chosen, strict=True)]
-            )
+            shown = [(n, pictures.opened(i)) for n, i in zip(names, chosen, strict=True)]
+            _write_page(html, out, shown, at_random=source is None)
     _write(out, [*before, *((name, "") for name in names)])
     return Chosen(file=out, new=names, kept=len(before), unread=list(pictures.unread.values()))
 
@@ -222,7 +221,9 @@ def _write(out: Path, rows: list[tuple[str, str]]) -> None:
         write_text(out, lines.getvalue())
 
 
-def _write_page(html: Path, out: Path, pictures: Iterable[tuple[str, Image.Image | None]]) -> None:
+def _write_page(
+    html: Path, out: Path, pictures: Iterable[tuple[str, Image.Image | None]], at_random: bool
+) -> None:
     shown = [Shown(image=_thumbnail(picture), words=name) for name, picture in pictures if picture]
     with writing("the page", html.parent, _AGAIN):
         html.parent.mkdir(parents=True, exist_ok=True)
@@ -232,6 +233,7 @@ def _write_page(html: Path, out: Path, pictures: Iterable[tuple[str, Image.Image
             "labelling.html.jinja",
             title=f"{plural(len(shown), 'picture')} to label",
             list_name=out.name,
+            at_random=at_random,
             pictures=shown,
         )
 

@@ -42,6 +42,7 @@ def test_typical_pictures_are_of_all_kinds_and_the_list_can_be_predicted_from(
     assert shapes([name for name, _ in rows]) == {"bar", "circle", "cross"}
     assert {label for _, label in rows} == {""}
     assert page.read_text().count("data:image/png") == 3
+    assert "The first pictures are the most useful ones" in page.read_text()
     lines = [f"{name},{Path(name).parent.name}\n" for name, _ in rows]
     (photos / "labels.csv").write_text("path,label\n" + "".join(lines))
     predicted = run(
@@ -72,7 +73,9 @@ def test_the_same_seed_chooses_the_same_pictures(photos: Path, trained: Path) ->
 
 
 def test_a_random_choice_needs_no_encoder_and_takes_no_torn_picture(photos: Path) -> None:
-    found = choose_pictures(photos, 12, choice="random")
+    page = photos.parent / "page.html"
+    found = choose_pictures(photos, 12, choice="random", html=page)
+    assert "The pictures were chosen at random" in page.read_text()
     assert len(set(found.new)) == 12
     assert "circle/torn.jpg" not in found.new
 
