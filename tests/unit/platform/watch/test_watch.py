@@ -219,7 +219,8 @@ def test_the_page_is_for_those_who_have_its_address(page: str, get: Get) -> None
     root = urlsplit(page).path
     assert len(root) > 30
     assert json.loads(get(f"{root}data.json")[1])["done"] == 40
-    for wrong in ("/", "/data.json", f"{root[:-2]}x/", f"{root}../data.json", f"{root}status.json"):
+    longer, shorter = f"{root[:-1]}x/", f"{root[:-2]}/"
+    for wrong in ("/", "/data.json", longer, shorter, f"{root}../data.json", f"{root}status.json"):
         assert get(wrong)[0] == 404, wrong
     assert get(root, Host="evil.example")[0] == 403
     assert urlsplit(page).hostname == "127.0.0.1"
