@@ -60,27 +60,34 @@ class SimulatedWorkers:
         self.gradient = np.full(size, 1e-6, np.float32)
         self.computing = Semaphore(workers)  # a worker has two threads, of which one computes
 
-    def run(self, order: TrainRequest, state: FlatState) -> tuple[FlatState, ShardReport]:
+    def compute(
+        self, requests: Sequence[TrainRequest], state: FlatState
+    ) -> tuple[list[FlatState], list[ShardReport]]:
         with self.computing:
-            sleep(SHARD_S)
-        return self.gradient, ShardReport(
-            num_tasks=order.num_tasks,
-            finite=True,
-            metrics={"loss": 1.0, "accuracy": 0.5},
-            sample_s=0.0,
-            compute_s=SHARD_S,
-        )
+            sleep(SHARD_S * len(requests))
+        reports = [
+            ShardReport(
+                num_tasks=request.num_tasks,
+                finite=True,
+                metrics={"loss": 1.0, "accuracy": 0.5},
+                sample_s=0.0,
+                compute_s=SHARD_S,
+            )
+            for request in requests
+        ]
+        return [self.gradient] * len(requests), reports
 
     def place(self) -> tuple[str, int]:
         return "simulated", 0
 
 
 class Adder:
-    def add(self, *shards: FlatState) -> FlatState:
+    def add(self, *calls: Sequence[FlatState]) -> list[FlatState]:
+        shards = [shard for call in calls for shard in call]
         total = np.array(shards[0])
         for shard in shards[1:]:
             total += shard
-        return total
+        return [total]
 
 
 def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[Any]]:
@@ -97,7 +104,10 @@ def simulate(size: int, workers: int) -> tuple[Callable[[RunConfig], Any], list[
 
 
 def tree_step(pool: Any, adders: list[Any], requests: Sequence[TrainRequest]) -> Any:
-    """``RayPool.train_step``, with the sums of groups in place of the shards."""
+    """``RayPool.train_step``, with the sums of groups in place of the shards.
+
+    There are as many workers as shards: a call has one.
+    """
     scheduler = pool._run(requests, pool._state)
     group = ceil(sqrt(len(requests)))
     merged, sums, reports = [], [], []
@@ -119,7 +129,7 @@ def tree_step(pool: Any, adders: list[Any], requests: Sequence[TrainRequest]) ->
                 num_tasks=tasks, finite=True, metrics={"loss": 1.0}, sample_s=0.0, compute_s=SHARD_S
             )
         )
-    state, update = pool._learner.update.options(num_returns=2).remote(merged, *sums, *reports)
+    state, update = pool._learner.update_from.options(num_returns=2).remote(merged, reports, *sums)
     answer = pool._ask_learner(update)
     pool._state = state
     return answer
@@ -152,7 +162,7 @@ def alone(name: str, shards: int, steps: int) -> Row:
     for step in range(steps + 1):
         requests = train_requests(step, config.train)
         started = process_time()
-        learner.update(requests, *sums, *[result] * shards)
+        learner.update(requests, [result] * shards, sums)
         seconds.append(process_time() - started)
     return {
         "numbers": len(sums[0]),

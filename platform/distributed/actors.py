@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from threading import Lock
 from typing import Any
 
 import ray
-from typing_extensions import override
 
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.distributed.processes import Place
@@ -17,6 +18,7 @@ from metaray.platform.training.meta.messages import (
     ShardReport,
     ShardRequest,
     TrainRequest,
+    UpdateReport,
 )
 from metaray.platform.training.meta.worker import TaskWorker
 
@@ -24,7 +26,7 @@ from metaray.platform.training.meta.worker import TaskWorker
 class WorkerActor(TaskWorker):
     """A TaskWorker in its own process.
 
-    It has three threads: while one hands its result to Ray, another computes the next request, and
+    It has three threads: while one hands its result to Ray, another computes the next call, and
     the third says that the process lives. Only one computes at a time.
     """
 
@@ -32,12 +34,17 @@ class WorkerActor(TaskWorker):
         super().__init__(Blueprint.open(config))
         self._computing = Lock()
 
-    @override
-    def run(
-        self, request: ShardRequest, state: FlatState, then: TrainRequest | None = None
-    ) -> tuple[Any, ShardReport]:
+    def compute(
+        self, requests: Sequence[ShardRequest], state: FlatState
+    ) -> tuple[list[Any], list[ShardReport]]:
+        """The payloads of ``requests`` at ``state``, and a report on each."""
         with self._computing:
-            return super().run(request, state, then)
+            after = [*requests[1:], None]
+            results = [
+                self.run(request, state, then if isinstance(then, TrainRequest) else None)
+                for request, then in zip(requests, after, strict=True)
+            ]
+        return [payload for payload, _ in results], [report for _, report in results]
 
     def place(self) -> Place:
         """Where it is; answers once the worker is built, also while it computes."""
@@ -49,6 +56,15 @@ class LearnerActor(MetaLearner):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(Blueprint.open(config))
+
+    def update_from(
+        self,
+        requests: Sequence[TrainRequest],
+        reports: Sequence[ShardReport],
+        *calls: Sequence[FlatState],
+    ) -> tuple[FlatState, UpdateReport]:
+        """``update`` with the sums of each call to a worker; the calls are in shard order."""
+        return self.update(requests, reports, list(chain(*calls)))
 
     def place(self) -> Place:
         """Where it is; a cheap question to find out whether it lives."""

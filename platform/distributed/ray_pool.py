@@ -8,6 +8,8 @@ of the node maps.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from math import inf
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -52,6 +54,7 @@ class RayPool(Pool):
         self._config = config
         self._notify = notify
         self._patience = Patience(config.workers)
+        self._seconds_each: dict[type[ShardRequest], float] = {}
         self._learner = start_learner(config)
         self._learner_place: Place | None = None
         self._state: Any = None
@@ -82,8 +85,8 @@ class RayPool(Pool):
             recomputed += scheduler.redone
             deepest = max(deepest, scheduler.queue_depth)
             reports = scheduler.finished_reports
-            state, update_ref = self._learner.update.options(num_returns=2).remote(
-                requests, *scheduler.payloads, *reports
+            state, update_ref = self._learner.update_from.options(num_returns=2).remote(
+                requests, reports, *scheduler.payloads
             )
             try:
                 update = self._ask_learner(update_ref, was_sent=True)
@@ -119,10 +122,12 @@ class RayPool(Pool):
         for _ in range(1 + self._config.workers.max_retries):
             at = self._state if given is None else given
             try:
-                return self._run(requests, at, lambda report: done(report.num_tasks), True).payloads
+                told = self._run(requests, at, lambda report: done(report.num_tasks), True)
             except StateLostError as error:
                 if given is None:
                     self._renew_state(error)
+            else:
+                return list(chain(*told.payloads))
         raise WorkersLostError(
             "parameters were lost on their way to the workers more often than workers.max_retries "
             f"= {self._config.workers.max_retries} allows: look for lack of memory, then continue "
@@ -237,8 +242,16 @@ class RayPool(Pool):
         fetches: bool = False,
     ) -> Scheduler:
         """Every request done, on whichever workers are free."""
-        limit_s = self._patience.limit_s
-        scheduler = Scheduler(self._config, self._workers, requests, state, limit_s, fetches)
+        kind = type(requests[0])
+        scheduler = Scheduler(
+            self._config,
+            self._workers,
+            requests,
+            state,
+            self._patience.limit_s,
+            self._seconds_each.get(kind, inf),
+            fetches,
+        )
         try:
             while scheduler.unfinished:
                 scheduler.submit()
@@ -247,6 +260,8 @@ class RayPool(Pool):
         except BaseException:
             scheduler.abandon()
             raise
+        seconds = [report.sample_s + report.compute_s for report in scheduler.finished_reports]
+        self._seconds_each[kind] = sum(seconds) / len(seconds)
         return scheduler
 
     def _busy_share(self, reports: Sequence[ShardReport]) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf
 from time import monotonic
 from typing import Any
 
@@ -18,12 +20,29 @@ from metaray.platform.distributed.resources import needs_text, process_needs
 from metaray.platform.distributed.worker_group import WorkerGroup, WorkerHandle
 from metaray.platform.training.meta.messages import ShardReport, ShardRequest
 
-_IN_FLIGHT = 2  # requests per worker: the next one is there when the current one is done
+_IN_FLIGHT = 2  # calls per worker: the next one is there when the current one is done
+_CALL_S = 0.1
+"""how long a call should compute: its messages cost several milliseconds"""
 _POLL_S = 1.0
 
 
+@dataclass(frozen=True)
+class _Call:
+    """Consecutive requests that a worker computes in one call."""
+
+    indices: Sequence[int]
+    worker: WorkerHandle
+    payloads: Any
+    """reference to the list of them"""
+
+
 class Scheduler:
-    """Submits requests, takes reports in, and submits again what a lost worker had."""
+    """Submits requests, takes reports in, and submits again what a lost worker had.
+
+    A worker gets its share of what is left in one call, because each call costs several
+    milliseconds of messages. A large share is divided, so that a fast worker can take more than
+    its own, but not into calls shorter than ``_CALL_S``.
+    """
 
     def __init__(
         self,
@@ -32,6 +51,7 @@ class Scheduler:
         requests: Sequence[ShardRequest],
         state: Any,
         stall_s: float,
+        each_s: float = inf,
         fetches: bool = False,
     ) -> None:
         """Nothing is submitted yet.
@@ -42,6 +62,7 @@ class Scheduler:
             requests: what to compute.
             state: reference to the parameters.
             stall_s: seconds without an answer after which a worker is asked, then replaced.
+            each_s: seconds that a request is expected to take.
             fetches: whether ``payloads`` are wanted in this process, and not as references.
         """
         self._config = config
@@ -49,12 +70,13 @@ class Scheduler:
         self._requests = requests
         self._state = state
         self._stall_s = stall_s
+        self._at_once = max(1, ceil(_CALL_S / each_s))
         self._fetches = fetches
         self._waiting = deque(range(len(requests)))
-        self._in_flight: dict[Any, tuple[int, WorkerHandle, Any]] = {}
+        self._in_flight: dict[Any, _Call] = {}
+        self._payloads: dict[int, Any] = {}
         self._tries = [0] * len(requests)
         self._idle_since = monotonic()
-        self.payloads: list[Any] = [None] * len(requests)
         self.reports: list[ShardReport | None] = [None] * len(requests)
         self.redone = 0
         self.queue_depth = 0
@@ -69,6 +91,11 @@ class Scheduler:
         """The reports that are there."""
         return [report for report in self.reports if report is not None]
 
+    @property
+    def payloads(self) -> list[Any]:
+        """Those of each call, in the order of the requests: references to lists, or the lists."""
+        return [self._payloads[first] for first in sorted(self._payloads)]
+
     def submit(self) -> None:
         """Give waiting requests to the least loaded workers."""
         self._submit_waiting()
@@ -79,14 +106,24 @@ class Scheduler:
             worker = min(self._workers.ready, key=lambda w: w.load)
             if worker.load >= _IN_FLIGHT:
                 return
-            index = self._waiting.popleft()
-            payload, report = worker.handle.run.options(num_returns=2).remote(
-                self._requests[index], self._state
+            indices = self._next_indices()
+            payloads, reports = worker.handle.compute.options(num_returns=2).remote(
+                [self._requests[index] for index in indices], self._state
             )
             if not worker.load:
                 worker.heard_s = monotonic()
             worker.load += 1
-            self._in_flight[report] = (index, worker, payload)
+            self._in_flight[reports] = _Call(indices, worker, payloads)
+
+    def _next_indices(self) -> list[int]:
+        """The next waiting requests that go out in one call."""
+        in_hand = sum(len(call.indices) for call in self._in_flight.values())
+        share = ceil((in_hand + len(self._waiting)) / len(self._workers.ready))
+        size = share if share <= _IN_FLIGHT else min(share, self._at_once)
+        indices = [self._waiting.popleft()]
+        while len(indices) < size and self._waiting and self._waiting[0] == indices[-1] + 1:
+            indices.append(self._waiting.popleft())
+        return indices
 
     def poll(self) -> list[ShardReport]:
         """Wait for something to happen and take it in; the reports that arrived."""
@@ -107,27 +144,28 @@ class Scheduler:
 
     def abandon(self) -> None:
         """Expect no more answers."""
-        for _, worker, _ in self._in_flight.values():
-            worker.load -= 1
+        for call in self._in_flight.values():
+            call.worker.load -= 1
         self._in_flight.clear()
 
     def _take_back(self, worker: WorkerHandle) -> None:
         """Replace a worker that gives no answer; what it had goes to others."""
         waited = monotonic() - worker.heard_s
         self._workers.remove(worker, f"it gave no answer for {waited:.0f} s")
-        had = {ref: index for ref, (index, of, _) in self._in_flight.items() if of is worker}
-        for reference, index in sorted(had.items(), key=lambda item: -item[1]):
+        had = {ref: call for ref, call in self._in_flight.items() if call.worker is worker}
+        for reference, call in sorted(had.items(), key=lambda item: -item[1].indices[0]):
             del self._in_flight[reference]
-            self._try_again(index)
+            self._try_again(call.indices)
 
     def _take_in(self, reference: Any) -> list[ShardReport]:
-        index, worker, payload = self._in_flight.pop(reference)
+        call = self._in_flight.pop(reference)
+        worker, payloads = call.worker, call.payloads
         worker.load -= 1
         worker.heard_s, worker.question = monotonic(), None
         try:
-            report: ShardReport = ray.get(reference)
+            reports: list[ShardReport] = ray.get(reference)
             if self._fetches:
-                payload = answer(payload, self._stall_s)
+                payloads = answer(payloads, self._stall_s)
         except RayTaskError as error:  # the request itself failed: no other worker would do better
             cause = cause_of(error)
             if isinstance(cause, RayError):  # it never ran
@@ -136,21 +174,25 @@ class Scheduler:
         except RayError as error:
             check_ray_now()
             self._workers.remove(worker, first_line(error))
-            self._try_again(index)
+            self._try_again(call.indices)
             return []
-        self.payloads[index], self.reports[index] = payload, report
-        return [report]
+        self._payloads[call.indices[0]] = payloads
+        for index, report in zip(call.indices, reports, strict=True):
+            self.reports[index] = report
+        return reports
 
-    def _try_again(self, index: int) -> None:
-        self._tries[index] += 1
-        self.redone += 1
-        if self._tries[index] > self._config.workers.max_retries:
-            raise WorkersLostError(
-                f"{self._requests[index].label} lost its worker {self._tries[index]} times "
-                f"(workers.max_retries = {self._config.workers.max_retries}): its tasks may need "
-                "more memory than a worker has; lower train.shard_size or use fewer workers"
-            )
-        self._waiting.appendleft(index)
+    def _try_again(self, indices: Sequence[int]) -> None:
+        for index in reversed(indices):
+            self._tries[index] += 1
+            self.redone += 1
+            if self._tries[index] > self._config.workers.max_retries:
+                raise WorkersLostError(
+                    f"{self._requests[index].label} lost its worker {self._tries[index]} times "
+                    f"(workers.max_retries = {self._config.workers.max_retries}): its tasks may "
+                    "need more memory than a worker has; lower train.shard_size or use fewer "
+                    "workers"
+                )
+            self._waiting.appendleft(index)
 
     def _check_alive(self) -> None:
         if self._workers.ready:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import cast
 
 import numpy as np
 import torch
@@ -44,13 +43,17 @@ class MetaLearner:
         return torch.cat([self._params.detach(), self._buffers]).numpy()
 
     def update(
-        self, requests: Sequence[TrainRequest], *shards: FlatState | ShardReport
+        self,
+        requests: Sequence[TrainRequest],
+        reports: Sequence[ShardReport],
+        sums: Sequence[FlatState],
     ) -> tuple[FlatState, UpdateReport]:
         """One outer step from all shards of a step.
 
         Args:
             requests: the step's, in shard order.
-            shards: the summed gradients and buffers of each request, then the report on each.
+            reports: on each request.
+            sums: the summed gradients and buffers of each request, ``[P + B]``.
 
         Returns:
             The new state, and a report.
@@ -62,9 +65,8 @@ class MetaLearner:
         started = perf_counter()
         if requests[0].step != self.step:
             raise RuntimeError(f"at step {self.step}, got an update for {requests[0].step}")
-        sums, reports = shards[: len(requests)], shards[len(requests) :]
-        _check_finite(requests, cast(Sequence[ShardReport], reports))
-        total = _sum_in_order(cast(Sequence[FlatState], sums))
+        _check_finite(requests, reports)
+        total = _sum_in_order(sums)
         mean = torch.from_numpy(total) / sum(request.num_tasks for request in requests)
         gradient = mean[: self._num_params]
         norm = float(torch.linalg.vector_norm(gradient))

@@ -120,7 +120,7 @@ class LocalPool(Pool):
         ]
         reports = [report for _, report in results]
         sums = [total for total, _ in results]
-        self._state, update = self._learner.update(requests, *sums, *reports)
+        self._state, update = self._learner.update(requests, reports, sums)
         busy = sum(r.sample_s + r.compute_s for r in reports) + update.update_s
         return StepResult(
             shards=tuple(reports),

@@ -63,7 +63,7 @@ def test_any_worker_in_any_order_gives_the_bits_of_one_process(
         requests = train_requests(step, config.train)
         alone.train_step(requests)
         sums, reports = zip(*scattered(config, requests, state), strict=True)
-        state, _ = learner.update(requests, *sums, *reports)
+        state, _ = learner.update(requests, reports, sums)
     assert params_sha256(learner.snapshot()) == params_sha256(alone.snapshot())
     expected = alone.evaluate(TESTED, None, lambda episodes: None)
     for (found, _), theirs in zip(scattered(config, TESTED, state), expected, strict=True):

@@ -79,7 +79,7 @@ def test_one_step_is_adam_on_the_mean_over_tasks(tiny: list[str]) -> None:
     ]
     requests = train_requests(0, config.train)
     sums, reports = zip(*(worker.run(request, start) for request in requests), strict=True)
-    after, report = learner.update(requests, *sums, *reports)
+    after, report = learner.update(requests, reports, sums)
     leaf = torch.from_numpy(start.copy()).requires_grad_()
     adam = torch.optim.Adam([leaf], lr=config.train.meta_lr)
     leaf.grad = torch.from_numpy(np.mean(each, axis=0))
@@ -94,7 +94,7 @@ def test_clipping_bounds_the_update(tiny: list[str], key: str, bound: float) -> 
     learner = MetaLearner(Blueprint.open(config))
     start = learner.state()
     gradient = np.linspace(-1, 1, start.size).astype(start.dtype)
-    step = start - learner.update([REQUEST], gradient, REPORT)[0]
+    step = start - learner.update([REQUEST], [REPORT], [gradient])[0]
     size = np.abs(step).max() if key == "clip_value" else np.linalg.norm(step)
     assert size == pytest.approx(bound, rel=1e-3)
 
@@ -102,7 +102,7 @@ def test_clipping_bounds_the_update(tiny: list[str], key: str, bound: float) -> 
 def test_updates_must_come_in_order(tiny: list[str]) -> None:
     learner = MetaLearner(Blueprint.open(config_of(tiny)))
     with pytest.raises(RuntimeError, match="at step 0, got an update for 3"):
-        learner.update([replace(REQUEST, step=3)], learner.state(), REPORT)
+        learner.update([replace(REQUEST, step=3)], [REPORT], [learner.state()])
 
 
 def test_a_non_finite_gradient_changes_nothing(tiny: list[str]) -> None:
@@ -111,7 +111,7 @@ def test_a_non_finite_gradient_changes_nothing(tiny: list[str]) -> None:
     bad = learner.state()
     bad[0] = np.inf
     with pytest.raises(NonFiniteError, match="meta-gradient of step 0 is not finite"):
-        learner.update([REQUEST], bad, REPORT)
+        learner.update([REQUEST], [REPORT], [bad])
     assert learner.step == 0
     assert params_sha256(learner.snapshot()) == params_sha256(before)
 
