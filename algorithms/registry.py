@@ -38,6 +38,8 @@ METHODS = SectionRegistry(
         "logistic": "metaray.algorithms.methods.heads_config:LogisticConfig",
         "ridge": "metaray.algorithms.methods.heads_config:RidgeConfig",
         "lda": "metaray.algorithms.methods.heads_config:LDAConfig",
+        "pt_map": "metaray.algorithms.methods.heads_config:PTMAPConfig",
+        "laplacianshot": "metaray.algorithms.methods.heads_config:LaplacianShotConfig",
     },
     base=MethodSection,
 )

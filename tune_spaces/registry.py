@@ -14,6 +14,7 @@ from metaray.tune_spaces import (
     fomaml,
     imaml,
     knn,
+    laplacianshot,
     lda,
     logistic,
     maml,
@@ -25,6 +26,7 @@ from metaray.tune_spaces import (
     nearest_mean,
     protomaml,
     protonet,
+    pt_map,
     relation,
     reptile,
     ridge,
@@ -56,6 +58,8 @@ SPACES: dict[str, Space] = {
     "logistic": logistic.SPACE,
     "ridge": ridge.SPACE,
     "lda": lda.SPACE,
+    "pt_map": pt_map.SPACE,
+    "laplacianshot": laplacianshot.SPACE,
 }
 
 JOB_SPACES: dict[str, Space] = {

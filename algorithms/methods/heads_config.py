@@ -100,3 +100,43 @@ class LDAConfig(ScaledHeadConfig):
     covariance: Literal["pooled", "class"] = "pooled"
     """what is shrunken: the covariance around the class means of all examples together, or that of
     each class with its own shrinkage, as scikit-learn does, which takes many shots"""
+
+
+class TransductiveHeadConfig(HeadConfig):
+    """A head that predicts all queries of an episode together, where batch norm may do so too."""
+
+    transductive: ClassVar[bool] = True
+
+
+class PTMAPConfig(TransductiveHeadConfig):
+    """PT-MAP (Hu et al. 2021): class centres move to where the queries are."""
+
+    summary: ClassVar[str] = "transductive: optimal transport of queries to centres that move"
+    paper: ClassVar[str] = "Hu, Gripon & Pateux, ICANN 2021, arXiv 2006.03806"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.pt_map:PowerTransport"
+
+    name: Literal["pt_map"] = "pt_map"
+    power: float = Field(0.5, gt=0, le=1)
+    """exponent of the power transform; 1 leaves features as they are"""
+    sinkhorn_lambda: float = Field(10.0, gt=0, le=1000)
+    """factor of the squared distances in the transport; larger ones make assignments harder"""
+    steps: int = Field(20, ge=1, le=1000)
+    """how often queries are assigned and centres moved"""
+    step_size: float = Field(0.2, gt=0, le=1)
+    """share of the way to the new means that centres move in a step"""
+
+
+class LaplacianShotConfig(TransductiveHeadConfig):
+    """LaplacianShot (Ziko et al. 2020): near queries get labels that agree."""
+
+    summary: ClassVar[str] = "transductive: nearest class mean; near queries get the same labels"
+    paper: ClassVar[str] = "Ziko, Dolz, Granger & Ben Ayed, ICML 2020, arXiv 2006.15486"
+    implementation: ClassVar[str] = "metaray.algorithms.methods.laplacianshot:LaplacianShot"
+
+    name: Literal["laplacianshot"] = "laplacianshot"
+    neighbours: int = Field(3, ge=1, le=1000)
+    """nearest other queries whose labels count"""
+    penalty: float = Field(0.5, ge=0)
+    """how much they count, beside the squared distances to the class means"""
+    steps: int = Field(20, ge=1, le=1000)
+    """updates of the labels"""

@@ -20,6 +20,8 @@ class MethodSection(NamedSection):
     """labels may be numbers"""
     of_frozen_features: ClassVar[bool] = False
     """made for features that are good already: by default nothing is trained"""
+    transductive: ClassVar[bool] = False
+    """learns from the other queries of an episode, unless `evaluate.batch_norm` is `inductive`"""
     labels_are_inputs: ClassVar[bool] = False
     """labels enter the network itself, whose weights need not treat all classes alike"""
     drops_features: ClassVar[bool] = False

@@ -28,7 +28,7 @@ _QUICK_BASELINE: Recipe = {
     "train.outer_steps": 800,
     "train.validate_every": 100,
 }
-HEADS = ("nearest_mean", "knn", "logistic", "ridge", "lda")
+HEADS = ("nearest_mean", "knn", "logistic", "ridge", "lda", "pt_map", "laplacianshot")
 """the heads on frozen features"""
 GLYPHS: dict[str, Recipe] = {
     "maml": _QUICK | {"method.inner_lr": 1.0, "train.meta_lr": 5e-3},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from metaray.algorithms.recipes.character import CHARACTERS
 from metaray.algorithms.recipes.quick import GLYPHS, HEADS, Recipe
+from metaray.algorithms.registry import METHODS
 
 _OF_IMAGES = ("data.", "model.", "evaluate.")
 
@@ -19,5 +20,6 @@ def vector_recipe(method: str, ways: int, shots: int) -> Recipe:
     return kept | {
         "model.name": "identity" if method in HEADS else "mlp",
         "task.train_ways": ways,  # a set may have few classes
-        "evaluate.batch_norm": "inductive",  # an MLP has none: no query says anything of another
+        # an MLP has no batch norm, so only methods that are made for it learn from queries
+        "evaluate.batch_norm": "transductive" if METHODS[method].transductive else "inductive",
     }

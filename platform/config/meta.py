@@ -92,7 +92,8 @@ class EvaluateConfig(Section):
     num_episodes: int = Field(600, ge=2, le=10_000_000)
     """test episodes"""
     batch_norm: BatchNormMode = "transductive"
-    """transductive: statistics of the queries that are predicted; inductive: never of queries"""
+    """transductive: statistics of the queries that are predicted, and methods that are transductive
+    predict them together; inductive: no prediction depends on other queries"""
     rotations: Literal["none", "classes"] | None = None
     """whether quarter turns of a class are further classes of validation and test; by default they
     are where `data.rotations` is `all`. Scores of upright and of turned classes are not comparable

@@ -110,11 +110,22 @@ class MetaComparison(Comparable[RunConfig]):
     @override
     def notes(self, configs: Mapping[str, RunConfig]) -> list[str]:
         notes = []
-        if len({config.evaluate.batch_norm for config in configs.values()}) > 1:
+        by_batch_norm = [c for c in configs.values() if not c.method.transductive]
+        if len({config.evaluate.batch_norm for config in by_batch_norm}) > 1:
             notes.append(
                 "Batch norm is transductive for some entries and inductive for others, as in their "
                 "papers: transductive ones may also learn from the other queries of an episode. "
                 "Set evaluate.batch_norm to make them alike."
+            )
+        together = [
+            name
+            for name, config in configs.items()
+            if config.method.transductive and config.evaluate.batch_norm == "transductive"
+        ]
+        if together:
+            notes.append(
+                "Transductive, so that the queries of an episode were predicted together: "
+                f"{', '.join(together)}."
             )
         frozen = {name: c for name, c in configs.items() if c.train.outer_steps == 0}
         left = [name for name, config in frozen.items() if config.init.checkpoint]

@@ -52,6 +52,7 @@ def summarize(
         "test_rotations": test_rotations(blueprint.source),
         **metrics,
         "batch_norm": config.evaluate.batch_norm,
+        "transductive": method.transductive and config.evaluate.batch_norm == "transductive",
         **result.baseline.baseline_headline(),
         "inner_steps": getattr(method, "inner_steps", None),
         "eval_inner_steps": getattr(method, "eval_inner_steps", None),

@@ -66,6 +66,9 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
     few = few_classes(summary)
     untrained = f"untrained {score(summary[f'baseline_{key}'], is_error=is_error)}"
+    mode = f"{summary['batch_norm']} batch norm"
+    if summary.get("transductive"):
+        mode = "transductive"
     if summary.get("outer_steps") == 0 and summary.get("init") is None:
         untrained = "not trained"
     return [
@@ -73,9 +76,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
             (what, "bold"),
             f": {name} ",
             (found, "bold"),
-            f" ({untrained}; "
-            f"{summary['num_episodes']} test episodes{_turned(summary)}, "
-            f"{summary['batch_norm']} batch norm)",
+            f" ({untrained}; {summary['num_episodes']} test episodes{_turned(summary)}, {mode})",
         ),
         *([Text(f"  {few}")] if few else []),
     ]
@@ -295,7 +296,14 @@ def _data(run: RunRecord) -> str:
 
 
 def _norm(run: RunRecord) -> str:
-    return "" if run.is_regression else _BATCH_NORM.get(str(run.summary.get("batch_norm")), "")
+    if run.is_regression:
+        return ""
+    if run.summary.get("transductive"):
+        return (
+            f"{run.config.method.name} is transductive: the queries of an episode were predicted "
+            "together, so each prediction also drew on the other queries."
+        )
+    return _BATCH_NORM.get(str(run.summary.get("batch_norm")), "")
 
 
 def _model(run: RunRecord) -> str:

@@ -82,6 +82,8 @@ OF_METHOD: dict[str, tuple[str, ...]] = {
     "logistic": WAYS,
     "ridge": WAYS,
     "lda": WAYS,
+    "pt_map": WAYS,
+    "laplacianshot": (*WAYS, "method.neighbours=100"),  # all: ties would be broken by rounding
 }
 """All methods, and what each adds to the settings."""
 

@@ -16,10 +16,12 @@ from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.heads_config import (
+    LaplacianShotConfig,
     LDAConfig,
     LogisticConfig,
     NearestMeanConfig,
     NearestNeighboursConfig,
+    PTMAPConfig,
     RidgeConfig,
 )
 from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
@@ -67,6 +69,8 @@ SMALL: dict[str, MethodSection] = {
     "logistic": LogisticConfig(normalise=False, penalty=1.0),
     "ridge": RidgeConfig(normalise=False, penalty=0.1),
     "lda": LDAConfig(normalise=False),
+    "pt_map": PTMAPConfig(steps=3),
+    "laplacianshot": LaplacianShotConfig(neighbours=8, steps=3),  # all of them: a tie has no slope
 }
 
 

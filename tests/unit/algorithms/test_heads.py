@@ -20,14 +20,17 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.methods.feature_head import Fitted
 from metaray.algorithms.methods.heads_config import (
     HeadConfig,
+    LaplacianShotConfig,
     LDAConfig,
     LogisticConfig,
     NearestMeanConfig,
     NearestNeighboursConfig,
+    PTMAPConfig,
     RidgeConfig,
 )
 from metaray.algorithms.methods.lda import shrinkage
 from metaray.algorithms.methods.protonet_config import ProtoNetConfig
+from metaray.algorithms.methods.pt_map import balanced
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.registry import build_algorithm
@@ -40,6 +43,8 @@ HEADS: list[HeadConfig] = [
     RidgeConfig(),
     LDAConfig(),
     LDAConfig(covariance="class"),
+    PTMAPConfig(),
+    LaplacianShotConfig(),
 ]
 EACH = pytest.mark.parametrize("config", HEADS, ids=lambda config: str(config.name))
 
@@ -163,6 +168,90 @@ def test_the_nearest_mean_by_distance_is_a_prototypical_network() -> None:
     episode = task(3)
     ours = outputs(NearestMeanConfig(metric="euclidean"), episode)
     assert torch.equal(ours, outputs(ProtoNetConfig(), episode))
+
+
+def together(config: Any, episode: Episode) -> Tensor:
+    """Logits of the queries, predicted together."""
+    backbone = build_backbone(ModelConfig(name="identity"), tuple(episode.query_x.shape[1:]))
+    algorithm = build_algorithm(config, backbone, "classification", WAYS)
+    return algorithm.predict_by_step(state(algorithm), episode, WAYS, "transductive")[-1]
+
+
+def accuracy(logits: Tensor, episode: Episode) -> float:
+    return float((logits.argmax(-1) == episode.query_y).double().mean())
+
+
+def test_a_transport_plan_gives_each_class_its_share() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kernel = 3 * torch.randn(12, 4, generator=generator, dtype=torch.float64)
+    plan, factors = balanced(kernel, torch.zeros(4, dtype=torch.float64), 500)
+    torch.testing.assert_close(plan.exp().sum(1), torch.ones(12, dtype=torch.float64))
+    torch.testing.assert_close(plan.exp().sum(0), torch.full((4,), 3.0, dtype=torch.float64))
+    rows = (plan - kernel - factors)[:, 0]  # the kernel, but for factors of rows and columns
+    torch.testing.assert_close(plan, kernel + factors + rows[:, None])
+
+
+@pytest.mark.parametrize(("config", "least"), [(PTMAPConfig(), 0.1), (LaplacianShotConfig(), 0.02)])
+def test_the_place_of_other_queries_tells_more_than_one_shot(config: Any, least: float) -> None:
+    gains = []
+    for seed in range(20):
+        episode = task(1, size=10, seed=seed, spread=0.8)
+        alone, all_at_once = outputs(config, episode), together(config, episode)
+        gains.append(accuracy(all_at_once, episode) - accuracy(alone, episode))
+    assert np.mean(gains) > least
+
+
+def test_pt_map_is_what_the_paper_says() -> None:
+    """The same by loops, with plans that start anew and are iterated to their end."""
+    episode = task(2, size=10, spread=0.8)
+    episode = episode._replace(support_x=episode.support_x.abs(), query_x=episode.query_x.abs())
+
+    def spread(x: Tensor) -> np.ndarray:
+        powered = np.sqrt(x.numpy() + 1e-6)
+        unit = powered / np.linalg.norm(powered, axis=1, keepdims=True)
+        centred = unit - unit.mean(0)
+        return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True))
+
+    support, queries, y = spread(episode.support_x), spread(episode.query_x), episode.support_y
+    centres = np.stack([support[y == c].mean(0) for c in range(WAYS)])
+
+    def plan() -> np.ndarray:
+        found = np.exp(-10 * ((queries[:, None] - centres) ** 2).sum(-1))
+        for _ in range(2000):
+            found *= len(queries) / WAYS / found.sum(0)
+            found /= found.sum(1, keepdims=True)
+        return np.asarray(found)
+
+    for _ in range(20):
+        assigned, means = plan(), []
+        for c in range(WAYS):
+            total = support[y == c].sum(0) + assigned[:, c] @ queries
+            means.append(total / ((y == c).sum().item() + assigned[:, c].sum()))
+        centres += 0.2 * (np.stack(means) - centres)
+    assert_alike(together(PTMAPConfig(), episode), plan(), 1e-4)
+
+
+def test_laplacianshot_is_what_the_paper_says() -> None:
+    episode = task(2, size=10)
+    support, queries = (
+        (x / x.norm(dim=1, keepdim=True)).numpy() for x in (episode.support_x, episode.query_x)
+    )
+    means = np.stack([support[episode.support_y == c].mean(0) for c in range(WAYS)])
+    distances = ((queries[:, None] - means) ** 2).sum(-1)
+    labels = np.exp(-distances) / np.exp(-distances).sum(1, keepdims=True)
+    for _ in range(20):
+        logits = -distances
+        for q, query in enumerate(queries):
+            near = np.argsort(((queries - query) ** 2).sum(1))[1:4]  # the first is itself
+            logits[q] += 0.5 * labels[near].sum(0)
+        labels = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert_alike(together(LaplacianShotConfig(), episode), labels, 1e-9)
+
+
+def test_laplacianshot_without_a_penalty_is_the_nearest_mean() -> None:
+    episode = task(3)
+    found = together(LaplacianShotConfig(penalty=0.0), episode)
+    torch.testing.assert_close(found, outputs(LaplacianShotConfig(), episode))
 
 
 @EACH

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.recipes.quick import HEADS
 from metaray.algorithms.registry import METHODS
 from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan, named_entries
@@ -66,7 +67,7 @@ def test_all_is_what_can_learn_the_data() -> None:
 
 def test_all_has_heads_where_the_data_are_features() -> None:
     heads = {name for name, method in METHODS.items() if method.of_frozen_features}
-    assert heads == {"nearest_mean", "knn", "logistic", "ridge", "lda"}
+    assert heads == {*HEADS}
     for data, wanted in (("features", heads), ("omniglot", set())):
         named = META_COMPARISON.named("all", {"data": {"name": data}})
         assert {name for name, _ in named} & heads == wanted
