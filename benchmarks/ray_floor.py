@@ -3,10 +3,10 @@
     python benchmarks/ray_floor.py
 
 Worker actors spin for a set time and return an array, a learner actor adds the arrays and returns
-the next one, as metaray's do, and nothing else is done. ``one by one``: the driver waits for all
-shards, then for the update, as metaray does. ``ahead``: it submits the next step before the current
-one is done, so that it is never on the path. ``together``: one call per worker and step in place of
-one per shard. Milliseconds of a step beyond spinning, medians over steps.
+the next one, as metaray's do, and nothing else is done. ``one by one``: a call for each shard; the
+driver waits for all of them, then for the update. ``ahead``: it submits the next step before the
+current one is done, so that it is never on the path. ``together``: one call per worker and step in
+place of one per shard, as metaray does. Milliseconds of a step beyond spinning, medians over steps.
 """
 
 from __future__ import annotations
