@@ -3,7 +3,7 @@
 A batch is cut into shards of a fixed size, which is a setting of the job and not the number of its
 workers: each shard is normalised by itself, and the gradient of the batch is the sum of what each
 shard contributes. So one worker that takes the shards one after another (gradient accumulation),
-two, or eight give the same result to rounding; with one shard, batch norm sees the whole batch.
+two, or eight give the same bits; with one shard, batch norm sees the whole batch.
 """
 
 from __future__ import annotations

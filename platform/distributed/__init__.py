@@ -1,1 +1,1 @@
-"""The two executors on Ray: shard sums to a learner, and all-reduce in Ray Train."""
+"""The two executors on Ray: shard sums to a learner, and groups in Ray Train."""

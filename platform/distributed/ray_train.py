@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metaray.platform.distributed.ray_writer import RunUpdate
 
 _POLL_S = 0.2
+_RELEASE_S = 10.0
 _SETTINGS = {  # which Ray Train reads from the environment
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a lost worker is noticed
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -82,6 +83,7 @@ def train_on_ray(plan: Plan, run: RunDirectory, callbacks: CallbackList) -> bool
                     _raise_why(fit)
         finally:
             ray.cancel(fit, force=True)
+            _release(writer)
     ray.get(writer.close.remote())
     return update.stopped
 
@@ -104,6 +106,20 @@ def _fit(plan: Plan, writer: Any, storage: Path) -> None:
             f"{plan.config.workers.max_restarts}): look for lack of memory or room, then continue "
             "with --resume"
         ) from None
+
+
+def _release(writer: Any) -> None:
+    """Remove the reservations of the workers, which would last as long as Ray does.
+
+    Ray Train's own cleaner asks the dashboard which of them are left, and an embedded Ray has none.
+    """
+    import ray
+    from ray.exceptions import RayError
+    from ray.util import remove_placement_group
+
+    with suppress(RayError):
+        for group in ray.get(writer.reserved.remote(), timeout=_RELEASE_S):
+            remove_placement_group(group)
 
 
 def _raise_why(fit: Any) -> None:

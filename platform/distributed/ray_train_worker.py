@@ -28,7 +28,7 @@ def work(job: dict[str, Any]) -> None:
     if ray.get(writer.failed.remote()):
         return
     try:
-        ray.get(writer.join.remote(_myself()))
+        ray.get(writer.join.remote(_myself(), ray.util.get_current_placement_group()))
         prepare_process(plan.config.workers)
         blueprint = TransferBlueprint(plan, Domains.open(plan.config))
         device = _device(plan.config.workers)

@@ -44,12 +44,18 @@ class RunWriterActor(LocalRunWriter):
         self._stopped: bool | None = None
         self._starts = 0
         self._workers: list[WorkerState] = []
+        self._reserved: dict[Any, Any] = {}
         run = RunDirectory(path)
         store = CheckpointStore(run.checkpoints, shapes, keep, self.message)
         super().__init__(run, store, CallbackList())  # callbacks live in the driver
 
-    def join(self, worker: WorkerState) -> None:
-        """Note that a worker has started; if another had its number, all have started again."""
+    def join(self, worker: WorkerState, reserved: Any = None) -> None:
+        """Note that a worker has started; if another had its number, all have started again.
+
+        ``reserved`` is the placement group that it is in.
+        """
+        if reserved is not None:
+            self._reserved[reserved.id] = reserved
         self._workers = [
             replace(before, state="replaced") if before.number == worker.number else before
             for before in self._workers[-_REMEMBERED:]
@@ -86,6 +92,10 @@ class RunWriterActor(LocalRunWriter):
         update = RunUpdate(self._rows, self._messages, self._failure, self._workers, self._stopped)
         self._rows, self._messages = [], []
         return update
+
+    def reserved(self) -> list[Any]:
+        """The placement groups in which workers were."""
+        return [*self._reserved.values()]
 
     def stop(self) -> None:
         """Request that training stops after the next step."""

@@ -1,4 +1,4 @@
-"""Computes a step of the outer loop: shard sums to a learner, or all-reduce."""
+"""Computes a step of the outer loop: shard sums to a learner, or to all of a group."""
 
 from __future__ import annotations
 

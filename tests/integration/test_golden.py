@@ -208,6 +208,5 @@ def test_meta_training_with_two_workers(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_transfer_with_two_workers(metaray: Command, cache: Path, tmp_path: Path) -> None:
-    """Two workers add in another order, so the values are their own."""
     TRANSFER_CASES["finetune"].run(metaray, cache, tmp_path / "run", 2)
-    check("finetune, two workers", facts(tmp_path / "run"))
+    check("finetune", facts(tmp_path / "run"))

@@ -36,7 +36,7 @@ class _Update(NamedTuple):
     """of all that followed the gradient"""
 
 
-class AllReduceExecutor(Executor):
+class GroupExecutor(Executor):
     """Holds the whole state in each process. A lost process restarts the group."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.parameters import Layout, Tensors
 from metaray.algorithms.transfer import batches
-from metaray.algorithms.transfer.objective import Forward, Shard
+from metaray.algorithms.transfer.objective import Shard
 from metaray.platform.training.device import autocast
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
 from metaray.platform.training.transfer.communicator import Communicator
@@ -47,9 +48,9 @@ class _OwnShard:
 
 
 class _Part(NamedTuple):
-    """What a shard adds to the sums beside its gradient; its share of the batch is ``weight``."""
+    """What a shard adds to the sums, times its share of the batch."""
 
-    weight: float
+    gradient: Tensor
     batch_stats: Tensors
     metrics: Tensors
 
@@ -71,7 +72,8 @@ class BatchGradient:
         ]
         own = shards[communicator.rank :: communicator.size]
         self._shards = own or [_OwnShard(0, *blueprint.shards[0], 0.0)]
-        self._sample_s = self._transfer_s = 0.0
+        self._owners = [shard.number % communicator.size for shard in shards]
+        self._sample_s = 0.0
 
     def of(
         self, flat: Tensor, buffers: Tensors, step: int, factors: dict[str, float], signal: int
@@ -85,7 +87,7 @@ class BatchGradient:
             factors: of the learning rates; where 0 no gradient is computed.
             signal: of this process; 0 for none.
         """
-        self._sample_s = self._transfer_s = 0.0
+        self._sample_s, exchanged_s = 0.0, self._communicator.exchange_s
         leaf = flat.detach().requires_grad_()
         params = self._blueprint.param_layout.unflatten(leaf)
         state = State(
@@ -95,17 +97,29 @@ class BatchGradient:
         order = self._blueprint.shuffled_order(step)
         outputs: Tensors = {}
         if self._objective.couples_batch:
-            parts, outputs = self._coupled(state, step, progress, order)
+            parts, outputs = self._coupled(leaf, state, step, progress, order)
         else:
-            parts = self._separate(state, step, progress, order)
-        gradient = leaf.grad if leaf.grad is not None else torch.zeros_like(flat)
-        return self._added(gradient, parts, outputs, signal)
+            parts = self._separate(leaf, state, step, progress, order)
+        gradient, batch_stats, metrics, signals = self._added(parts, signal)
+        return Gradient(
+            flat=gradient,
+            batch_stats=batch_stats,
+            metrics={name: float(value) for name, value in metrics.items()},
+            outputs=outputs,
+            signal=round(signals.item()),
+            sample_s=self._sample_s,
+            transfer_s=self._communicator.exchange_s - exchanged_s,
+        )
 
     def _separate(
-        self, state: State, step: int, progress: float, order: np.ndarray[Any, Any]
-    ) -> list[_Part]:
+        self,
+        leaf: Tensor,
+        state: State,
+        step: int,
+        progress: float,
+        order: np.ndarray[Any, Any],
+    ) -> Iterator[_Part]:
         """Each shard by itself, so that one at a time is in memory."""
-        parts = []
         for own in self._shards:
             shard = self._shard(own, step, order)
             with autocast(self._blueprint.config.workers, self._device):
@@ -113,74 +127,84 @@ class BatchGradient:
             outputs = {name: self._full(value) for name, value in forward.outputs.items()}
             loss, metrics = self._objective.loss(state, outputs, shard.labels, progress)
             _backward(own.weight * loss)
-            parts.append(_Part(own.weight, _detached(forward.batch_stats), _detached(metrics)))
-        return parts
+            yield _Part(
+                _taken(leaf),
+                _times(own.weight, forward.batch_stats),
+                _times(own.weight, metrics),
+            )
 
     def _coupled(
-        self, state: State, step: int, progress: float, order: np.ndarray[Any, Any]
-    ) -> tuple[list[_Part], Tensors]:
+        self,
+        leaf: Tensor,
+        state: State,
+        step: int,
+        progress: float,
+        order: np.ndarray[Any, Any],
+    ) -> tuple[Iterator[_Part], Tensors]:
         """All shards, then one loss over the outputs of all processes."""
         forwards = []
         with autocast(self._blueprint.config.workers, self._device):
             for own in self._shards:
                 shard = self._shard(own, step, order)
                 forwards.append(self._objective.forward(state, shard, progress))
-        outputs = {name: self._gathered(forwards, name) for name in forwards[0].outputs}
-        is_first = self._communicator.rank == 0
-        if not is_first:  # what the loss takes from the parameters directly is to count once
-            state = State({name: p.detach() for name, p in state.params.items()}, state.buffers)
+        own_outputs = [
+            {name: self._full(output) for name, output in forward.outputs.items()}
+            for forward in forwards
+        ]
+        outputs = {name: self._gathered(own_outputs, name) for name in own_outputs[0]}
         labels = tuple(_to(y, self._device) for y in self._blueprint.labels(step))
         loss, metrics = self._objective.loss(state, outputs, labels, progress)
         _backward(loss)
-        parts = [
-            _Part(own.weight, _detached(forward.batch_stats), {})
-            for own, forward in zip(self._shards, forwards, strict=True)
-        ]
-        # each process has the same metrics: those of the first are taken
-        parts.append(_Part(float(is_first), {}, _detached(metrics)))
-        return parts, _detached(outputs)
 
-    def _gathered(self, forwards: list[Forward], name: str) -> Tensor:
+        # the last shard comes first, with what the loss takes from the parameters themselves: so
+        # autograd adds them where one graph holds all shards
+        last = len(self._owners) - 1
+
+        def parts() -> Iterator[_Part]:
+            for own, forward, ours in [*zip(self._shards, forwards, own_outputs, strict=True)][
+                ::-1
+            ]:
+                if own.number != last:
+                    leaf.grad = None
+                _backward_from(ours, outputs, slice(own.begin, own.end))
+                yield _Part(
+                    _taken(leaf),
+                    _times(own.weight, forward.batch_stats),
+                    _times(float(own.number == last), metrics),  # each process has the same
+                )
+
+        return parts(), _detached(outputs)
+
+    def _gathered(self, own_outputs: list[Tensors], name: str) -> Tensor:
+        """One output of all shards, the start of the graph of the loss."""
         rows = {
-            own.begin: self._full(forward.outputs[name])[: None if own.weight else 0]
-            for own, forward in zip(self._shards, forwards, strict=True)
+            own.begin: outputs[name][: None if own.weight else 0]
+            for own, outputs in zip(self._shards, own_outputs, strict=True)
         }
-        started = perf_counter()
         gathered = self._communicator.gather(rows, self._blueprint.batch_size)
-        self._transfer_s += perf_counter() - started
-        return gathered
+        return gathered.requires_grad_(own_outputs[0][name].requires_grad)
 
     def _added(
-        self,
-        gradient: Tensor,
-        parts: list[_Part],
-        outputs: Tensors,
-        signal: int,
-    ) -> Gradient:
-        """Everything that is added over the processes, in one vector."""
-        batch_stats = _weighted([(part.weight, part.batch_stats) for part in parts])
-        metrics = _weighted([(part.weight, part.metrics) for part in parts])
-        layouts = Layout.of(batch_stats), Layout.of(metrics)
-        pieces = [
-            gradient,
-            layouts[0].flatten(batch_stats).to(gradient),
-            layouts[1].flatten(metrics).to(gradient),
-            gradient.new_tensor([float(signal)]),
-        ]
-        total = torch.cat(pieces)
-        started = perf_counter()
-        self._communicator.add(total)
-        self._transfer_s += perf_counter() - started
-        flat, stats, shown, signals = total.split([len(piece) for piece in pieces])
-        return Gradient(
-            flat=flat,
-            batch_stats=layouts[0].unflatten(stats),
-            metrics={n: float(v) for n, v in layouts[1].unflatten(shown).items()},
-            outputs=outputs,
-            signal=round(signals.item()),
-            sample_s=self._sample_s,
-            transfer_s=self._transfer_s,
-        )
+        self, parts: Iterator[_Part], signal: int
+    ) -> tuple[Tensor, Tensors, Tensors, Tensor]:
+        """Gradients, statistics, metrics and signals of all shards, added in the order of these;
+        gradients in that of ``parts``, which has the last shard first if the batch is coupled."""
+        layouts: list[Layout] = []
+        small: list[Tensor] = []
+
+        def gradients() -> Iterator[Tensor]:
+            for part in parts:
+                layouts[:] = Layout.of(part.batch_stats), Layout.of(part.metrics)
+                own_signal = part.gradient.new_tensor([0.0 if small else float(signal)])
+                flat = [layouts[0].flatten(part.batch_stats), layouts[1].flatten(part.metrics)]
+                small.append(torch.cat([*(each.to(own_signal) for each in flat), own_signal]))
+                yield part.gradient
+
+        step = -1 if self._objective.couples_batch else 1
+        gradient = self._communicator.sum_in_order(gradients(), self._owners[::step])
+        total = self._communicator.sum_in_order(small[::step], self._owners)
+        stats, shown, signals = total.split([*(layout.size for layout in layouts), 1])
+        return gradient, layouts[0].unflatten(stats), layouts[1].unflatten(shown), signals
 
     def _shard(self, own: _OwnShard, step: int, order: np.ndarray[Any, Any]) -> Shard:
         started = perf_counter()
@@ -210,17 +234,28 @@ def _backward(loss: Tensor) -> None:
         loss.backward()
 
 
+def _backward_from(own: Tensors, whole: Tensors, rows: slice) -> None:
+    """Go back from outputs of a shard, by the gradients at its ``rows`` of those of the batch."""
+    slopes = {
+        name: slope[rows] for name, output in whole.items() if (slope := output.grad) is not None
+    }
+    if slopes:
+        torch.autograd.backward([own[name] for name in slopes], list(slopes.values()))
+
+
+def _taken(leaf: Tensor) -> Tensor:
+    """The gradient at ``leaf``, which then has none."""
+    gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    leaf.grad = None
+    return gradient.detach()
+
+
 def _detached(tensors: Tensors) -> Tensors:
     return {name: value.detach() for name, value in tensors.items()}
 
 
-def _weighted(parts: list[tuple[float, Tensors]]) -> Tensors:
-    total: Tensors = {}
-    for weight, tensors in parts:
-        for name, value in tensors.items():
-            share = weight * value
-            total[name] = total[name] + share if name in total else share
-    return total
+def _times(factor: float, tensors: Tensors) -> Tensors:
+    return {name: factor * value.detach() for name, value in tensors.items()}
 
 
 def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:

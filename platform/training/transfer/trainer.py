@@ -11,7 +11,7 @@ from metaray.platform.training.loop import LoopResult, LoopSettings, OuterLoop
 from metaray.platform.training.transfer.blueprint import TransferBlueprint
 from metaray.platform.training.transfer.communicator import Communicator
 from metaray.platform.training.transfer.evaluator import Evaluator
-from metaray.platform.training.transfer.executor import AllReduceExecutor
+from metaray.platform.training.transfer.executor import GroupExecutor
 from metaray.platform.training.transfer.predictor import BatchPredictor
 from metaray.platform.training.writer import ReadOnlyRunWriter, RunWriter
 
@@ -35,7 +35,7 @@ class Trainer:
         self._settings = loop_settings(blueprint, leads)
         self._writer = writer if leads else ReadOnlyRunWriter(writer)
         self._evaluator = Evaluator(blueprint, predictor)
-        self._executor = AllReduceExecutor(blueprint, communicator, device, self._evaluator)
+        self._executor = GroupExecutor(blueprint, communicator, device, self._evaluator)
 
     def run(self) -> bool:
         """Train, unless all is done already, and test; True where it was asked to stop first."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -69,18 +71,28 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 class Threads(Communicator):
-    """Processes of a group as threads of this one, which add in the order of their ranks."""
+    """Processes of a group as threads of this one."""
 
     def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
         self.rank, self.size, self._shared = rank, size, shared
 
-    def add(self, vector: Tensor) -> None:
-        """As all-reduce."""
-        self._shared[self.rank] = vector.clone()
+    @override
+    def sum_in_order(self, own: Iterable[Tensor], owners: Sequence[int]) -> Tensor:
+        self._shared[self.rank] = iter(list(own))
+        self._wait()
+        if self.rank == 0:
+            vectors = [next(self._shared[owner]) for owner in owners]
+            self._shared["sum"] = functools.reduce(torch.add, vectors)
+        self._wait()
+        return self._shared["sum"].clone()
+
+    @override
+    def fill(self, whole: Tensor) -> None:
+        self._shared[self.rank] = whole.clone()
         self._wait()
         total = sum(self._shared[rank] for rank in range(self.size))
         self._wait()
-        vector.copy_(total)
+        whole.copy_(total)
 
     def _wait(self) -> None:
         try:
