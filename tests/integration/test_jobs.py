@@ -10,11 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from unittest.mock import patch
 
 import psutil
 import pytest
-from conftest import COMMAND, arguments, called, summary_of  # type: ignore[attr-defined]
+from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
 from PIL import Image
 from ports import free_port
 from runs import steps_of, wait_for, wait_for_step
@@ -55,22 +54,6 @@ def runner(
 
 
 @pytest.fixture(scope="module")
-def asked(
-    environment: dict[str, str], home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Runner:
-    """As ``runner``, in this process: for commands that look at what is there and start nothing."""
-    folder = tmp_path_factory.mktemp("cwd")
-
-    def run(*words: object, **changed: str) -> subprocess.CompletedProcess[str]:
-        with patch.dict(
-            os.environ, environment | {"METARAY_HOME": str(home)} | changed, clear=True
-        ):
-            return called([str(word) for word in words], folder)  # type: ignore[no-any-return]
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def cluster(runner: Runner, home: Path) -> Iterator[dict[str, object]]:
     """What is noted of a cluster that is up: a head that computes nothing, and a worker node."""
     up = runner("cluster", "up", "--workers", 1, "--cpus", 2)
@@ -95,14 +78,13 @@ def nodes_of(home: Path) -> list[list[psutil.Process]]:
 
 @pytest.mark.timeout(600)
 def test_a_job_goes_the_whole_way(
-    runner: Runner, asked: Runner, cluster: dict[str, object], home: Path, tiny: list[str],
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    runner: Runner, cluster: dict[str, object], home: Path, tiny: list[str], tmp_path: Path
+) -> None:
     """Up, submit, look, fetch from the same machine and from another, and nothing listens out."""
-    again = asked("cluster", "up")
+    again = runner("cluster", "up")
     assert again.returncode == 0
     assert noted(home) == cluster
-    assert "another shape is up" in asked("cluster", "up", "--workers", 2).stderr
+    assert "another shape is up" in runner("cluster", "up", "--workers", 2).stderr
 
     settings = tmp_path / "mine.toml"
     settings.write_text("seed = 3\n")
@@ -112,14 +94,14 @@ def test_a_job_goes_the_whole_way(
     run = home / "runs" / "first"
     assert json.loads((run / "config.json").read_text())["seed"] == 3
 
-    listed = asked("jobs").stdout
+    listed = runner("jobs").stdout
     assert "first" in listed
     assert "succeeded" in listed
-    told = asked("status", "first").stdout
+    told = runner("status", "first").stdout
     assert f"run directory: {run}" in told
-    assert "step 6/6" in asked("logs", "first").stdout
+    assert "step 6/6" in runner("logs", "first").stdout
 
-    assert asked("fetch", "first", tmp_path / "here").returncode == 0
+    assert runner("fetch", "first", tmp_path / "here").returncode == 0
     token = (home / "cluster" / "token").read_text()
     url = str(cluster["dashboard_url"])
     elsewhere = {"METARAY_HOME": str(tmp_path / "other"), "RAY_AUTH_TOKEN": token}
@@ -132,7 +114,7 @@ def test_a_job_goes_the_whole_way(
         assert found == {p.relative_to(run) for p in run.rglob("*") if p.is_file()}
         for name in found:
             assert (tmp_path / copy / name).read_bytes() == (run / name).read_bytes()
-    refused = asked("fetch", "first", tmp_path / "here")
+    refused = runner("fetch", "first", tmp_path / "here")
     assert "is not empty" in refused.stderr
 
     addresses = set()
@@ -183,25 +165,25 @@ def test_the_file_of_a_plugin_travels_with_its_job(
 
 @pytest.mark.timeout(300)
 def test_up_starts_a_lost_node_again(
-    runner: Runner, asked: Runner, cluster: dict[str, object], home: Path
+    runner: Runner, cluster: dict[str, object], home: Path
 ) -> None:
     head, lost = nodes_of(home)
     for part in lost:
         part.kill()
     psutil.wait_procs(lost)
-    assert "1 of its nodes ended" in asked("cluster", "status").stdout
+    assert "1 of its nodes ended" in runner("cluster", "status").stdout
     again = runner("cluster", "up")
     assert again.returncode == 0, again.stderr
     before, now = (note["nodes"] for note in (cluster, noted(home)))
     assert now[0] == before[0]  # type: ignore[index]
     assert len(now) == len(before) == 2  # type: ignore[arg-type]
-    assert "nodes ended" not in asked("cluster", "status").stdout
+    assert "nodes ended" not in runner("cluster", "status").stdout
     assert all(part.is_running() for part in head)
 
 
 @pytest.mark.timeout(300)
 def test_what_is_wrong_is_said_in_a_sentence(
-    asked: Runner, cluster: dict[str, object], tmp_path: Path
+    runner: Runner, cluster: dict[str, object], tmp_path: Path
 ) -> None:
     url = str(cluster["dashboard_url"])
     other = {"METARAY_HOME": str(tmp_path)}
@@ -214,7 +196,7 @@ def test_what_is_wrong_is_said_in_a_sentence(
         (["submit", "--", "train", "--set", "workers.cpus=99"], {}, "there is room for 0 of"),
         (["submit", "--", "train", "--resume", "gone"], {}, "neither a job of the cluster nor"),
     ):
-        result = asked(*words, **changed)
+        result = runner(*words, **changed)
         assert result.returncode == 2, result.stdout + result.stderr
         assert sentence in result.stderr
         assert result.stderr.count("\n") == 1
