@@ -1,10 +1,13 @@
 """Python imports this first in processes whose PYTHONPATH has this folder: their plots are blank.
 
-As ``blank_plots.nothing_drawn``, for processes that tests start, and for those of Ray.
+As ``blank_plots.nothing_drawn``, for processes that tests start, and for those of Ray. They look
+for cycles of garbage seldom, and not when they end: else that is a quarter of importing torch.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -36,3 +39,5 @@ class _BlankFigures(MetaPathFinder):
 
 
 sys.meta_path.insert(0, _BlankFigures())
+gc.set_threshold(50_000, 20, 20)
+atexit.register(gc.freeze)

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 OMNIGLOT = 'mr.datasets.Omniglot("data/omniglot", split="vinyals")'
 GLYPHS = "mr.datasets.Glyphs(num_classes=100, image_size=16)"
 TESTED = 'settings={"evaluate.num_episodes": 4, "train.validate_episodes": 4}'
+FEW = '"evaluate.num_episodes": 4, "train.validate_episodes": 4, "train.meta_batch_size": 2'
+SMALL_JOB = 'model=mr.models.Conv4(width=4), settings={"train.batch_size": 16}'
 README = {
     OMNIGLOT: GLYPHS,
     "width=64": "width=4",
@@ -27,13 +29,13 @@ PYTHON = README | {
     "episodes=200": "episodes=4",
     "Glyphs(num_classes=100)": "Glyphs(num_classes=20, image_size=16)",
     "labels_per_class=5": "labels_per_class=5, image_size=16",
-    " steps=200": " steps=2",
-    "data, steps=1000, seeds=3": f"data, steps=2, seeds=1, curve_episodes=2, {TESTED}",
+    " steps=200": f" steps=2, {SMALL_JOB}",
+    "data, steps=1000, seeds=3": f"data, steps=2, seeds=1, curve_episodes=2, settings={{{FEW}}}",
     "mr.Choice((32, 64))": "mr.Choice((4, 8))",
     "num_trials=20": "num_trials=1",
     "num_trials=40": "num_trials=2",
-    '{"train.outer_steps": 300}': '{"train.outer_steps": 2, "evaluate.num_episodes": 4}',
-    '"train.steps": 200': '"train.steps": 2',
+    '{"train.outer_steps": 300}': f'{{"train.outer_steps": 2, {FEW}}}',
+    '"train.steps": 200': '"train.steps": 2, "train.batch_size": 16',
 }
 ONE_RAY = """
 import ray

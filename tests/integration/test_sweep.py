@@ -10,7 +10,7 @@ import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
 from runs import steps_of
-from sweeps import SPACE, essence, said, sweeping, trials_of
+from sweeps import essence, said, sweeping, trials_of
 
 pytestmark = pytest.mark.ray
 
@@ -35,6 +35,23 @@ class Noting(Callback):
     def on_end(self, state, error):
         self.note(state)
 """
+SPACE = """
+[train.meta_lr]
+type = "float"
+low = 0.001
+high = 0.01
+log = true
+
+[task.train_shots]
+type = "int"
+low = 1
+high = 3
+
+[train.clip_norm]
+type = "float"
+low = 0.1
+high = 1.0
+"""
 ONE_BY_ONE = ["--num-trials", "4", "--parallel", "1"]
 
 
@@ -52,17 +69,28 @@ def sets(tiny: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def own(sets: list[str]) -> list[str]:
+    """Relation networks have a published train.clip_norm, which is searched; here it is taken away.
+
+    Options.
+    """
+    more = ["method.name=relation", "task.train_ways=5", "train.clip_norm=null"]
+    return [*sets, *arguments(more)]
+
+
+@pytest.fixture(scope="module")
 def undisturbed(
-    metaray: Command, sets: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
+    metaray: Command, own: list[str], space: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A sweep with a callback of its own."""
     place: Path = tmp_path_factory.mktemp("undisturbed")
     (place / "my_callbacks.py").write_text(CALLBACK)
     file, folder = place / "sweep.toml", place / "sweep"
     file.write_text('[monitoring]\ncallbacks = ["my_callbacks.py:Noting"]\n')
-    result = metaray("sweep", file, "--space", space, "--out", folder, *ONE_BY_ONE, *sets)
+    result = metaray("sweep", file, "--space", space, "--out", folder, *ONE_BY_ONE, *own)
     assert result.returncode == 0, result.stderr
     assert "the run continues without" not in result.stdout
+    assert "train.clip_norm is set to null, so it is not searched" in result.stdout
     assert "on validation; meta-test: " in result.stdout
     return folder
 
@@ -88,44 +116,31 @@ def test_best_toml_trained_anew_gives_the_same_parameters(
     anew = summary_of(tmp_path / "run")
     assert anew["params_sha256"] == expected["params_sha256"]
     assert anew["accuracy"] == expected["accuracy"]
+    assert_unclipped(undisturbed)
+    assert clip_norm_of(tmp_path / "run") is None
 
 
-def test_no_value_in_the_place_of_a_published_one_lasts_to_best_toml(
-    metaray: Command, sets: list[str], tmp_path: Path
-) -> None:
-    """Relation networks have a published train.clip_norm; --set takes it away, here and there."""
-    space, folder = tmp_path / "space.toml", tmp_path / "sweep"
-    ranges = (("train.clip_norm", 0.1, 1.0), ("train.meta_lr", 0.001, 0.01))
-    space.write_text(
-        "\n".join(f'[{key}]\ntype = "float"\nlow = {a}\nhigh = {b}' for key, a, b in ranges)
-    )
-    own = arguments(["method.name=relation", "task.train_ways=5", "train.clip_norm=null"])
-    options = ["--space", space, "--out", folder, "--num-trials", "1"]
-    begun = metaray("sweep", *options, *sets, *own)
-    assert begun.returncode == 0, begun.stderr
-    assert "train.clip_norm is set to null, so it is not searched" in begun.stdout
-    resumed = metaray("sweep", "--resume", folder, "--num-trials", "2")
-    assert resumed.returncode == 0, resumed.stderr
-    rows = trials_of(folder)
-    assert len(rows) == 2
-    assert not any("train.clip_norm" in row for row in rows)
+def clip_norm_of(run: Path) -> float | None:
+    config = json.loads((run / "config.json").read_text())
+    return config["train"]["clip_norm"]  # type: ignore[no-any-return]
 
-    assert 'clip_norm = "null"' in (folder / "best.toml").read_text()
-    anew = metaray("train", folder / "best.toml", "--out", tmp_path / "anew")
-    assert anew.returncode == 0, anew.stderr
-    config = json.loads((tmp_path / "anew" / "config.json").read_text())
-    assert config["train"]["clip_norm"] is None
-    expected = summary_of(folder)["test"]["params_sha256"]
-    assert summary_of(tmp_path / "anew")["params_sha256"] == expected
+
+def assert_unclipped(sweep: Path) -> None:
+    """No value in the place of a published one lasts, from trial to trial and to best.toml."""
+    trials = trials_of(sweep)
+    assert len(trials) == 4
+    assert not any("train.clip_norm" in row for row in trials)
+    assert [clip_norm_of(folder) for folder in (sweep / "trials").iterdir()] == [None] * 4
+    assert 'clip_norm = "null"' in (sweep / "best.toml").read_text()
 
 
 def test_killed_and_resumed_it_has_the_same_trials(
-    metaray: Command, environment: dict[str, str], sets: list[str], space: Path,
+    metaray: Command, environment: dict[str, str], own: list[str], space: Path,
     undisturbed: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
     """SIGKILL while the second trial trains; nothing is lost, and nothing is run twice."""
     folder = tmp_path / "sweep"
-    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *own]
     with sweeping(environment, folder, options, trials=[1]) as process:
         process.send_signal(signal.SIGKILL)
     first = (folder / "trials" / "0000" / "metrics.jsonl").stat().st_mtime_ns
@@ -133,6 +148,7 @@ def test_killed_and_resumed_it_has_the_same_trials(
     assert result.returncode == 0, result.stderr
     assert (folder / "trials" / "0000" / "metrics.jsonl").stat().st_mtime_ns == first
     assert essence(folder) == essence(undisturbed)
+    assert_unclipped(folder)
     for key in ("best_trial", "best_values"):
         assert summary_of(folder)[key] == summary_of(undisturbed)[key]
 
@@ -159,10 +175,10 @@ def test_a_diverging_trial_is_a_failure_with_its_reason_and_the_sweep_goes_on(
 
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly(
-    environment: dict[str, str], sets: list[str], space: Path, tmp_path: Path
+    environment: dict[str, str], own: list[str], space: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweep"
-    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *own]
     with sweeping(environment, folder, options, trials=[0]) as process:
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=60)
@@ -175,10 +191,10 @@ def test_ctrl_c_stops_cleanly(
 
 @pytest.mark.slow
 def test_a_trial_whose_process_is_lost_goes_on_in_another(
-    environment: dict[str, str], sets: list[str], space: Path, undisturbed: Path, tmp_path: Path
+    environment: dict[str, str], own: list[str], space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweep"
-    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *sets]
+    options = ["--space", space, "--out", folder, *ONE_BY_ONE, *own]
     with sweeping(environment, folder, options, trials=[1]) as process:
         children = psutil.Process(process.pid).children(recursive=True)
         trials = [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]

@@ -82,17 +82,21 @@ class Learning(NamedTuple):
     optimizer: str = "Adam"
     changes: dict[str, Any] = {}  # noqa: RUF012
     """to the settings in SMALL"""
+    by_heart: int = 20
+    """steps after which it knows labels that are never renamed"""
 
 
-LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(40)) | {
-    "maml": Learning(60),
-    "anil": Learning(60),
-    "mamlpp": Learning(60),
+LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
+    "maml": Learning(40, by_heart=30),
+    "fomaml": Learning(30),
+    "anil": Learning(30),
+    "mamlpp": Learning(40),
     "imaml": Learning(40),
     "relation": Learning(60, 0.02),
-    "snail": Learning(80, 0.01),
+    "snail": Learning(60, 0.01),
+    "lda": Learning(30),
     "mann": Learning(
-        160, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
+        130, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
     ),
     "reptile": Learning(
         40,

@@ -132,7 +132,8 @@ def test_stopped_and_resumed_equals_uninterrupted(
     tiny: list[str], tmp_path: Path, method: str, stop_after: int
 ) -> None:
     """Adam's state, Reptile's moments, running statistics, schedule, best step, and the log."""
-    more = [f"method.name={method}", "train.schedule=linear"]
+    more = [f"method.name={method}", "train.schedule=linear", "model.width=4"]
+    more += ["train.meta_batch_size=3", "train.shard_size=2", "train.validate_episodes=4"]
     if not METHODS[method].fixed_head:
         more.append("task.train_ways=8")
     config = config_of(tiny, *more)
