@@ -52,8 +52,8 @@ def scattered(
 def test_any_worker_in_any_order_gives_the_bits_of_one_process(
     tiny: list[str], method: str
 ) -> None:
-    """Three tasks in shards of two: the last shard is smaller."""
-    sets = [*tiny, f"method.name={method}", "train.meta_batch_size=3", "train.shard_size=2"]
+    """Five tasks in shards of two: the last shard is smaller."""
+    sets = [*tiny, f"method.name={method}", "train.meta_batch_size=5", "train.shard_size=2"]
     if not METHODS[method].fixed_head:
         sets.append("task.train_ways=8")
     config = META.load(None, sets)
