@@ -34,10 +34,9 @@ class EpisodeShape:
 
     @property
     def label(self) -> str:
-        """For titles: ``5-way 1-shot``."""
-        if self.varying is not None:
-            return "varying ways and shots"
-        return f"{self.ways}-way {self.shots}-shot"
+        """For titles."""
+        varies = self.varying is not None
+        return shape_label(*((None, None) if varies else (self.ways, self.shots)))
 
     @property
     def fewest_ways(self) -> int:
@@ -48,6 +47,13 @@ class EpisodeShape:
     def query_size(self) -> int:
         """Most examples to predict in an episode: N * Q."""
         return self.ways * self.queries
+
+
+def shape_label(ways: int | None, shots: int | None) -> str:
+    """``5-way 1-shot``; None: they vary from episode to episode."""
+    if ways is None or shots is None:
+        return "varying ways and shots"
+    return f"{ways}-way {shots}-shot"
 
 
 @dataclass(frozen=True, kw_only=True)

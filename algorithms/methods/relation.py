@@ -70,17 +70,12 @@ class RelationNetwork(EmbeddingBased):
         return params, stats
 
     @override
-    def precomputed(self, adapted: Support) -> Support:
-        """Classes with more or fewer examples count as if all had the same number."""
-        counts = adapted.one_hot.sum(0)
-        weights = counts.mean() / counts
-        return super().precomputed(adapted._replace(one_hot=adapted.one_hot * weights))
-
-    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Scores before the sigmoid, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)
-        classes = support.one_hot.T @ embedded
+        counts = support.one_hot.sum(0)
+        # a class with more or fewer examples counts as if all had the same number
+        classes = (support.one_hot * (counts.mean() / counts)).T @ embedded
         scores, module_stats = self._compare(
             support.params,
             classes.reshape(-1, *self.backbone.map_shape),
