@@ -74,8 +74,10 @@ class RelationNetwork(EmbeddingBased):
         """Scores before the sigmoid, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)
         counts = support.one_hot.sum(0)
-        # a class with more or fewer examples counts as if all had the same number
-        classes = (support.one_hot * (counts.mean() / counts)).T @ embedded
+        # a class with more or fewer examples counts as if all had the same number; written so that
+        # the weights are exactly 1 where they have, on any device
+        weights = counts.sum() / (counts * torch.ones_like(counts).sum())
+        classes = (support.one_hot * weights).T @ embedded
         scores, module_stats = self._compare(
             support.params,
             classes.reshape(-1, *self.backbone.map_shape),

@@ -193,7 +193,7 @@ class RunConfig(ExperimentConfig):
                 f"{void} has no effect where test episodes differ in shape, since each is computed "
                 "by itself: leave it out"
             )
-        if void is not None and void.endswith(("ways", "shots")) and void != "task.min_ways":
+        if void in ("task.ways", "task.shots", "task.train_ways", "task.train_shots"):
             sampler = "task.train_sampler" if void.startswith("task.train_") else "task.sampler"
             raise InputError(
                 f"{void} has no effect with {sampler} = varying, which draws ways and shots for "
