@@ -118,10 +118,10 @@ class TaskConfig(Section):
     """fixed: every test episode has `ways` and `shots`; varying: each has its own number of classes
     and, for each class, its own number of shots, as in Meta-Dataset (Triantafillou et al. 2020)"""
     train_sampler: Sampler = "fixed"
-    """the same in training, where the tasks of a shard share ways and the size of the support set;
-    as `sampler` unless set"""
+    """that of training; tasks of a shard then share ways and the size of the support set; as
+    `sampler` unless set"""
     min_ways: int = Field(5, ge=2, le=10_000)
-    """varying sampler, in training and test: fewest classes of an episode"""
+    """varying sampler: fewest classes of an episode"""
     max_ways: int = Field(50, ge=2, le=10_000)
     """varying sampler: most classes of an episode; at most those of the split, or of the group"""
     max_support: int = Field(500, ge=2, le=100_000)
