@@ -23,6 +23,8 @@ from metaray.algorithms.value_types import wrong_type
 
 BatchNormMode = Literal["transductive", "inductive"]
 NormKind = Literal["batch", "group", "instance"]
+VARYING_QUERIES = 10
+"""queries of each class in Meta-Dataset"""
 
 
 class Section(BaseModel):
@@ -89,6 +91,9 @@ def _restored(name: str, module: str, class_name: str, values: dict[str, Any]) -
     return section
 
 
+Sampler = Literal["fixed", "varying"]
+
+
 class TaskConfig(Section):
     """The shape of an episode. Training may use another shape than the test (as ProtoNet does)."""
 
@@ -97,7 +102,7 @@ class TaskConfig(Section):
     shots: int = Field(1, ge=1, le=10_000)
     """labelled examples per class in a test episode (K)"""
     queries: int = Field(15, ge=1, le=10_000)
-    """examples to predict per class in a test episode"""
+    """examples to predict per class in a test episode; 10 unless set where `sampler` is varying"""
     train_ways: int = Field(5, ge=1, le=10_000)
     """classes per training episode; as `ways` unless set"""
     train_shots: int = Field(1, ge=1, le=10_000)
@@ -109,14 +114,54 @@ class TaskConfig(Section):
     a superclass of fc100, a folder around class folders; the group is drawn first"""
     train_within_group: bool = False
     """the same in training; as `within_group` unless set"""
+    sampler: Sampler = "fixed"
+    """fixed: every test episode has `ways` and `shots`; varying: each has its own number of classes
+    and, for each class, its own number of shots, as in Meta-Dataset (Triantafillou et al. 2020)"""
+    train_sampler: Sampler = "fixed"
+    """that of training; tasks of a shard then share ways and the size of the support set; as
+    `sampler` unless set"""
+    min_ways: int = Field(5, ge=2, le=10_000)
+    """varying sampler: fewest classes of an episode"""
+    max_ways: int = Field(50, ge=2, le=10_000)
+    """varying sampler: most classes of an episode; at most those of the split, or of the group"""
+    max_support: int = Field(500, ge=2, le=100_000)
+    """varying sampler: most examples in a support set"""
+    max_support_per_class: int = Field(100, ge=1, le=100_000)
+    """varying sampler: most that a class adds to the size of a support set, which classes then
+    share unevenly, so that one may have more"""
 
     @model_validator(mode="before")
     @classmethod
     def _train_as_test(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        followed = ("ways", "shots", "queries", "within_group")
+        if values.get("sampler") == "varying":
+            values = {"queries": VARYING_QUERIES} | values
+        followed = ("ways", "shots", "queries", "within_group", "sampler")
         return {f"train_{key}": values[key] for key in followed if key in values} | values
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_ways > self.max_ways:
+            raise InputError(
+                f"task.min_ways ({self.min_ways}) is above task.max_ways ({self.max_ways}): set "
+                "both, the smaller one first"
+            )
+        if self.max_support < self.max_ways:
+            raise InputError(
+                f"task.max_support ({self.max_support}) leaves some of {self.max_ways} classes "
+                "without an example: raise it, or lower task.max_ways"
+            )
+        return self
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The settings that a sampler makes void."""
+        void = ("ways", "shots") if self.sampler == "varying" else ()
+        if self.train_sampler == "varying":
+            return (*void, "train_ways", "train_shots")
+        bounds = ("min_ways", "max_ways", "max_support", "max_support_per_class")
+        return void or bounds
 
 
 # What a data set has been used with in the literature, where it is not the class default.

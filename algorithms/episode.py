@@ -20,7 +20,7 @@ class Episode(NamedTuple):
     Regression: ``x`` and ``y`` are float, ``[size, 1]``.
     """
 
-    support_x: Tensor  # [N*K, *input_shape]
+    support_x: Tensor  # [N*K, *input_shape]; N*K stands for all support examples
     support_y: Tensor  # [N*K] or [N*K, 1]
     query_x: Tensor  # [N*Q, *input_shape]
     query_y: Tensor  # [N*Q] or [N*Q, 1]
@@ -37,6 +37,14 @@ class Episode(NamedTuple):
     def stack(episodes: Sequence[Episode]) -> Episode:
         """Join episodes of one shape along a new leading task axis."""
         return Episode(*(torch.stack(tensors) for tensors in zip(*episodes, strict=True)))
+
+
+def num_classes(episodes: Episode) -> int:
+    """Classes of an episode, or of each of T stacked ones; each has an example in the support set.
+
+    Looks at the labels, so a GPU is waited for.
+    """
+    return int(episodes.support_y.max()) + 1
 
 
 def with_fewer_classes(episodes: Episode, ways: int) -> Episode:

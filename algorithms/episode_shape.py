@@ -9,6 +9,17 @@ Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Varying:
+    """Bounds of ways and shots that are drawn for each episode (``tasks/varying.py``)."""
+
+    min_ways: int
+    max_support: int
+    """most examples in a support set"""
+    max_support_per_class: int
+    """most that a class adds to the size of a support set"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpisodeShape:
     """N-way K-shot with Q queries per class; for regression ``ways`` is 1."""
 
@@ -17,11 +28,32 @@ class EpisodeShape:
     queries: int
     within_group: bool = False
     """all classes are of one group, such as an alphabet"""
+    varying: Varying | None = None
+    """None: every episode has these ways and shots. Otherwise ``ways`` are the most that an
+    episode has, and ``shots`` the fewest that a class has"""
+
+    @property
+    def label(self) -> str:
+        """For titles."""
+        varies = self.varying is not None
+        return shape_label(*((None, None) if varies else (self.ways, self.shots)))
+
+    @property
+    def fewest_ways(self) -> int:
+        """Of an episode."""
+        return self.ways if self.varying is None else self.varying.min_ways
 
     @property
     def query_size(self) -> int:
-        """Examples to predict in an episode: N * Q."""
+        """Most examples to predict in an episode: N * Q."""
         return self.ways * self.queries
+
+
+def shape_label(ways: int | None, shots: int | None) -> str:
+    """``5-way 1-shot``; None: they vary from episode to episode."""
+    if ways is None or shots is None:
+        return "varying ways and shots"
+    return f"{ways}-way {shots}-shot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +64,14 @@ class TaskSpec:
     index: int
     seed: int
     shape: EpisodeShape
+    shape_index: int | None = None
+    """where the shape varies: tasks with the same ``shape_index`` have the same number of classes
+    and of support examples, so they can be stacked; None: the episode draws its own"""
+
+    @property
+    def draws_shape(self) -> bool:
+        """Whether the episode has its own number of classes and of support examples."""
+        return self.shape.varying is not None and self.shape_index is None
 
 
 @dataclass(frozen=True, kw_only=True)

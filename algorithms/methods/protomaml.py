@@ -17,8 +17,9 @@ training and in the test ("inductive"), as the authors' configuration does
 (``transductive_batch_norm = False``). The gradient flows through these statistics.
 
 Deviations: losses are means over the examples. As in ``maml``, scale and shift of batch norm are
-meta-learned but not adapted. The paper varies ways and shots from episode to episode and starts
-from a network that was trained as a classifier; neither is done here. The configuration whose
+meta-learned but not adapted. The paper varies ways and shots from episode to episode, which
+``task.sampler = varying`` does and the recipe does not, and starts from a network that was trained
+as a classifier, for which there is ``init.checkpoint``. The configuration whose
 values the recipe takes (from scratch) has a ResNet on images of 126 pixels and a weight decay of
 3.6e-5; here it is a conv4 on the images of the data set, without weight decay.
 """

@@ -70,17 +70,14 @@ class RelationNetwork(EmbeddingBased):
         return params, stats
 
     @override
-    def precomputed(self, adapted: Support) -> Support:
-        """Classes with more or fewer examples count as if all had the same number."""
-        counts = adapted.one_hot.sum(0)
-        weights = counts.mean() / counts
-        return super().precomputed(adapted._replace(one_hot=adapted.one_hot * weights))
-
-    @override
     def logits(self, support: Support, x: Tensor) -> tuple[Tensor, Tensors]:
         """Scores before the sigmoid, ``[B, ways]``."""
         embedded, queries, batch_stats = self.embed(support, x)
-        classes = support.one_hot.T @ embedded
+        counts = support.one_hot.sum(0)
+        # a class with more or fewer examples counts as if all had the same number; written so that
+        # the weights are exactly 1 where they have, on any device
+        weights = counts.sum() / (counts * torch.ones_like(counts).sum())
+        classes = (support.one_hot * weights).T @ embedded
         scores, module_stats = self._compare(
             support.params,
             classes.reshape(-1, *self.backbone.map_shape),

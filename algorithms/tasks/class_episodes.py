@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
@@ -18,26 +18,35 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import Examples
-from metaray.algorithms.tasks.source import episode_key, episode_rng
+from metaray.algorithms.tasks.source import episode_key, episode_rng, shape_rng
 from metaray.algorithms.tasks.splits import Splits
 from metaray.algorithms.tasks.store import ImageStore
+from metaray.algorithms.tasks.varying import Counts, draw_shots, draw_support_size, draw_ways
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """One class of an episode: a stored class, seen at a number of quarter turns."""
 
     class_id: int
     turns: int
 
 
+class Chosen(NamedTuple):
+    """The examples of a support or a query set, in its order."""
+
+    labels: NDArray[np.int64]
+    """``[n]``"""
+    places: NDArray[np.int64]
+    """of each among the examples of its class, ``[n]``"""
+
+
 class EpisodeDraw(NamedTuple):
     """Which examples an episode has, and in which order."""
 
-    ways: Sequence[_Way]
-    images: NDArray[np.int64]
-    """the examples of each class, ``[ways, shots + queries]``"""
-    orders: tuple[NDArray[np.int64], NDArray[np.int64]]
-    """of the support and the query examples, all classes in a row"""
+    ways: Sequence[Way]
+    """the class behind each label"""
+    support: Chosen
+    query: Chosen
     rng: Generator
     """the rest of the random stream"""
 
@@ -58,7 +67,8 @@ class ClassEpisodes(ABC):
     """Draws the classes and examples of episodes over a prepared set.
 
     An episode ``within_group`` first draws a group that has enough classes, all of which are
-    equally likely, and then classes of it.
+    equally likely, and then classes of it. Where the shape varies, enough are ``min_ways``, and the
+    group bounds the number of ways; ``varying.py`` has the distribution of ways and shots.
     """
 
     things: ClassVar[str]
@@ -97,25 +107,27 @@ class ClassEpisodes(ABC):
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few examples."""
         task = "task.train_" if split == "train" else "task."
-        available = self.most_ways(split, shape.within_group)
-        if available < shape.ways and shape.within_group:
+        available, fewest = self.most_ways(split, shape.within_group), shape.fewest_ways
+        key = f"{task}ways" if shape.varying is None else "task.min_ways"
+        if available < fewest and shape.within_group:
             raise InputError(
                 f"no group of the {split} split of {self.store.header.name} has more than "
-                f"{available} classes, fewer than the {shape.ways} ways of an episode: lower "
-                f"{task}ways or set {task}within_group = false"
+                f"{available} classes, fewer than the {fewest} ways of an episode: lower "
+                f"{key} or set {task}within_group = false"
             )
-        if available < shape.ways:
+        if available < fewest:
             raise InputError(
                 f"the {split} split of {self.store.header.name} has {available} classes, fewer "
-                f"than the {shape.ways} ways of an episode: lower {task}ways or use more classes"
+                f"than the {fewest} ways of an episode: lower {key} or use more classes"
             )
         needed = shape.shots + shape.queries
         number, name = self.smallest_class(split)
         if number < needed:
+            lower = f"{task}shots or {task}queries" if shape.varying is None else f"{task}queries"
             raise InputError(
                 f"class {name} of the {split} split has "
                 f"{number} {self.things}, fewer than {shape.shots} shots + {shape.queries} "
-                f"queries: lower {task}shots or {task}queries"
+                f"queries: lower {lower}"
             )
 
     def sample(self, spec: TaskSpec) -> Episode:
@@ -123,12 +135,9 @@ class ClassEpisodes(ABC):
 
         The label of a class is its place in the draw, which is a fresh random order.
         """
-        draw = self.draw(spec)
-        stored = self._gather(draw)
-        shots = spec.shape.shots
-        parts = (stored[:, :shots], draw.orders[0]), (stored[:, shots:], draw.orders[1])
-        support, query = (self._ordered(draw.rng, spec.split, *part) for part in parts)
-        return Episode(*support, *query, episode_key(draw.rng))
+        ways, *sets, rng = self.draw(spec)
+        support, query = (self._read(rng, spec.split, ways, chosen) for chosen in sets)
+        return Episode(*support, *query, episode_key(rng))
 
     def sample_batch(self, spec: BatchSpec) -> Episode:
         """Draw examples of all classes without replacement; all are equally likely.
@@ -146,13 +155,13 @@ class ClassEpisodes(ABC):
         """The random choices of the episode of ``spec``."""
         rng = episode_rng(spec)
         ways = self._draw_ways(rng, spec)
-        shots, queries = spec.shape.shots, spec.shape.queries
-        images = np.empty((len(ways), shots + queries), np.int64)
-        for label, way in enumerate(ways):
-            stored = len(self.store.images(way.class_id))
-            images[label] = rng.choice(stored, shots + queries, replace=False)
-        orders = rng.permutation(len(ways) * shots), rng.permutation(len(ways) * queries)
-        return EpisodeDraw(ways, images, orders, rng)
+        images = np.array([len(self.store.images(way.class_id)) for way in ways])
+        shots = self._draw_shots(rng, spec, images).tolist()
+        counts = zip(images.tolist(), shots, strict=True)
+        drawn = [rng.choice(n, k + spec.shape.queries, replace=False) for n, k in counts]
+        support = [places[:k] for places, k in zip(drawn, shots, strict=True)]
+        query = [places[k:] for places, k in zip(drawn, shots, strict=True)]
+        return EpisodeDraw(ways, _shuffled(rng, support), _shuffled(rng, query), rng)
 
     def queries_of(self, spec: TaskSpec) -> tuple[list[str], NDArray[np.int64]]:
         """The class behind each label, without its turn, and the example of each query, ``[Q]``.
@@ -160,8 +169,7 @@ class ClassEpisodes(ABC):
         An example is a place among those of its class.
         """
         draw, names = self.draw(spec), self.store.header.class_names
-        images = draw.images[:, spec.shape.shots :].reshape(-1)[draw.orders[1]]
-        return [names[way.class_id] for way in draw.ways], images
+        return [names[way.class_id] for way in draw.ways], draw.query.places
 
     def num_classes(self, split: Split) -> int:
         """Classes of ``split``, times the quarter turns at which they are seen."""
@@ -204,34 +212,66 @@ class ClassEpisodes(ABC):
             for way in self._draw_ways(episode_rng(spec), spec)
         ]
 
-    def _draw_ways(self, rng: Generator, spec: TaskSpec) -> Sequence[_Way]:
+    def _draw_ways(self, rng: Generator, spec: TaskSpec) -> Sequence[Way]:
         """Must be the first use of ``rng``: describe repeats it."""
         self.check(spec.split, spec.shape)
-        classes: Sequence[int] = self.splits[spec.split]
-        turns = self.turns(spec.split)
-        if spec.shape.within_group:
-            groups = self._groups[spec.split]
-            enough = [group for group in groups if len(group) * turns >= spec.shape.ways]
-            classes = enough[rng.integers(len(enough))]
-        drawn = rng.choice(len(classes) * turns, spec.shape.ways, replace=False)
-        return [_Way(classes[i // turns], i % turns) for i in drawn.tolist()]
+        turns, varying = self.turns(spec.split), spec.shape.varying
+        shares = varying is not None and not spec.draws_shape
+        ways = self._shared_size(spec)[0] if shares else spec.shape.ways
+        classes = self._draw_classes(rng, spec, ways)
+        if varying is not None and spec.draws_shape:
+            ways = draw_ways(rng, varying, min(ways, len(classes) * turns))
+        drawn = rng.choice(len(classes) * turns, ways, replace=False)
+        return [Way(classes[i // turns], i % turns) for i in drawn.tolist()]
 
-    def _gather(self, draw: EpisodeDraw) -> Examples:
-        """The stored examples of every class, ``[ways, shots + queries, *shape]``."""
-        header = self.store.header
-        out = np.empty((*draw.images.shape, *header.image_shape), header.dtype)
-        for label, ((class_id, turns), places) in enumerate(
-            zip(draw.ways, draw.images, strict=True)
-        ):
-            out[label] = self._seen_at(turns, self.store.images(class_id)[places])
-        return out
+    def _draw_classes(self, rng: Generator, spec: TaskSpec, ways: int) -> Sequence[int]:
+        """Those that an episode draws from: of the split, or of a group with enough of them."""
+        if not spec.shape.within_group:
+            return self.splits[spec.split]
+        enough = spec.shape.fewest_ways if spec.draws_shape else ways
+        groups, turns = self._groups[spec.split], self.turns(spec.split)
+        large = [group for group in groups if len(group) * turns >= enough]
+        return large[rng.integers(len(large))]
 
-    def _ordered(
-        self, rng: Generator, split: Split, stored: Examples, order: NDArray[np.int64]
+    def _shared_size(self, spec: TaskSpec) -> tuple[int, int]:
+        """Classes and support examples of every task with this ``shape_index``."""
+        shape, varying = spec.shape, spec.shape.varying
+        assert varying is not None
+        rng, turns = shape_rng(spec), self.turns(spec.split)
+        # within a group there are no more ways than one that is drawn as if for an episode has
+        classes = self._draw_classes(rng, replace(spec, shape_index=None), shape.ways)
+        ways = draw_ways(rng, varying, min(shape.ways, len(classes) * turns))
+        smallest = np.repeat(self._sizes[spec.split], turns)[:ways]
+        return ways, draw_support_size(rng, shape, smallest)
+
+    def _draw_shots(self, rng: Generator, spec: TaskSpec, images: Counts) -> Counts:
+        """The support examples of classes that have so many ``images``."""
+        shape = spec.shape
+        if shape.varying is None:
+            return np.full(len(images), shape.shots)
+        if spec.draws_shape:
+            size = draw_support_size(rng, shape, images)
+            return draw_shots(rng, size, images, shape.queries)
+        size = self._shared_size(spec)[1]
+        return draw_shots(rng, size, images, shape.queries, exactly=True)
+
+    def _read(
+        self, rng: Generator, split: Split, ways: Sequence[Way], chosen: Chosen
     ) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of examples ``[ways, n, *shape]``, in ``order``."""
-        flat = stored.reshape(len(order), *stored.shape[2:])[order]
-        return self._inputs(rng, split, flat), labels_of(stored.shape[1], order)
+        """Inputs and labels of a support or a query set."""
+        labels, places = chosen
+        header = self.store.header
+        stored = np.empty((len(labels), *header.image_shape), header.dtype)
+        for label, (class_id, turns) in enumerate(ways):
+            rows = np.flatnonzero(labels == label)
+            stored[rows] = self._seen_at(turns, self.store.images(class_id)[places[rows]])
+        return self._inputs(rng, split, stored), torch.from_numpy(labels)
+
+    @cached_property
+    def _sizes(self) -> dict[Split, Counts]:
+        """The numbers of examples of the classes of each split, the smallest first."""
+        images = self.store.images
+        return {s: np.sort([len(images(c)) for c in ids]) for s, ids in self.splits.items()}
 
     @cached_property
     def _smallest(self) -> dict[Split, int]:
@@ -258,6 +298,8 @@ class ClassEpisodes(ABC):
         return found
 
 
-def labels_of(images: int, order: NDArray[np.int64]) -> Tensor:
-    """Labels, int64, of all classes in a row, each with so many ``images``, in ``order``."""
-    return torch.from_numpy(order // images)
+def _shuffled(rng: Generator, parts: Sequence[NDArray[np.int64]]) -> Chosen:
+    """The examples of each class, in a random order of all."""
+    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = rng.permutation(len(labels))
+    return Chosen(labels[order], np.concatenate(parts)[order])

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from metaray.algorithms.episode import BatchSpec, Episode, TaskSpec
-from metaray.algorithms.tasks.class_episodes import BatchDraw, EpisodeDraw, labels_of
+from metaray.algorithms.tasks.class_episodes import BatchDraw, Chosen, EpisodeDraw, Way
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
 from metaray.algorithms.tasks.source import EpisodeSource, episode_key
 
@@ -47,13 +46,12 @@ class DeviceImages:
         self._values = unit_range(np.arange(256, dtype=np.uint8)).to(device)
 
     def rows(self, specs: Sequence[TaskSpec]) -> Rows:
-        """Of the episodes of ``specs``, all of one shape."""
+        """Of the episodes of ``specs``, all with as many classes and support examples."""
         draws = [self._source.draw(spec) for spec in specs]
-        shots = specs[0].shape.shots
-        drawn = [self._rows_of(draw) for draw in draws]
-        orders = [draw.orders for draw in draws]
-        support = [_ordered(r[:, :shots], o[0]) for r, o in zip(drawn, orders, strict=True)]
-        query = [_ordered(r[:, shots:], o[1]) for r, o in zip(drawn, orders, strict=True)]
+        support, query = (
+            [self._rows_of(draw.ways, chosen) for draw, chosen in zip(draws, sets, strict=True)]
+            for sets in ([draw.support for draw in draws], [draw.query for draw in draws])
+        )
         return Rows(*_stacked(support), *_stacked(query), _keys(draws))
 
     def batch_rows(self, specs: Sequence[BatchSpec]) -> Rows:
@@ -68,18 +66,14 @@ class DeviceImages:
         support, support_y, query, query_y, key = (part.to(self._device) for part in rows)
         return Episode(self._gathered(support), support_y, self._gathered(query), query_y, key)
 
-    def _rows_of(self, draw: EpisodeDraw) -> NDArray[np.int64]:
-        """Of the images of every class, ``[ways, shots + queries]``."""
-        first = [self._starts[way.class_id] + way.turns * self._stored for way in draw.ways]
-        return np.array(first)[:, None] + draw.images
+    def _rows_of(self, ways: Sequence[Way], chosen: Chosen) -> tuple[Tensor, Tensor]:
+        """Of the images of a support or a query set, and their labels."""
+        first = [self._starts[way.class_id] + way.turns * self._stored for way in ways]
+        rows = np.array(first)[chosen.labels] + chosen.places
+        return torch.from_numpy(rows), torch.from_numpy(chosen.labels)
 
     def _gathered(self, rows: Tensor) -> Tensor:
         return self._values[self._images[rows].int()]
-
-
-def _ordered(rows: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Rows ``[ways, n]`` and their labels in ``order``."""
-    return torch.from_numpy(rows.reshape(-1)[order]), labels_of(rows.shape[1], order)
 
 
 def _stacked(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,12 @@ def episode_rng(spec: TaskSpec | BatchSpec) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 
 
+def shape_rng(spec: TaskSpec) -> np.random.Generator:
+    """The random stream of what tasks with the ``shape_index`` of ``spec`` have in common."""
+    key = (_SPLIT_CODE[spec.split], spec.shape_index or 0, 1)
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+
+
 def episode_key(rng: np.random.Generator) -> Tensor:
     """The ``key`` of an episode: drawn last, so that it changes nothing else."""
     return torch.tensor(rng.integers(2**31), dtype=torch.int64)

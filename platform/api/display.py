@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from metaray.algorithms.episode_shape import shape_label
 from metaray.platform.common.formatting import score_with_margin
 
 
@@ -30,7 +31,7 @@ def score_text(summary: Mapping[str, Any]) -> str:
 
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The result of a test as names and values."""
-    shape = f"{summary['ways']}-way {summary['shots']}-shot" if "ways" in summary else ""
+    shape = shape_label(summary["ways"], summary["shots"]) if "ways" in summary else ""
     shape += " within a group" if summary.get("within_group") else ""
     shape += ", quarter turns as classes" if summary.get("test_rotations") == "classes" else ""
     episodes = summary.get("num_episodes")

@@ -82,10 +82,12 @@ def settings_of(
     for sentence in found_in(found):
         notify(sentence)
     method = _given_method(overrides)
-    given = {key.partition("=")[0] for key in overrides}
+    tasks = [one for one in overrides if one.startswith("task.")]
+    void = META.load(None, [f"method.name={method}", *tasks]).without_effect
+    settled = {*(key.partition("=")[0] for key in overrides), *void}
     chosen: dict[str, Any] = {"data.name": "folder", "data.root": str(root.absolute())}
     for one in chosen_for(found, seconds, _device(), method):
-        own = {key: value for key, value in one.settings.items() if key not in given}
+        own = {key: value for key, value in one.settings.items() if key not in settled}
         chosen |= own
         if own:
             words = ", ".join(f"{key} = {set_value(value)}" for key, value in own.items())

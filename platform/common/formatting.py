@@ -82,6 +82,11 @@ def score_with_margin(
     return " ".join(texts).strip()
 
 
+def span(first: int, last: int) -> str:
+    """``5 to 9``, or ``5`` alone."""
+    return str(first) if first == last else f"{first} to {last}"
+
+
 def clock(seconds: float | None) -> str:
     """Hours, minutes and seconds.
 

@@ -52,6 +52,7 @@ def resolve(model: type[Resolved], user: Tree, start: Tree | None = None) -> Res
     tree = with_values({}, model.defaults(user))
     config = validate_as(model, merged(merged(tree, start or {}), user))
     config._given = frozenset(key for key, _ in flat(user))
+    config.check_given(config._given)
     return config
 
 

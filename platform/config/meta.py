@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,10 +15,10 @@ from metaray.algorithms.configs import (
     Section,
     TaskConfig,
 )
-from metaray.algorithms.episode_shape import EpisodeShape
+from metaray.algorithms.episode_shape import EpisodeShape, Varying
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.maml_config import MAMLConfig
-from metaray.algorithms.methods.method_section import MethodSection
+from metaray.algorithms.methods.method_section import BatchTrained, MethodSection
 from metaray.algorithms.models.registry import ANY_INPUT, MODELS
 from metaray.algorithms.outer_loop_registry import OUTSIDE_OPTIMIZERS, OUTSIDE_SCHEDULES, one_of
 from metaray.algorithms.plugins import is_outside, located
@@ -27,7 +27,9 @@ from metaray.algorithms.registry import METHODS
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.monitoring import MonitoringConfig
 from metaray.platform.config.schema import ComputeConfig, ExperimentConfig, InitConfig
-from metaray.platform.config.tree import Tree, get
+from metaray.platform.config.tree import Tree, flat, get
+
+_OF_FIXED_TRAINING = tuple(f"task.train_{key}" for key in ("ways", "shots", "queries"))
 
 
 class TrainConfig(Section):
@@ -146,6 +148,7 @@ class RunConfig(ExperimentConfig):
         method = get(user, "method.name", default.method.name)
         data = get(user, "data.name", default.data.name)
         shape = [get(user, f"task.{key}", getattr(default.task, key)) for key in ("ways", "shots")]
+        sampler = get(user, "task.sampler", default.task.sampler)
         chosen = {"method.name": method}
         named = isinstance(method, str) and isinstance(data, str)
         if not named or not all(isinstance(number, int) for number in shape):
@@ -156,12 +159,15 @@ class RunConfig(ExperimentConfig):
             recipe = METHODS[located(method)].defaults
         if is_outside(str(get(user, "model.name", ""))):  # settings of our networks are not its own
             recipe = {path: recipe[path] for path in recipe if not path.startswith("model.")}
+        if get(user, "task.train_sampler", sampler) == "varying":
+            recipe = {path: recipe[path] for path in recipe if path not in _OF_FIXED_TRAINING}
         return chosen | dict(recipe)
 
     @property
     @override
     def identity(self) -> list[str]:
-        return ["method.name", "data.name", "task.ways", "task.shots"]
+        shape = ["task.sampler"] if self.task.sampler == "varying" else ["task.ways", "task.shots"]
+        return ["method.name", "data.name", *shape]
 
     @property
     @override
@@ -169,31 +175,71 @@ class RunConfig(ExperimentConfig):
         return "metaray train"
 
     @property
+    @override
+    def without_effect(self) -> tuple[str, ...]:
+        shards = ("evaluate.shard_size",) if self.task.sampler == "varying" else ()
+        return (*(f"task.{key}" for key in self.task.without_effect), *shards)
+
+    @override
+    def check_given(self, keys: Collection[str]) -> None:
+        unused = [key for key in self.without_effect if key in keys]
+        if not unused:
+            return
+        values, default = (dict(flat(one.model_dump())) for one in (self, type(self)()))
+        # a file with every setting has them all, at their defaults
+        void = next((key for key in unused if values[key] != default[key]), None)
+        if void == "evaluate.shard_size":
+            raise InputError(
+                f"{void} has no effect where test episodes differ in shape, since each is computed "
+                "by itself: leave it out"
+            )
+        if void in ("task.ways", "task.shots", "task.train_ways", "task.train_shots"):
+            sampler = "task.train_sampler" if void.startswith("task.train_") else "task.sampler"
+            raise InputError(
+                f"{void} has no effect with {sampler} = varying, which draws ways and shots for "
+                "each episode: leave it out, or bound them by task.min_ways and task.max_ways"
+            )
+        if void is not None:
+            raise InputError(
+                f"{void} has no effect on episodes of one shape: leave it out, or set "
+                "task.sampler = varying"
+            )
+
+    @property
     def train_shape(self) -> EpisodeShape:
         """Shape of training episodes."""
         t = self.task
-        return EpisodeShape(
-            ways=t.train_ways,
-            shots=t.train_shots,
-            queries=t.train_queries,
-            within_group=t.train_within_group,
+        # of mini-batches there is none that could vary
+        varies = t.train_sampler == "varying" and not isinstance(self.method, BatchTrained)
+        return self._shape(
+            varies, t.train_ways, t.train_shots, t.train_queries, t.train_within_group
         )
 
     @property
     def test_shape(self) -> EpisodeShape:
         """Shape of validation and test episodes."""
         t = self.task
+        return self._shape(t.sampler == "varying", t.ways, t.shots, t.queries, t.within_group)
+
+    def _shape(
+        self, varies: bool, ways: int, shots: int, queries: int, within_group: bool
+    ) -> EpisodeShape:
+        t, varying = self.task, None
+        if varies:
+            ways, shots = t.max_ways, 1
+            varying = Varying(
+                min_ways=t.min_ways,
+                max_support=t.max_support,
+                max_support_per_class=t.max_support_per_class,
+            )
         return EpisodeShape(
-            ways=t.ways, shots=t.shots, queries=t.queries, within_group=t.within_group
+            ways=ways, shots=shots, queries=queries, within_group=within_group, varying=varying
         )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.method.fixed_head and self.task.train_ways != self.task.ways:
-            raise InputError(
-                f"{self.method.name} has one output per class, so task.train_ways "
-                f"({self.task.train_ways}) must equal task.ways ({self.task.ways})"
-            )
+        if self.method.fixed_head and not self.data.is_regression:
+            self._check_ways()
         if self.init.checkpoint and self.model.weights:
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
@@ -210,3 +256,23 @@ class RunConfig(ExperimentConfig):
                 "method.name to one that trains without an inner loop"
             )
         return self
+
+    def _check_ways(self) -> None:
+        """Raise InputError unless all episodes of training and test have as many classes."""
+        train, test = self.train_shape, self.test_shape
+        for key, shape in (("sampler", test), ("train_sampler", train)):
+            if shape.fewest_ways != shape.ways:
+                able = [name for name, method in METHODS.items() if not method.fixed_head]
+                raise InputError(
+                    f"{self.method.name} has one output per class, so the number of classes cannot "
+                    f"vary as task.{key} = varying has it: set task.min_ways = task.max_ways, "
+                    f"where shots vary alone, or method.name to one of {', '.join(able)}"
+                )
+        if train.ways != test.ways:
+            keys = [
+                f"task.{'max_ways' if shape.varying else key} ({shape.ways})"
+                for key, shape in (("train_ways", train), ("ways", test))
+            ]
+            raise InputError(
+                f"{self.method.name} has one output per class, so {' must equal '.join(keys)}"
+            )

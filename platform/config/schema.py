@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -135,3 +135,6 @@ class ExperimentConfig(Section, ABC):
     def without_effect(self) -> tuple[str, ...]:
         """Paths of the settings that another setting makes void."""
         return ()
+
+    def check_given(self, keys: Collection[str]) -> None:
+        """Raise InputError where one of ``keys``, which the user has set, can have no effect."""

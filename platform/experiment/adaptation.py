@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from metaray.algorithms.episode import num_classes
 from metaray.algorithms.episode_shape import Split, TaskSpec
 from metaray.platform.training.meta.messages import FlatState
 
@@ -39,7 +40,11 @@ def adaptation_time(session: MetaSession, state: FlatState, split: Split) -> flo
             episode = session.source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
             started = perf_counter()
             adapted = algorithm.adapt(
-                at, episode.support_x, episode.support_y, shape.ways, config.evaluate.batch_norm
+                at,
+                episode.support_x,
+                episode.support_y,
+                shape.ways if shape.varying is None else num_classes(episode),
+                config.evaluate.batch_norm,
             )
             algorithm.predict(adapted[-1], episode.query_x)
             times.append(perf_counter() - started)

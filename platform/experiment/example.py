@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from metaray.algorithms.episode import num_classes
 from metaray.algorithms.episode_shape import TaskSpec
 from metaray.algorithms.tasks.source import EpisodeSource
 from metaray.platform.report.example import ExampleEpisode
@@ -31,9 +32,9 @@ def example_episode(
     spec = TaskSpec(split="test", index=0, seed=config.seed, shape=shape)
     episode = source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
     at = blueprint.unflatten(torch.from_numpy(state))
-    outputs = blueprint.algorithm.predict_by_step(
-        at, episode, shape.ways, config.evaluate.batch_norm
-    )[-1].detach()
+    ways = shape.ways if shape.varying is None else num_classes(episode)
+    outputs = blueprint.algorithm.predict_by_step(at, episode, ways, config.evaluate.batch_norm)
+    outputs = outputs[-1].detach()
     arrays = {name: t.numpy() for name, t in episode._asdict().items() if name != "key"}
     if source.kind == "regression":
         return ExampleEpisode(**arrays, predictions=outputs.numpy())

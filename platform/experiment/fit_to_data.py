@@ -28,7 +28,7 @@ def fitted(config: RunConfig, source: EpisodeSource) -> tuple[RunConfig, str]:
     """``config`` with the episodes that ``source`` can serve, and a sentence; empty if all fits."""
     if config.given is None or not isinstance(source, ClassEpisodes):
         return config, ""
-    lowered = [*_fewer_ways(config, source)]
+    lowered = [*_fewer_ways(config, source), *_fewer_min_ways(config, source)]
     config = fitted_to(config, {one.key: one.value for one in lowered})
     fewer_images = [*_fewer_images(config, source)]
     config = fitted_to(config, {one.key: one.value for one in fewer_images})
@@ -48,12 +48,13 @@ def _fewer_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     elif config.method.fixed_head and train < few:
         few, split = train, "train"
     part = f"{'a group of ' if task.within_group else ''}the {split} split"
-    if few >= 2 and _left_open(config, "task.ways", config.task.ways > few):
+    fixed = config.test_shape.varying is None
+    if fixed and few >= 2 and _left_open(config, "task.ways", config.task.ways > few):
         yield Lowered("task.ways", few, f"{part} has {few} classes")
         if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
             yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
-    if config.method.fixed_head:  # which trains with the ways of the test
-        return
+    if config.method.fixed_head or config.train_shape.varying is not None:
+        return  # it trains with the ways of the test, or draws them
     reason = f"the train split has {train} classes"
     if task.train_within_group:  # more would leave few groups, or the largest alone
         train, reason = min(train, few, task.ways), "a group has few classes"
@@ -61,19 +62,35 @@ def _fewer_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
         yield Lowered("task.train_ways", train, reason)
 
 
+def _fewer_min_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
+    """Where ways vary: more than the smallest split has are not drawn anyway."""
+    test, train = config.test_shape, config.train_shape
+    used = [(split, test) for split in _tested(config)]
+    used += [("train", train)] if config.train.outer_steps else []
+    found = [
+        (source.most_ways(split, shape.within_group), split)
+        for split, shape in used
+        if shape.varying is not None
+    ]
+    few, split = min(found, default=(config.task.min_ways, "test"))
+    if few >= 2 and _left_open(config, "task.min_ways", config.task.min_ways > few):
+        yield Lowered("task.min_ways", few, f"the {split} split has {few} classes to draw from")
+
+
 def _fewer_images(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     images, name = min(source.smallest_class(split) for split in _tested(config))
-    room = images - config.task.shots
+    varies = config.test_shape.varying is not None
+    room = images // 2 if varies else images - config.task.shots
     if room >= 1 and _left_open(config, "task.queries", config.task.queries > room):
         yield Lowered("task.queries", room, f"{name} has {images} {source.things}")
     if not config.train.outer_steps or isinstance(config.method, BatchTrained):
         return
     images, name = source.smallest_class("train")
-    shots = config.task.train_shots
-    if images >= 2 and _left_open(config, "task.train_shots", shots >= images):
+    shots, varies = config.task.train_shots, config.train_shape.varying is not None
+    if not varies and images >= 2 and _left_open(config, "task.train_shots", shots >= images):
         shots = images // 2
         yield Lowered("task.train_shots", shots, f"{name} has {images} {source.things}")
-    room = images - shots
+    room = images // 2 if varies else images - shots
     if room >= 1 and _left_open(config, "task.train_queries", config.task.train_queries > room):
         yield Lowered("task.train_queries", room, f"{name} has {images} {source.things}")
 

@@ -42,7 +42,7 @@ def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
         method=method,
         num_outputs=(method.num_classes or record.source.train_classes)
         if isinstance(method, BatchTrained)
-        else config.task.ways,
+        else config.test_shape.ways,
         preprocessing=preprocessing,
         calibration=_calibration(run, checkpoint),
         origin=_origin(run, checkpoint, method.name, config),

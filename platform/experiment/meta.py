@@ -39,7 +39,8 @@ _RESUMABLE = (
 )
 _EVALUABLE = (
     *_PLACES,
-    *(f"task.{key}" for key in ("ways", "shots", "queries", "within_group")),
+    *(f"task.{key}" for key in ("ways", "shots", "queries", "within_group", "sampler")),
+    *(f"task.{key}" for key in ("min_ways", "max_ways", "max_support")),
     *("workers.", "evaluate.", "method.eval_"),
 )
 
@@ -55,7 +56,8 @@ class MetaTraining(Experiment[RunConfig]):
     plural = "meta-training runs"
     chosen = ("workers.derivatives",)
     fits = tuple(
-        f"task.{key}" for key in ("ways", "queries", "train_ways", "train_shots", "train_queries")
+        f"task.{key}"
+        for key in ("ways", "queries", "train_ways", "train_shots", "train_queries", "min_ways")
     )
 
     @override
@@ -122,7 +124,7 @@ class MetaTraining(Experiment[RunConfig]):
         shape = (
             f"{task.shots} examples per task"
             if config.data.is_regression
-            else f"{task.ways}-way {task.shots}-shot"
+            else config.test_shape.label
         )
         return f"{method_title(config.method.name)} on {label_of(config.data.name)}, {shape}"
 
@@ -160,7 +162,8 @@ class MetaTraining(Experiment[RunConfig]):
 
     @override
     def space(self, config: RunConfig) -> Space:
-        return space_of(config.method)
+        space = space_of(config.method)
+        return {key: space[key] for key in space if key not in config.without_effect}
 
     @override
     def rates(self, config: RunConfig) -> tuple[str, ...]:
@@ -196,7 +199,7 @@ class MetaTraining(Experiment[RunConfig]):
         return [
             ("meta-test", test["accuracy"], test["ci95"], "main"),
             ("untrained", test["baseline_accuracy"], test["baseline_ci95"], "other"),
-            ("guessing", 1 / test["ways"], None, "chance"),
+            ("guessing", 1 / test["ways"] if test["ways"] else test["chance"], None, "chance"),
         ]
 
 

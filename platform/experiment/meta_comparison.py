@@ -34,6 +34,11 @@ _SAME = (
     "task.shots",
     "task.queries",
     "task.within_group",
+    "task.sampler",
+    "task.min_ways",
+    "task.max_ways",
+    "task.max_support",
+    "task.max_support_per_class",
     "evaluate.num_episodes",
     "evaluate.rotations",
 )
@@ -150,11 +155,11 @@ class MetaComparison(Comparable[RunConfig]):
 
     @override
     def test_of(self, config: RunConfig) -> dict[str, Any]:
-        task = config.task
+        task, varies = config.task, config.test_shape.varying is not None
         return {
             "dataset": config.data.name,
-            "ways": task.ways,
-            "shots": task.shots,
+            "ways": None if varies else task.ways,
+            "shots": None if varies else task.shots,
             "queries": task.queries,
             "within_group": task.within_group,
             "rotations": _rotations(config),
@@ -166,7 +171,7 @@ class MetaComparison(Comparable[RunConfig]):
         task, head = config.task, f"{plural(num_entries, 'method')} on {config.data.label}"
         if config.data.is_regression:
             return f"{head}, {task.shots} examples per task"
-        return f"{head}, {task.ways}-way {task.shots}-shot"
+        return f"{head}, {config.test_shape.label}"
 
     @override
     def limits(self, configs: Mapping[str, RunConfig], curves: Curves) -> list[str]:

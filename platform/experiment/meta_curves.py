@@ -25,8 +25,16 @@ def curves_of(
     """The shapes asked for, or those of the usual ones that the data can serve.
 
     The number of queries is one for all: under transductive batch norm it is part of the question.
+    There are none where the test itself varies the shape.
     """
     task = config.task
+    if config.test_shape.varying is not None:
+        if shots is not None or ways is not None:
+            raise InputError(
+                "--shots and --ways have no effect with task.sampler = varying, whose test has "
+                "many shapes: leave them out, and see each run's report for accuracy by shape"
+            )
+        return Curves(shots=(), ways=(), queries=task.queries, episodes=episodes)
     own_shots = sorted({task.shots, *(_SHOTS if shots is None else shots)})
     own_ways = sorted({task.ways, *(_WAYS if ways is None else ways)})
     if source.kind == "regression":
@@ -52,6 +60,8 @@ def curves_of(
 def shapes_of(config: RunConfig, curves: Curves) -> list[EpisodeShape]:
     """Those that a method can be tested at: one with a fixed head only at its own ways."""
     task = config.task
+    if config.test_shape.varying is not None:
+        return []
     pairs = {(task.ways, shots) for shots in curves.shots}
     if not config.method.fixed_head:
         pairs |= {(ways, task.shots) for ways in curves.ways}

@@ -18,6 +18,7 @@ from metaray.platform.run.checkpoint import Checkpoint
 from metaray.platform.run.directory import RunDirectory, numbered
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.episode_source import test_rotations
+from metaray.platform.training.meta.shape_results import shape_results
 
 
 def summarize(
@@ -38,19 +39,21 @@ def summarize(
     """
     config = blueprint.config
     metrics = result.test.headline()
-    method = config.method
+    method, varies = config.method, config.test_shape.varying is not None
     return {
         "method": method.name,
         "dataset": config.data.name,
         "trained_on": trained_on.data.name,
         "data_settings": _data_settings(config, trained_on),
         "split": config.data.split if config.data.is_divided else None,
-        "ways": config.task.ways,
-        "shots": config.task.shots,
+        "sampler": config.task.sampler,
+        "ways": None if varies else config.task.ways,
+        "shots": None if varies else config.task.shots,
         "queries": config.task.queries,
         "within_group": config.task.within_group,
         "test_rotations": test_rotations(blueprint.source),
         **metrics,
+        **shape_results(result.test),
         "batch_norm": config.evaluate.batch_norm,
         "transductive": method.transductive and config.evaluate.batch_norm == "transductive",
         **result.baseline.baseline_headline(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from metaray.algorithms.configs import DataConfig
+from metaray.algorithms.configs import VARYING_QUERIES, DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.platform.config.loading import override, validate_as, with_overrides
 from metaray.platform.config.meta import RunConfig
-from metaray.platform.config.tree import with_values
+from metaray.platform.config.tree import flat, get, with_values
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord, images_trained_on
 
@@ -22,6 +22,7 @@ _OF_TEST = {
         "task.shots": 1,
         "task.queries": 1,
         "task.within_group": False,
+        "task.sampler": "fixed",
         "evaluate.num_episodes": 20,
         "evaluate.rotations": None,
     }
@@ -50,8 +51,13 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
     """
     overrides = list(overrides)
     other = other_data(trained, overrides)
+    given = with_overrides({}, overrides)
+    if get(given, "task.sampler", None) == "varying" != trained.task.sampler:
+        overrides = [f"task.queries={VARYING_QUERIES}", *overrides]  # its default
     if other is None:
-        return override(trained, overrides)
+        config = override(trained, overrides)
+        config.check_given([key for key, _ in flat(given)])
+        return config
     if not (trained.data.has_images and DATA_SETS.validate({"name": other}).has_images):
         raise InputError(
             f"a network trained on {trained.data.name} cannot be tested on {other}: only a network "
@@ -68,7 +74,9 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
     tree = with_values(trained.model_dump() | {"data": data}, _OF_TEST.get(other, {}))
     if isinstance(trained.method, BatchTrained):
         tree["method"]["num_classes"] = record.train_classes  # its head is that of the training
-    return validate_as(RunConfig, with_overrides(tree, overrides))
+    config = validate_as(RunConfig, with_overrides(tree, overrides))
+    config.check_given([key for key, _ in flat(given)])
+    return config
 
 
 def check_other_data(

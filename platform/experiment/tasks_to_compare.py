@@ -24,7 +24,7 @@ def meta_tasks(config: RunConfig) -> list[Task]:
         InputError: the data is not there any more.
     """
     source = open_source(config)
-    shape = config.test_shape
+    shape = replace(config.test_shape, ways=config.test_shape.fewest_ways, varying=None)
     small = replace(shape, shots=min(shape.shots, _MOST), queries=min(shape.queries, _MOST))
     fewer = replace(small, ways=max(2, shape.ways - 1), queries=1)
     tasks = []

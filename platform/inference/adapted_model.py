@@ -193,7 +193,8 @@ class AdaptedModel:
         if self.learner.spec.calibration is None:
             raise InputError(
                 "nothing is known of how sure this model may be, so it cannot refuse: test its run "
-                "with metaray evaluate, which measures that on validation episodes"
+                "with metaray evaluate, which measures that on validation episodes of one shape "
+                "(task.sampler = fixed)"
             )
         raise InputError(
             "the threshold to refuse by is set on validation episodes with further classes, and "

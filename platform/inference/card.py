@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 import metaray
+from metaray.algorithms.episode_shape import shape_label
 from metaray.platform.common.formatting import percent, plural
 from metaray.platform.inference.export import Exported
 from metaray.platform.inference.learner import Learner
@@ -72,7 +73,7 @@ def _head(learner: Learner) -> dict[str, Any]:
 def _shape(origin: dict[str, Any]) -> str:
     if "ways" not in origin:
         return "few-shot classification"
-    return f"{origin['ways']}-way {origin['shots']}-shot classification"
+    return f"{shape_label(origin['ways'], origin['shots'])} classification"
 
 
 def _training(learner: Learner) -> list[tuple[str, str]]:

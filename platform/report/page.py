@@ -24,6 +24,7 @@ from metaray.platform.report.page_writer import (
     writing,
 )
 from metaray.platform.report.record import RunRecord
+from metaray.platform.report.shape_plots import accuracy_by
 from metaray.platform.run.directory import RunDirectory
 
 
@@ -113,7 +114,28 @@ def _test_plots(record: RunRecord) -> list[Plot]:
             "classes that are wrongly accepted, at each threshold.",
             draw=partial(results.rejection, record),
         ),
+        *_shape_plots(record.summary),
         *_class_plots(record.summary),
+    ]
+
+
+def _shape_plots(summary: dict[str, Any]) -> list[Plot]:
+    """None where all episodes have one shape."""
+    ways, shots = (summary.get(key) or [] for key in ("by_ways", "by_shots"))
+    return [
+        Plot(
+            name="ways",
+            title="Accuracy by classes of the episode",
+            caption="Episodes by their number of classes, with 95 % intervals over episodes.",
+            draw=partial(accuracy_by, ways, "classes of the episode (ways)", guessing=True),
+        ),
+        Plot(
+            name="shots",
+            title="Accuracy by shots",
+            caption="Queries by the number of support examples of their class, with 95 % intervals "
+            "over episodes.",
+            draw=partial(accuracy_by, shots, "support examples of the class (shots)"),
+        ),
     ]
 
 

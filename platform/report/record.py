@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,8 +96,11 @@ class RunRecord:
     @property
     def shape(self) -> EpisodeShape:
         """Shape of the episodes of the test, which may have been set anew for it."""
-        trained_for = asdict(self.config.test_shape)
-        return EpisodeShape(**{key: self.summary.get(key, trained_for[key]) for key in trained_for})
+        if self.tested.test_shape.varying is not None:
+            return self.tested.test_shape
+        keys = ("ways", "shots", "queries", "within_group")
+        found = {key: self.summary[key] for key in keys if key in self.summary}
+        return replace(self.config.test_shape, varying=None, **found)
 
     @property
     def tested_on(self) -> str:
@@ -139,7 +142,10 @@ class RunRecord:
     @property
     def chance(self) -> float | None:
         """Accuracy of a guess; None for regression."""
-        return None if self.is_regression else 1.0 / self.shape.ways
+        if self.is_regression or self.shape.varying is None:
+            return None if self.is_regression else 1.0 / self.shape.ways
+        found: float | None = self.summary.get("chance")
+        return found
 
     def column(self, key: str) -> Array:
         """A metric of every outer step; NaN where a row has none."""

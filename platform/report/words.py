@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from metaray.algorithms.episode_shape import shape_label
 from metaray.algorithms.plugins import label_of
 from metaray.algorithms.registry import METHODS
 from metaray.platform.common.formatting import (
@@ -18,6 +19,7 @@ from metaray.platform.common.formatting import (
     plural,
     score,
     score_with_margin,
+    span,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
     is_error = summary["accuracy"] is None
     name, key = ("mean squared error", "mse") if is_error else ("accuracy", "accuracy")
     if not is_error:
-        what += f", {summary['ways']}-way {summary['shots']}-shot"
+        what += f", {shape_label(summary['ways'], summary['shots'])}"
         what += " within a group" if summary.get("within_group") else ""
     found = score_with_margin(summary[key], summary["ci95"], is_error=is_error)
     few = few_classes(summary)
@@ -123,7 +125,7 @@ def title(run: RunRecord) -> str:
     head = f"{method_title(config.method.name)} on {data_title(run.tested_on)}"
     if run.is_regression:
         return f"{head}, {plural(shots, 'example')} per task"
-    return f"{head}, {run.shape.ways}-way {shots}-shot"
+    return f"{head}, {run.shape.label}"
 
 
 def data_title(name: str) -> str:
@@ -153,6 +155,8 @@ def metrics(run: RunRecord) -> list[tuple[str, str]]:
     rows = [
         (f"test {name}", tested),
         ("95 % interval over classes", _over_classes(summary)),
+        ("accuracy by classes of the episode", _by_shape(summary.get("by_ways") or [])),
+        ("accuracy by shots of the class", _by_shape(summary.get("by_shots") or [])),
         ("hardest classes", _hardest(summary)),
         (f"untrained {name}", "" if run.is_as_it_began else untrained),
         (f"validation {name}", validated),
@@ -279,11 +283,29 @@ def _episode(run: RunRecord) -> str:
     images = f"one labelled {thing}" if task.shots == 1 else f"{task.shots} labelled {thing}s"
     group = " of one group" if task.within_group else ""
     turned = run.summary.get("test_rotations") == "classes"
+    ways = str(task.ways)
+    if task.varying is not None:
+        ways, images = _drawn(run), f"its own number of labelled {thing}s"
     return (
-        f"Each shows {task.ways} new classes{group} with {images} of each, and asks for "
+        f"Each shows {ways} new classes{group} with {images} of each, and asks for "
         f"the class of {task.queries} more of each."
         + (" Quarter turns of a class count as classes." if turned else "")
     )
+
+
+def _drawn(run: RunRecord) -> str:
+    """The classes that the test episodes had."""
+    ways = run.per_episode("ways")
+    return "some" if ways is None else f"{ways.min():.0f} to {ways.max():.0f}"
+
+
+def _by_shape(bins: Iterable[Mapping[str, Any]]) -> str:
+    """The accuracy in each bin of ways or of shots, a line of the table."""
+    parts = [
+        f"{span(one['from'], one['to'])}: {score_with_margin(one['accuracy'], one['ci95'])}"
+        for one in bins
+    ]
+    return "; ".join(parts)
 
 
 def _data(run: RunRecord) -> str:

@@ -66,6 +66,14 @@ class _Splits(_Checked):
     test: _Split
 
 
+class _ShapeBin(_Checked):
+    first: int = Field(alias="from")
+    to: int
+    episodes: int
+    accuracy: float
+    ci95: float | None
+
+
 class _OfMetaTest(_Training):
     """Reports take older files, which lack some keys; what may be null has None."""
 
@@ -73,8 +81,8 @@ class _OfMetaTest(_Training):
     dataset: str = ""
     trained_on: str = ""
     data_settings: dict[str, Any] | None = None
-    ways: int = 0
-    shots: int = 0
+    ways: int | None = 0
+    shots: int | None = 0
     queries: int = 0
     within_group: bool = False
     test_rotations: str | None = None
@@ -104,6 +112,9 @@ class _OfMetaTest(_Training):
     class_accuracy: dict[str, float] | None = None
     confusion: _Confusion | None = None
     splits: _Splits | None = None
+    chance: float | None = None
+    by_ways: list[_ShapeBin] = []
+    by_shots: list[_ShapeBin] = []
 
 
 class _Accuracy(_Checked):

@@ -96,7 +96,7 @@ def algorithm_of(
         InputError: the method cannot learn such tasks, or the network cannot take such inputs.
     """
     kind: Kind = "regression" if train_classes is None else "classification"
-    num_outputs = config.task.ways
+    num_outputs = config.test_shape.ways
     if train_classes is None:
         num_outputs = 1
     elif isinstance(config.method, BatchTrained):

@@ -40,8 +40,11 @@ _HALVES = (slice(0, None, 2), slice(1, None, 2))  # which set, and which measure
 
 def num_calibration_episodes(blueprint: Blueprint) -> int:
     """How many episodes ``calibrate`` needs; 0 where the validation split is too small for any,
-    and for regression."""
+    for regression, and where shapes vary: how sure a method is depends on ways and shots, so that a
+    temperature and a threshold hold for one shape."""
     config, source = blueprint.config, blueprint.source
+    if config.test_shape.varying is not None:
+        return 0
     if source.kind == "regression" or config.train.validate_episodes < _FEWEST:
         return 0
     try:

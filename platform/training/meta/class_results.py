@@ -37,15 +37,17 @@ def class_results(test: MetaTest, config: RunConfig, source: EpisodeSource) -> d
     if isinstance(source, OmniglotRuns):  # which do not say which characters they share
         return {}
     numbers: dict[str, int] = {}
-    classes, taken, images = (np.empty_like(test.labels) for _ in range(3))
+    classes, taken, images, hits = (list[Array]() for _ in range(4))
     for index, (labels, predicted) in enumerate(zip(test.labels, test.predicted, strict=True)):
         spec = TaskSpec(split="test", index=index, seed=config.seed, shape=config.test_shape)
         names, shown = _behind(source, spec, index, labels.shape)
         known = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-        classes[index], taken[index], images[index] = known[labels], known[predicted], shown
+        classes.append(known[labels])
+        taken.append(known[predicted])
+        images.append(shown)
+        hits.append(predicted == labels)
     # of a class that was drawn, queries are always asked for
-    hits = test.predicted == test.labels
-    found = class_accuracies(hits.ravel(), classes.ravel(), images.ravel())
+    found = class_accuracies(*map(np.concatenate, (hits, classes, images)))
     by_name = dict(zip(numbers, found.accuracy.tolist(), strict=True))
     return {
         "splits": _splits(source),
@@ -74,7 +76,11 @@ def _splits(source: EpisodeSource) -> dict[str, Any] | None:
 
 
 def _confusion(
-    names: list[str], numbers: dict[str, int], classes: Array, taken: Array, accuracy: Array
+    names: list[str],
+    numbers: dict[str, int],
+    classes: list[Array],
+    taken: list[Array],
+    accuracy: Array,
 ) -> dict[str, Any]:
     count = len(names)
     confused, together = np.zeros((2, count, count))

@@ -33,17 +33,22 @@ def evaluate(
         done: told how many episodes were finished.
     """
     requests = episode_requests(blueprint, split, num_episodes)
+    kind, steps = blueprint.algorithm.kind, blueprint.algorithm.reported_steps
+    if blueprint.config.test_shape.varying is not None:
+        return MetaTest.of_parts(kind, pool.evaluate(requests, state, done), steps)
     found = predictions(pool, requests, state, done)
-    return MetaTest.from_outputs(
-        blueprint.algorithm.kind, found.outputs, found.labels, blueprint.algorithm.reported_steps
-    )
+    return MetaTest.from_outputs(kind, found.outputs, found.labels, steps)
 
 
 def episode_requests(
     blueprint: Blueprint, split: Split, num_episodes: int, **settings: Any
 ) -> list[EvaluateRequest]:
-    """For episodes 0 .. ``num_episodes`` - 1; ``settings`` are further fields of each request."""
-    size = blueprint.config.evaluate.shard_size
+    """For episodes 0 .. ``num_episodes`` - 1; ``settings`` are further fields of each request.
+
+    Episodes whose shapes differ are computed one by one.
+    """
+    config = blueprint.config
+    size = config.evaluate.shard_size if config.test_shape.varying is None else 1
     return [
         EvaluateRequest(
             split=split,

@@ -34,7 +34,7 @@ class TrainRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRequest:
-    """Predict the queries of some episodes of a held-out split."""
+    """Predict the queries of some episodes of a held-out split: of one where shapes vary."""
 
     split: Split
     first_episode: int
@@ -77,6 +77,8 @@ class Predictions:
 
     outputs: npt.NDArray[np.floating]  # [E, S, Q, N]
     labels: npt.NDArray[np.generic]  # [E, Q] or [E, Q, 1]
+    shots: npt.NDArray[np.int64] | None = None
+    """where shapes vary: the support examples of each class, ``[E, N]``"""
 
 
 @dataclass(frozen=True, kw_only=True)

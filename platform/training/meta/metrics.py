@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from metaray.algorithms.losses import Kind
+    from metaray.platform.training.meta.messages import Predictions
 
     Array = NDArray[np.float64]
     Anything = NDArray[Any]
@@ -109,8 +110,12 @@ class MetaTest:
     loss: Array  # [E]
     macro_f1: Array | None  # [E]; None for regression, as are the bins
     calibration: list[Bin] | None
-    predicted: Anything | None = None  # [E, Q]: labels; None for regression, as is the next
-    labels: Anything | None = None  # [E, Q]
+    predicted: Sequence[Anything] | Anything | None = None
+    """labels, ``[E, Q]`` or, where shapes vary, ``[Q]`` of each episode; None for regression, as is
+    the next"""
+    labels: Sequence[Anything] | Anything | None = None
+    shots: Sequence[Anything] | None = None
+    """where shapes vary: of each episode the support examples of its classes, ``[N]``"""
 
     @classmethod
     def from_outputs(
@@ -146,6 +151,29 @@ class MetaTest:
             labels=labels.astype(np.int64),
         )
 
+    @classmethod
+    def of_parts(
+        cls, kind: Kind, parts: Sequence[Predictions], reported_steps: Sequence[int]
+    ) -> MetaTest:
+        """Metrics of episodes whose shapes differ; arguments and errors as of ``from_outputs``."""
+        bad = [index for index, part in enumerate(parts) if not np.isfinite(part.outputs).all()]
+        if bad:
+            raise _not_finite(len(bad), len(parts), bad[0])
+        tests = [cls.from_outputs(kind, p.outputs, p.labels, reported_steps) for p in parts]
+        found = [test.macro_f1 for test in tests if test.macro_f1 is not None]
+        bins = [test.calibration for test in tests if test.calibration is not None]
+        return cls(
+            kind=kind,
+            reported_steps=tests[0].reported_steps,
+            score_by_step=np.concatenate([test.score_by_step for test in tests]),
+            loss=np.concatenate([test.loss for test in tests]),
+            macro_f1=np.concatenate(found),
+            calibration=[joined(same) for same in zip(*bins, strict=True)],
+            predicted=[test.predicted[0] for test in tests if test.predicted is not None],
+            labels=[test.labels[0] for test in tests if test.labels is not None],
+            shots=[row for part in parts if part.shots is not None for row in part.shots],
+        )
+
     @property
     def score_name(self) -> str:
         """``accuracy`` or ``mse``."""
@@ -157,6 +185,9 @@ class MetaTest:
         columns: dict[str, Any] = {"episode": np.arange(len(last)), name: last, "loss": self.loss}
         if self.macro_f1 is not None:
             columns["macro_f1"] = self.macro_f1
+        if self.shots is not None:
+            columns["ways"] = np.array([len(shots) for shots in self.shots])
+            columns["support"] = np.array([shots.sum() for shots in self.shots])
         columns[f"{name}_by_step"] = self.score_by_step
         if baseline is not None:
             columns[f"baseline_{name}"] = baseline.score_by_step[:, -1]
@@ -188,10 +219,27 @@ class MetaTest:
         return {f"baseline_{key}": metrics[key] for key in (name, "ci95", f"{name}_by_step")}
 
 
+def joined(bins: Sequence[Bin]) -> Bin:
+    """One bin with the predictions of all ``bins``."""
+    total = sum(b.num_queries for b in bins)
+    if not total:
+        return Bin(None, None, 0)
+    sums = (
+        sum(b.num_queries * value for b in bins if (value := b[place]) is not None)
+        for place in (0, 1)
+    )
+    confidence, accuracy = (value / total for value in sums)
+    return Bin(confidence, accuracy, total)
+
+
 def _check_finite(outputs: Anything) -> None:
     bad = np.flatnonzero(~np.isfinite(outputs).all((1, 2, 3)))
     if len(bad):
-        raise InputError(
-            f"{len(bad)} of {len(outputs)} test episodes, the first of them number {bad[0]}, gave "
-            "predictions that are infinite or NaN: lower the inner step size or the inner steps"
-        )
+        raise _not_finite(len(bad), len(outputs), int(bad[0]))
+
+
+def _not_finite(count: int, episodes: int, first: int) -> InputError:
+    return InputError(
+        f"{count} of {episodes} test episodes, the first of them number {first}, gave "
+        "predictions that are infinite or NaN: lower the inner step size or the inner steps"
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.batching import batched_predictions, batched_task_gradients
-from metaray.algorithms.episode import Episode, with_fewer_classes
+from metaray.algorithms.episode import Episode, num_classes, with_fewer_classes
 from metaray.algorithms.episode_shape import BatchSpec, EpisodeShape, Split, TaskSpec
 from metaray.algorithms.methods.method_section import BatchTrained
 from metaray.algorithms.parameters import Tensors
@@ -76,20 +76,23 @@ class TaskWorker:
         episodes = (ahead or self.training_tasks(request))()
         sampled = perf_counter()
         progress = request.step / self.config.train.outer_steps
+        shape = self.config.train_shape
+        ways = shape.ways if shape.varying is None else num_classes(episodes)
 
         def summed(state: Tensor, *episode: Tensor) -> tuple[Tensor, Tensors]:
             result = batched_task_gradients(
                 self.blueprint.algorithm,
                 self.blueprint.unflatten(state),
                 Episode(*episode),
-                self.config.task.train_ways,
+                ways,
                 progress,
             )
             flat = self.blueprint.flatten(State(result.gradient, result.buffers)).sum(0)
             return flat.detach(), {name: value.sum() for name, value in result.metrics.items()}
 
         phase = self.config.method.phase(progress)
-        name = None if phase is None else f"train {phase}"
+        # a graph is of one shape
+        name = None if phase is None or shape.varying else f"train {phase}"
         flat, sums = self._computed(name, summed, at, *episodes)
         if then is not None and self.device.type == "cuda":  # which has only begun
             self._ahead = {then: self.training_tasks(then)}
@@ -106,12 +109,15 @@ class TaskWorker:
 
     def _evaluate(self, request: EvaluateRequest, at: Tensor) -> tuple[Predictions, ShardReport]:
         started = perf_counter()
-        ways = request.ways or self.config.task.ways
-        shape = replace(self.config.test_shape, ways=ways + (request.unknown_ways or 0))
+        shape = self.config.test_shape
+        ways = request.ways or shape.ways
+        shape = replace(shape, ways=ways + (request.unknown_ways or 0))
         tasks = self._sample(request.split, request.first_episode, request.num_episodes, shape)
         episodes = tasks()
         if request.unknown_ways is not None:
             episodes = with_fewer_classes(episodes, ways)
+        if shape.varying is not None:
+            ways = num_classes(episodes)
         sampled = perf_counter()
         batch_norm = request.batch_norm or self.config.evaluate.batch_norm
 
@@ -125,10 +131,15 @@ class TaskWorker:
             ).detach()
 
         # a name for each graph that may be recorded
-        name = f"{request.split} {batch_norm} {ways} {request.unknown_ways}"
+        fixed = f"{request.split} {batch_norm} {ways} {request.unknown_ways}"
+        name = None if shape.varying else fixed
         outputs = self._computed(name, predicted, at, *episodes)
         array = outputs.to("cpu", self.blueprint.dtype).numpy()
-        return Predictions(outputs=array, labels=episodes.query_y.cpu().numpy()), ShardReport(
+        shots = None
+        if shape.varying is not None:
+            shots = np.stack([np.bincount(y) for y in episodes.support_y.cpu().numpy()])
+        found = Predictions(outputs=array, labels=episodes.query_y.cpu().numpy(), shots=shots)
+        return found, ShardReport(
             num_tasks=request.num_episodes,
             finite=bool(np.isfinite(array).all()),
             metrics={},
@@ -151,7 +162,13 @@ class TaskWorker:
 
     def _sample(self, split: Split, first: int, count: int, shape: EpisodeShape) -> Tasks:
         specs = [
-            TaskSpec(split=split, index=index, seed=self.config.seed, shape=shape)
+            TaskSpec(
+                split=split,
+                index=index,
+                seed=self.config.seed,
+                shape=shape,
+                shape_index=first if split == "train" else None,
+            )
             for index in range(first, first + count)
         ]
         if self._images is not None:
