@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from metaray.platform.api.methods import MAML as MAML
     from metaray.platform.api.methods import ImplicitMAML as ImplicitMAML
     from metaray.platform.api.methods import MANN as MANN
+    from metaray.platform.api.methods import PTMAP as PTMAP
     from metaray.platform.api.methods import SNAIL as SNAIL
     from metaray.platform.api.methods import Baseline as Baseline
     from metaray.platform.api.methods import BaselinePlusPlus as BaselinePlusPlus
+    from metaray.platform.api.methods import LaplacianShot as LaplacianShot
     from metaray.platform.api.methods import LinearDiscriminants as LinearDiscriminants
     from metaray.platform.api.methods import LogisticRegression as LogisticRegression
     from metaray.platform.api.methods import MAMLPlusPlus as MAMLPlusPlus
@@ -78,10 +80,11 @@ _NAMES = {
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
-        "ANIL", "FOMAML", "MAML", "MANN", "SNAIL", "Baseline", "BaselinePlusPlus",
-        "ImplicitMAML", "LinearDiscriminants", "LogisticRegression", "MAMLPlusPlus",
-        "MatchingNetwork", "MetaSGD", "Method", "NearestMean", "NearestNeighbours", "ProtoMAML",
-        "ProtoNet", "RelationNetwork", "Reptile", "RidgeRegression", "SiameseNetwork",
+        "ANIL", "FOMAML", "MAML", "MANN", "PTMAP", "SNAIL", "Baseline", "BaselinePlusPlus",
+        "ImplicitMAML", "LaplacianShot", "LinearDiscriminants", "LogisticRegression",
+        "MAMLPlusPlus", "MatchingNetwork", "MetaSGD", "Method", "NearestMean",
+        "NearestNeighbours", "ProtoMAML", "ProtoNet", "RelationNetwork", "Reptile",
+        "RidgeRegression", "SiameseNetwork",
     ],
     "metaray.platform.api.run": ["Run", "evaluate"],
     "metaray.platform.api.scored": ["Evaluation"],

@@ -14,10 +14,12 @@ from typing import Any, ParamSpec, Protocol, cast
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
 from metaray.algorithms.methods.heads_config import (
+    LaplacianShotConfig,
     LDAConfig,
     LogisticConfig,
     NearestMeanConfig,
     NearestNeighboursConfig,
+    PTMAPConfig,
     RidgeConfig,
 )
 from metaray.algorithms.methods.imaml_config import ImplicitMAMLConfig
@@ -96,3 +98,5 @@ NearestNeighbours = _method("NearestNeighbours", NearestNeighboursConfig)
 LogisticRegression = _method("LogisticRegression", LogisticConfig)
 RidgeRegression = _method("RidgeRegression", RidgeConfig)
 LinearDiscriminants = _method("LinearDiscriminants", LDAConfig)
+PTMAP = _method("PTMAP", PTMAPConfig)
+LaplacianShot = _method("LaplacianShot", LaplacianShotConfig)
