@@ -161,9 +161,8 @@ class BatchGradient:
         last = len(self._owners) - 1
 
         def parts() -> Iterator[_Part]:
-            for own, forward, ours in [*zip(self._shards, forwards, own_outputs, strict=True)][
-                ::-1
-            ]:
+            shards = [*zip(self._shards, forwards, own_outputs, strict=True)]
+            for own, forward, ours in reversed(shards):
                 if own.number != last:
                     leaf.grad = None
                 _backward_from(ours, outputs, slice(own.begin, own.end))
