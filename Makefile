@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# Tests start hundreds of processes; each would compile the 430 files of metaray anew.
+# Tests start hundreds of processes; each would compile the 430 files of metaray again.
 unexport PYTHONDONTWRITEBYTECODE
 
 ARGS ?=
@@ -51,12 +51,12 @@ wheel: $(READY)  ## build dist/*.whl, from the source archive built beside it
 ci:  ## all that a change must pass
 	.ci/run
 
-clean:  ## remove what was built and cached (delete .venv to set up anew)
+clean:  ## remove what was built and cached (delete .venv to set up again)
 	rm -rf build dist site .src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-# The mark is taken away before an install and put back after it, and a .venv without a mark is made
-# anew: whatever an interrupted install left behind cannot be met again.
+# The mark is taken away before an install and put back after it. A .venv without a mark is made
+# again, so that nothing of an interrupted install is used.
 $(READY): pyproject.toml constraints.txt
 	@set -euo pipefail; \
 	if [ ! -f $@ ]; then \

@@ -14,7 +14,7 @@ meta-learned:
                 Keeps only the K parameter sets and takes one Hessian-vector product a step
                 (forward over reverse), so the graph in memory is that of one step. The same
                 gradient to rounding: it is reverse-mode differentiation written out, with each
-                step's graph made anew (compare the reverse sweep of Maclaurin et al. 2015).
+                step's graph made again (compare the reverse sweep of Maclaurin et al. 2015).
 ``first_order`` without the Hessians: inner gradients count as constants (Finn et al. 2017,
                 section 5.2).
 

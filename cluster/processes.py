@@ -13,7 +13,7 @@ _CLOCK_S = 1.0  # creation times of one process differ by rounding, those of two
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """A process id and when that process was made, since ids are given anew after a while."""
+    """A process id and when that process was made, since ids are given again after a while."""
 
     pid: int
     created: float

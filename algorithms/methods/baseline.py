@@ -16,7 +16,7 @@ Deviations:
 * The new head starts with all classes alike (weights of zero, or one direction for all); the
   authors draw it at random. A prediction is then a function of the episode alone.
 * Mini-batches of the fit cycle through the support set in the order in which it was sampled; the
-  authors shuffle anew in each pass. 100 steps are the paper's text; the authors' code makes 100
+  authors shuffle again in each pass. 100 steps are the paper's text; the authors' code makes 100
   passes.
 * Mini-batches of training are independent draws rather than passes over the shuffled data, and
   augmentation (``data.augment``) shifts and flips where the authors crop and change colours too.

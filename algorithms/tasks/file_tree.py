@@ -1,6 +1,6 @@
 """A folder of files, or a zip or tar of that folder, read in the same way.
 
-Each can be pickled: what arrives is opened anew, where the path is the same file.
+Each can be pickled: what arrives is opened again, where the path is the same file.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class JobSection(NamedSection):
     title: ClassVar[str] = ""
     """what people call it; its name unless set"""
     network_defaults: ClassVar[Mapping[str, Any]] = {}
-    """as ``defaults``, for a network that starts anew and may have any norm"""
+    """as ``defaults``, for a network with random weights, which may have any norm"""
 
     @property
     def shares_classes(self) -> bool:

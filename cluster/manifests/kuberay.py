@@ -34,7 +34,7 @@ One job on a Ray cluster that starts and ends with it.
   kubectl -n {{namespace}} logs -f job/{{name}}
 
 Its run goes to {{storage}}. A job that was lost continues from there: set command to
-`train --resume URI` and apply it anew.
+`train --resume URI` and apply it again.
 """
 
 

@@ -65,7 +65,7 @@ _ALERTS = (
         "0m",
         "critical",
         f"{_NAME} ended: a loss or gradient was infinite or NaN, and was refused",
-        "The last checkpoint is good. Start anew with a lower rate or with train.clip_norm.",
+        "The last checkpoint is good. Start again with a lower rate or with train.clip_norm.",
     ),
     (
         "MetarayRunFailed",

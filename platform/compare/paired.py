@@ -2,7 +2,7 @@
 
 Two questions are kept apart. *Over episodes*: is this trained model better than that one? All
 episodes of all seeds count, and what training would give under another seed is left out. *Over
-seeds*: is the method better, when it is trained anew? Each seed then counts as one observation, of
+seeds*: is the method better, when it is trained again? Each seed then counts as one observation, of
 which there are few.
 """
 
@@ -33,7 +33,7 @@ class Estimate:
     seed_sd: float | None
     """standard deviation of the seeds' means; None for a single seed"""
     ci95_seeds: float | None
-    """over the seeds' means, for the method trained anew (Student's t); None for a single seed"""
+    """over the seeds' means, for the method trained again (Student's t); None for a single seed"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,8 +46,8 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
     """``trained`` under the overrides of a test.
 
     An override of data.name to another set (or from one ``folder`` to another) gives the
-    data section anew: that set's defaults, in the size and channels that the network was trained
-    for, and the overrides.
+    data section new values: that set's defaults, in the size and channels that the network was
+    trained for, and the overrides.
     """
     overrides = list(overrides)
     other = other_data(trained, overrides)

@@ -100,7 +100,7 @@ class Receiver:
             raise ClusterError(self._error)
         if self._sum != self._hash.hexdigest():
             raise ClusterError(
-                "what came of the run directory is not whole: fetch it again, or copy it yourself"
+                "the run directory that arrived is incomplete: fetch it again, or copy it yourself"
             )
 
     def _line(self, line: str) -> None:

@@ -95,7 +95,7 @@ class RunRecord:
 
     @property
     def shape(self) -> EpisodeShape:
-        """Shape of the episodes of the test, which may have been set anew for it."""
+        """Shape of the episodes of the test, which may have been set again for it."""
         if self.tested.test_shape.varying is not None:
             return self.tested.test_shape
         keys = ("ways", "shots", "queries", "within_group")

@@ -83,7 +83,7 @@ class TrialReporter(Callback):
     """Reports validations between steps, when what it reports has been saved.
 
     It reports every validation but that of the last step. A trial that continues reports its
-    earlier ones again: a scheduler that was started anew then decides as the one before it would
+    earlier ones again: a scheduler that was started again then decides as the one before it would
     have.
     """
 

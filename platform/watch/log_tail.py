@@ -8,7 +8,7 @@ from metaray.platform.run.metrics_log import MetricsRow, parse_row
 
 
 class LogTail:
-    """Keeps the rows of a log; one that was cut back, as a resumed run does, is read anew."""
+    """Keeps the rows of a log; one that was cut back, as a resumed run does, is read again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

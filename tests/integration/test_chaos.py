@@ -215,7 +215,7 @@ def test_chaos_changes_nothing(
 
 
 def _compare(metaray: Command, folder: Path, alone: Path, sets: list[str]) -> None:
-    """With the same run in this process, of which nobody knew."""
+    """With the same run in this process, which was not disturbed."""
     assert metaray("train", "--out", alone, *arguments(sets)).returncode == 0
     assert _steps_of_log(folder) == _steps_of_log(alone)
     found, expected = summary_of(folder), summary_of(alone)

@@ -202,7 +202,7 @@ def test_the_place_of_other_queries_tells_more_than_one_shot(config: Any, least:
 
 
 def test_pt_map_is_what_the_paper_says() -> None:
-    """The same by loops, with plans that start anew and are iterated to their end."""
+    """The same by loops, with plans that start again and are iterated to their end."""
     episode = task(2, size=10, spread=0.8)
     episode = episode._replace(support_x=episode.support_x.abs(), query_x=episode.query_x.abs())
 

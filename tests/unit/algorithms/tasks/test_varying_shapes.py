@@ -152,7 +152,7 @@ def test_formulas_by_hand() -> None:
         exactly = draw_shots(np.random.default_rng(seed), 30, images, 2, exactly=True)
         assert exactly.sum() == 30
         assert (exactly >= found).all()
-        # nobody is given more than a share, rounded up, unless another class is used up
+        # no class gets more than its share, rounded up, unless another has no examples left
         if (share * 26 + 1 <= images - 2).all():
             assert (exactly <= np.ceil(share * 26 + 1)).all()
     full = draw_shots(np.random.default_rng(0), 72, images, 2, exactly=True)
