@@ -32,7 +32,7 @@ def fetch(job_id: str, target: Path, access: Access, client: JobClient) -> int:
 
     Raises:
         InputError: there is something at ``target``, or the job has no run directory yet.
-        ClusterError: no such job, or what came is not whole.
+        ClusterError: no such job, or what arrived is incomplete.
     """
     folder = own(client.job(job_id)).metadata["folder"]
     if is_uri(folder):

@@ -61,7 +61,7 @@ def test_what_is_cut_or_changed_is_refused(
     changed = log.replace("metaray-data:H4sI", "metaray-data:H4sJ", 1)
     assert changed != log
     for wrong in (log[:-20], "".join(lines[:2] + lines[3:]), changed, ""):
-        with pytest.raises(ClusterError, match="is not whole"):
+        with pytest.raises(ClusterError, match="is incomplete"):
             received(wrong, 1000, tmp_path / "a")
 
 
