@@ -245,7 +245,7 @@ def _check_same_episodes(runs: Sequence[RunResult]) -> None:
         if run.measures["episodes_sha256"] != other.measures["episodes_sha256"]:
             raise InputError(
                 f"{run.folder.label} was not tested on the episodes of {other.folder.label}, so "
-                "the two cannot be compared: the data has changed in between; compare anew"
+                "the two cannot be compared: the data has changed in between; compare again"
             )
 
 

@@ -169,7 +169,7 @@ _REASONS = (
     (
         ("INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "InvalidAccessKeyId", "EXPIRED"),
         "it does not accept the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-        "log in anew",
+        "log in again",
     ),
     (
         ("NO_SUCH_BUCKET", "NoSuchBucket", "bucket does not exist", "Bucket '"),
