@@ -17,6 +17,11 @@ def features_file(folder: Path) -> Path:
     return folder / "features.arrow"
 
 
+def encoder_file(folder: Path) -> Path:
+    """The tensors of the encoder, by which a model on the vectors reads pictures."""
+    return folder / "encoder.safetensors"
+
+
 def record_file(folder: Path) -> Path:
     """The record of them."""
     return folder / "features.json"
@@ -37,6 +42,9 @@ class EmbeddingRecord(BaseModel):
     """the classes of each split of the images"""
     versions: dict[str, str]
     """of the packages that computed"""
+    pictures: dict[str, Any] | None = None
+    """how a picture becomes an input of the encoder; None where images have other channels than 1
+    or 3, and in folders of older versions"""
 
     @classmethod
     def read(cls, folder: Path) -> EmbeddingRecord:

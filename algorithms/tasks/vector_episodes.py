@@ -37,10 +37,10 @@ class VectorEpisodes(ClassEpisodes):
 
     @override
     def _inputs(self, rng: Generator, split: Split, stored: Examples) -> Tensor:
-        return torch.from_numpy(stored - self._training_mean if self.centre else stored)
+        return torch.from_numpy(stored - self.training_mean if self.centre else stored)
 
     @cached_property
-    def _training_mean(self) -> Vectors:
+    def training_mean(self) -> Vectors:
         """The mean over the training classes, ``[D]``."""
         classes = [self.store.images(c) for c in self.splits["train"]]
         total = sum(vectors.sum(0, dtype=np.float64) for vectors in classes)

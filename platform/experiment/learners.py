@@ -15,7 +15,8 @@ from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.meta import RunConfig
 from metaray.platform.config.schema import ComputeConfig, ExperimentConfig
 from metaray.platform.config.transfer import TransferConfig
-from metaray.platform.inference.learner import Learner, LearnerSpec
+from metaray.platform.experiment.embedded_encoder import embedded_encoder
+from metaray.platform.inference.learner import ENCODER, Learner, LearnerSpec
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.checkpoint import Checkpoint, params_sha256, read_step
 from metaray.platform.run.directory import RunDirectory, checkpoint_file
@@ -34,12 +35,19 @@ def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
             f"{run.path} has learned a regression, and only classes of pictures can be predicted: "
             "give a run that classifies"
         )
-    preprocessing = _preprocessing(run, config, record)
+    state, encoder = State(*checkpoint.named), None
+    if config.data.name == "features":
+        below = embedded_encoder(config.data, record.source.content_sha256, run.path)
+        encoder, preprocessing = below.spec, below.preprocessing
+        state.buffers.update({ENCODER + name: t for name, t in below.tensors.items()})
+    else:
+        preprocessing = _preprocessing(run, config, record)
     method = config.method
     spec = LearnerSpec(
         title=title,
         model=config.model,
         method=method,
+        encoder=encoder,
         num_outputs=(method.num_classes or record.source.train_classes)
         if isinstance(method, BatchTrained)
         else config.test_shape.ways,
@@ -47,7 +55,7 @@ def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
         calibration=_calibration(run, checkpoint),
         origin=_origin(run, checkpoint, method.name, config),
     )
-    return Learner(spec, State(*checkpoint.named), _compute(config))
+    return Learner(spec, state, _compute(config))
 
 
 def transfer_learner(run: RunDirectory, config: TransferConfig, title: str) -> Learner:

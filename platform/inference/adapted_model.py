@@ -137,7 +137,7 @@ class AdaptedModel:
     def _logits(self, x: Tensor) -> Array:
         """Of prepared inputs, divided by the temperature; ``[n, classes]``."""
         with torch.no_grad():
-            outputs = self.learner.algorithm.predict(self._adapted, self._placed(x))
+            outputs = self.learner.algorithm.predict(self._adapted, self.learner.inputs(x))
         # a head may have further outputs than the task has classes
         logits: Array = outputs[:, : len(self.classes)].double().cpu().numpy()
         calibration = self.learner.spec.calibration
@@ -147,7 +147,7 @@ class AdaptedModel:
         """Features ``[n, F]`` of prepared inputs; None if the method has none."""
         try:
             with torch.no_grad():
-                found = self.learner.algorithm.features(self._adapted, self._placed(x))
+                found = self.learner.algorithm.features(self._adapted, self.learner.inputs(x))
         except AttributeError:  # of a plug-in that keeps what it has learned in another form
             return None
         return np.asarray(found.double().cpu().numpy())
@@ -201,9 +201,6 @@ class AdaptedModel:
             "the validation split of this run has no more classes than an episode: use more "
             "classes for validation, or lower task.ways"
         )
-
-    def _placed(self, x: Tensor) -> Tensor:
-        return x.to(self.learner.device, self.learner.dtype)
 
     @override
     def __repr__(self) -> str:

@@ -81,6 +81,7 @@ def _training(learner: Learner) -> list[tuple[str, str]]:
     rows = [
         ("method or job", str(origin.get("trained_by", ""))),
         ("data", str(origin.get("data", ""))),
+        *([] if spec.encoder is None else [("frozen encoder", spec.encoder.name)]),
         ("network", spec.model.label),
         ("step", str(origin.get("step", ""))),
         ("SHA-256 of the parameters", str(origin.get("params_sha256", ""))),

@@ -16,8 +16,13 @@ from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.reading import read_object
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.channels import converted
-from metaray.algorithms.tasks.embedding_record import EmbeddingRecord, features_file
+from metaray.algorithms.tasks.embedding_record import (
+    EmbeddingRecord,
+    encoder_file,
+    features_file,
+)
 from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
+from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.tasks.registry import DATA_SETS
 from metaray.algorithms.tasks.store import ImageStore
 from metaray.algorithms.tasks.store_writer import write_store
@@ -91,21 +96,27 @@ def embed(
         source=_source(config, source),
         splits={split: _names(source, ids) for split, ids in source.splits.items()},
         versions=versions(),
+        pictures=_pictures(config, source),
     )
     folder = out / ".parts"
     _check_same(out, folder, record)
-    if features_file(out).is_file():
-        return _result(out, 0)
+    is_done, keeps_encoder = features_file(out).is_file(), encoder_file(out).is_file()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "begun.json", _identity(record))
-        save_network(network.state, folder / "encoder.safetensors")
+        if not is_done:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "begun.json", _identity(record))
+        if not keeps_encoder:
+            save_network(network.state, encoder_file(out))
+            if is_done:  # by an older version, whose record says nothing of pictures either
+                record.write(out)
     except OSError as error:
         raise write_error(f"the embedding {out}", error, "choose another folder") from error
+    if is_done:
+        return _result(out, 0)
     frozen = FrozenNetwork(
         build=network.build,
         channels=source.input_shape[0],
-        file=folder / "encoder.safetensors",
+        file=encoder_file(out),
         sha256=network.weights_sha256,
         compute=compute,
     )
@@ -199,6 +210,12 @@ def _preprocessing(source: ImageEpisodes) -> dict[str, Any]:
         "stored_channels": header.image_shape[0],
         "prepared": header.parameters,
     }
+
+
+def _pictures(config: DataConfig, source: ImageEpisodes) -> dict[str, Any] | None:
+    classes = source.splits["train"]
+    found = Preprocessing.of(source.store, config.name, config.channels, classes)
+    return None if found is None else found.as_json()
 
 
 def _source(config: DataConfig, source: ImageEpisodes) -> dict[str, Any]:

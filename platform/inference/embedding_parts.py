@@ -25,11 +25,11 @@ from metaray.algorithms.tasks.image_episodes import ImageEpisodes, unit_range
 from metaray.algorithms.tasks.store import ImageStore
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.inference.encoders import computing, features_of
+from metaray.platform.inference.frozen_encoder import encoder_state, encoder_tensors
 from metaray.platform.training.device import choose_device
 
 _PART = 256  # images
 _BATCH = 64  # images that are computed at once
-_PARAMS, _STATS = "params.", "stats."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,7 @@ class EmbeddingPart:
 
 def save_network(state: State, file: Path) -> None:
     """Write the tensors of a network."""
-    tensors = {_PARAMS + name: value for name, value in state.params.items()}
-    tensors |= {_STATS + name: value for name, value in state.buffers.items()}
+    tensors = encoder_tensors(state)
     with atomic_path(file) as temporary:
         save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
 
@@ -144,9 +143,5 @@ def _features(images: Images, network: FrozenNetwork) -> Vectors:
 def _opened(network: FrozenNetwork) -> tuple[Backbone, State]:
     """Once in each process."""
     device = choose_device(network.compute)
-    tensors = load_file(network.file)
-    params, stats = (
-        {n.removeprefix(head): t.to(device) for n, t in tensors.items() if n.startswith(head)}
-        for head in (_PARAMS, _STATS)
-    )
-    return network.build(), State(params, stats)
+    tensors = {name: tensor.to(device) for name, tensor in load_file(network.file).items()}
+    return network.build(), encoder_state(tensors)

@@ -25,11 +25,12 @@ from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.loading import read_config_tree, validate_section
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.tree import Tree
+from metaray.platform.inference.frozen_encoder import TIMM
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.pretrained import PretrainedEncoder
 
-_TORCHVISION, _TIMM = "torchvision:", "timm:"
+_TORCHVISION = "torchvision:"
 _IMAGENET = 224  # pixels
 
 Images = Iterable[Tensor]
@@ -107,7 +108,7 @@ def encoder_source(name: str, weights: str | None) -> EncoderSource:
     """
     if name.startswith(_TORCHVISION):
         return _torchvision(name, weights)
-    if name.startswith(_TIMM):
+    if name.startswith(TIMM):
         return _timm(name, weights)
     if weights is not None:
         raise InputError(
@@ -172,7 +173,7 @@ def _torchvision(name: str, weights: str | None) -> EncoderSource:
 
 
 def _timm(name: str, weights: str | None) -> EncoderSource:
-    arch = name.removeprefix(_TIMM)
+    arch = name.removeprefix(TIMM)
     if weights in (None, "download"):
         raise InputError(f"{name} has no weights: give a file with --weights")
     file = absolute(str(weights))

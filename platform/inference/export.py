@@ -64,12 +64,17 @@ class _Network(nn.Module):
     def __init__(self, learner: Learner) -> None:
         super().__init__()
         self.algorithm: Algorithm = learner.algorithm
+        self.encoder = learner.encoder
         calibration = learner.spec.calibration
         self.temperature = 1.0 if calibration is None else calibration.temperature
         self._names = {part: list(named) for part, named in learner.state._asdict().items()}
         for part, named in learner.state._asdict().items():
             for number, tensor in enumerate(named.values()):
                 self.register_buffer(f"{part}{number}", tensor.detach().cpu().float())
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Of the network, from pictures."""
+        return x if self.encoder is None else self.encoder(x)
 
     def state(self) -> State:
         """Parameters and buffers by name."""
@@ -89,9 +94,13 @@ class Classifier(_Network):
         assert isinstance(self.algorithm, EmbeddingBased)
         state = self.state()
         support = Support(
-            state.params, support_x, support_labels.argmax(-1), support_labels, state.buffers
+            state.params,
+            self.inputs(support_x),
+            support_labels.argmax(-1),
+            support_labels,
+            state.buffers,
         )
-        logits, _ = self.algorithm.logits(support, query_x)
+        logits, _ = self.algorithm.logits(support, self.inputs(query_x))
         return torch.softmax(logits / self.temperature, dim=-1)
 
 
@@ -102,7 +111,7 @@ class Embedding(_Network):
     def forward(self, x: Tensor) -> Tensor:
         """Pictures ``[B, C, H, W]``."""
         state = self.state()
-        features, _ = self.algorithm.backbone.apply(state.params, x, state.buffers)
+        features, _ = self.algorithm.backbone.apply(state.params, self.inputs(x), state.buffers)
         return features
 
 
@@ -114,8 +123,8 @@ class EmbeddingBySupport(_Network):
     def forward(self, support_x: Tensor, x: Tensor) -> Tensor:
         """Support ``[S, C, H, W]`` and pictures ``[B, C, H, W]``."""
         params = self.state().params
-        _, stats = self.algorithm.backbone.apply(params, support_x, None)
-        features, _ = self.algorithm.backbone.apply(params, x, stats)
+        _, stats = self.algorithm.backbone.apply(params, self.inputs(support_x), None)
+        features, _ = self.algorithm.backbone.apply(params, self.inputs(x), stats)
         return features
 
 

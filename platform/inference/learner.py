@@ -22,10 +22,13 @@ from metaray.algorithms.tasks.preprocessing import Appearance, Preprocessing
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.inference.adapted_model import AdaptedModel
 from metaray.platform.inference.folders import labelled_pictures
+from metaray.platform.inference.frozen_encoder import EncoderSpec, FrozenEncoder
 from metaray.platform.inference.pictures import Picture, PictureReader
 from metaray.platform.inference.state_bytes import from_bytes, to_bytes
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.training.device import choose_device, dtype_of
+
+ENCODER = "encoder."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class LearnerSpec:
     model: ModelConfig
     method: MethodSection | None
     """how it learns a task; None: an encoder, whose features are compared by cosine"""
+    encoder: EncoderSpec | None = None
+    """whose features are the inputs of the network; None: pictures are"""
     num_outputs: int
     """outputs of the network, where the method has a fixed head"""
     preprocessing: Preprocessing
@@ -54,9 +59,8 @@ class LearnerSpec:
 
     def build(self) -> Algorithm:
         """The algorithm, with a network without weights."""
-        backbone = build_backbone(
-            self.model.model_copy(update={"weights": None}), self.preprocessing.input_shape
-        )
+        shape = self.preprocessing.input_shape if self.encoder is None else self.encoder.shape
+        backbone = build_backbone(self.model.model_copy(update={"weights": None}), shape)
         if self.method is None:
             return NearestMean(backbone, "classification", self.num_outputs)
         return build_algorithm(self.method, backbone, "classification", self.num_outputs)
@@ -71,20 +75,30 @@ class Learner:
     def __init__(
         self, spec: LearnerSpec, state: State, compute: ComputeConfig | None = None
     ) -> None:
-        """``compute`` says on which device, and in which precision."""
+        """Of all its tensors, as ``tensors`` has them.
+
+        ``compute`` says on which device, and in which precision.
+        """
         compute = compute or ComputeConfig(count=0)
         self.spec = spec
         self.compute = compute
         self.device = choose_device(compute)
         self.dtype = dtype_of(compute)
         self.algorithm = spec.build()
-        self.state = State(
-            *(
-                {n: t.to(self.device, self.dtype if t.is_floating_point() else t.dtype)
-                 for n, t in part.items()}
-                for part in state
-            )
+        params, buffers = (
+            {n: t.to(self.device, self.dtype if t.is_floating_point() else t.dtype)
+             for n, t in part.items()}
+            for part in state
         )  # fmt: skip
+        of_encoder = {n: t for n, t in buffers.items() if n.startswith(ENCODER)}
+        self.state = State(params, {n: t for n, t in buffers.items() if n not in of_encoder})
+        self.encoder = (
+            None
+            if spec.encoder is None
+            else FrozenEncoder(
+                spec.encoder, {n.removeprefix(ENCODER): t for n, t in of_encoder.items()}
+            )
+        )
 
     def on(self, device: str) -> Learner:
         """The same on another device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
@@ -93,7 +107,20 @@ class Learner:
             InputError: there is no such device.
         """
         compute = self.compute.model_copy(update={"device": device, "count": 0})
-        return Learner(self.spec, self.state, compute)
+        return Learner(self.spec, self.tensors, compute)
+
+    @property
+    def tensors(self) -> State:
+        """All tensors: those of the encoder are among the buffers, under ``encoder.``."""
+        if self.encoder is None:
+            return self.state
+        own, below = self.state, self.encoder.tensors()
+        return State(own.params, own.buffers | {ENCODER + n: t for n, t in below.items()})
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Prepared pictures ``[n, C, H, W]`` as inputs of the network, on its device."""
+        x = x.to(self.device, self.dtype)
+        return x if self.encoder is None else self.encoder.in_batches(x)
 
     def adapt(
         self,
@@ -187,7 +214,7 @@ class Learner:
         with torch.no_grad() if self.spec.method is None else torch.enable_grad():
             adapted = self.algorithm.adapt(
                 self.state,
-                x.to(self.device, self.dtype),
+                self.inputs(x),
                 y.to(self.device),
                 len(classes),
                 "inductive",
@@ -198,7 +225,7 @@ class Learner:
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self.spec, to_bytes(self.state), self.compute)
+        return _unpickled, (self.spec, to_bytes(self.tensors), self.compute)
 
     def save(self, folder: str | Path) -> None:
         """Write weights and settings into a new folder, which ``mr.load`` opens anywhere.

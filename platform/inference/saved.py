@@ -19,13 +19,16 @@ from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.inference.adapted_model import AdaptedModel
+from metaray.platform.inference.frozen_encoder import EncoderSpec
 from metaray.platform.inference.learner import Learner, LearnerSpec
 from metaray.platform.inference.state_bytes import from_bytes, to_bytes
 from metaray.platform.run.calibration import Calibration
 from metaray.platform.run.saved_model_directory import SavedModelDirectory
 
 FORMAT = "metaray.learner"
-VERSION = 1
+VERSION = 2
+_BEFORE_ENCODERS = 1
+"""what learners without an encoder still are, so that older versions read them"""
 _REMEDY = "save the model again"
 
 
@@ -66,7 +69,7 @@ def load_saved(folder: Path) -> Learner | AdaptedModel:
     if values.get("format") != FORMAT:
         raise InputError(f"{path} is not that of a saved model: give a folder that metaray wrote")
     version = values.get("version")
-    if version != VERSION:
+    if version not in (_BEFORE_ENCODERS, VERSION):
         raise InputError(
             f"{folder} was saved in format {version}, and this metaray reads {VERSION}: update "
             "metaray, or save the model again"
@@ -104,10 +107,11 @@ def write_learner(learner: Learner, folder: Path, **further: Any) -> None:
     spec = learner.spec
     values = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": _BEFORE_ENCODERS if spec.encoder is None else VERSION,
         "title": spec.title,
         "method": None if spec.method is None else spec.method.model_dump(mode="json"),
         "model": spec.model.model_dump(mode="json"),
+        **({} if spec.encoder is None else {"encoder": spec.encoder.as_json()}),
         "num_outputs": spec.num_outputs,
         "trained_classes": list(spec.classes),
         "preprocessing": spec.preprocessing.as_json(),
@@ -120,15 +124,17 @@ def write_learner(learner: Learner, folder: Path, **further: Any) -> None:
     }
     directory = SavedModelDirectory(folder)
     write_json(directory.config, values)
-    directory.weights.write_bytes(to_bytes(learner.state))
+    directory.weights.write_bytes(to_bytes(learner.tensors))
 
 
 def _spec(values: dict[str, Any]) -> LearnerSpec:
     method, calibration = values["method"], values["calibration"]
+    encoder = values.get("encoder")
     return LearnerSpec(
         title=str(values["title"]),
         model=validate_section(MODELS, values["model"]),
         method=None if method is None else validate_section(METHODS, method),
+        encoder=None if encoder is None else EncoderSpec.from_json(encoder),
         num_outputs=int(values["num_outputs"]),
         preprocessing=Preprocessing.from_json(values["preprocessing"]),
         calibration=None

@@ -53,7 +53,7 @@ def model_in(path: Path, learner: Learner) -> Path:
     Raises:
         InputError: the folder has the tasks of another model, or cannot be written.
     """
-    weights = to_bytes(learner.state)
+    weights = to_bytes(learner.tensors)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark, digest = path / "weights.sha256", sha256(weights).hexdigest()

@@ -34,7 +34,8 @@ def embedded(trained: Path, images: dict[str, Any], tmp_path_factory: Any) -> Pa
     folder: Path = tmp_path_factory.mktemp("embedded") / "features"
     found = embed(trained, "glyphs", folder, workers=0, **images)
     assert (found.vectors, found.classes, found.computed) == (1500, 75, 1500)
-    assert sorted(path.name for path in folder.iterdir()) == ["features.arrow", "features.json"]
+    names = ["encoder.safetensors", "features.arrow", "features.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     return folder
 
 
