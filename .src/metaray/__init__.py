@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from metaray.platform.api import datasets as datasets
     from metaray.platform.api import jobs as jobs
     from metaray.platform.api import models as models
+    from metaray.platform.api.choosing import MethodChoice as MethodChoice
+    from metaray.platform.api.choosing import choose as choose
     from metaray.platform.api.comparing import compare as compare
     from metaray.platform.api.comparison import Comparison as Comparison
     from metaray.platform.api.embedding import embed as embed
@@ -72,6 +74,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "metaray.algorithms.errors": ["InputError"],
     "metaray.platform.api": ["datasets", "jobs", "models"],
+    "metaray.platform.api.choosing": ["MethodChoice", "choose"],
     "metaray.platform.api.comparing": ["compare"],
     "metaray.platform.api.comparison": ["Comparison"],
     "metaray.platform.api.embedding": ["embed"],

@@ -43,14 +43,8 @@ def embed(
     Raises:
         InputError: encoder or data are missing or do not fit, or the folder holds something else.
     """
-    import torch
-
-    from metaray.platform.distributed.parallel_map import default_workers
     from metaray.platform.inference.embedding import embed as story
 
-    if workers is None:
-        on_gpu = device != "cpu" and torch.cuda.is_available()
-        workers = 0 if on_gpu else default_workers()
     return story(
         str(encoder),
         {"name": data, **settings},

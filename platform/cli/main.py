@@ -13,6 +13,7 @@ import typer
 from metaray.algorithms.errors import InputError, is_of_disk
 from metaray.cluster.proxies import avoid_proxies
 from metaray.platform.cli import (
+    choose,
     cluster,
     compare,
     data,
@@ -58,6 +59,7 @@ app.command("compare", cls=Command, epilog=compare.EPILOG)(command(CompareReques
 app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("sweep", cls=Command, epilog=sweep.EPILOG)(command(SweepRequest, sweep.sweep))
 app.command(epilog=fit.EPILOG)(fit.fit)
+app.command(epilog=choose.EPILOG)(choose.choose)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=embed.EPILOG)(embed.embed)
@@ -157,7 +159,13 @@ def run() -> None:
 def _search_garbage_seldom() -> None:
     """Imports make many objects and no cycles of garbage: the search is a fifth of their time."""
     gc.set_threshold(50_000, 20, 20)
-    atexit.register(gc.freeze)  # then the interpreter does not search at its end either
+    atexit.register(_end_without_search)
+
+
+def _end_without_search() -> None:
+    """The interpreter does not search at its end either, unless a library counts what it left."""
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def _sentence(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from metaray.platform.common.formatting import short_time
 from metaray.platform.compare.paired import Array
-from metaray.platform.compare.results import EntryResult, Results
+from metaray.platform.compare.results import EntryResult, Results, over_runs
 from metaray.platform.report.style import Theme, new_figure
 
 _MARKERS = "osD^vP*X"
@@ -126,7 +125,7 @@ def _curve(results: Results, theme: Theme, over: str, label: str) -> Figure | No
             continue
         at = sorted(points)
         drawn |= set(at)
-        values = [_over_runs(points[x]) for x in at]
+        values = [over_runs(points[x]) for x in at]
         axes.errorbar(
             at, [mean for mean, _ in values], yerr=[ci95 for _, ci95 in values],
             fmt=look.line, color=look.color, marker=look.marker, markersize=5, linewidth=1.5,
@@ -144,13 +143,6 @@ def _curve(results: Results, theme: Theme, over: str, label: str) -> Figure | No
         axes.plot(at, [1 / n for n in at], ":", color=theme.ink, linewidth=0.8, label="guessing")
     _finish(axes, results)
     return figure
-
-
-def _over_runs(points: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """The mean of a shape's score over runs, and half its 95 % interval over their episodes."""
-    mean = float(np.mean([point["score"] for point in points]))
-    ci95 = float(np.sqrt(np.sum([point["ci95"] ** 2 for point in points])) / len(points))
-    return mean, ci95
 
 
 def _validations(results: Results, record: Any) -> tuple[Array, Array]:

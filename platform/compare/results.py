@@ -96,13 +96,9 @@ class EntryResult:
             "peak_memory_bytes": max(known, default=None),
             "num_parameters": self.first.summary["num_parameters"],
             "curve": [
-                {
-                    "ways": ways,
-                    "shots": shots,
-                    "score": float(np.mean([p["score"] for p in points])),
-                    "num_runs": len(points),
-                }
+                {"ways": ways, "shots": shots, "score": mean, "ci95": ci95, "num_runs": len(points)}
                 for (ways, shots), points in self.curve().items()
+                for mean, ci95 in (over_runs(points),)
             ],
         }
 
@@ -217,6 +213,13 @@ class Results:
                     table = table.add_column(0, name, pa.array([value] * table.num_rows))
                 tables.append(table)
         return pa.concat_tables(tables, promote_options="default")
+
+
+def over_runs(points: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """The mean of a shape's score over runs, and half its 95 % interval over their episodes."""
+    mean = float(np.mean([point["score"] for point in points]))
+    ci95 = float(np.sqrt(np.sum([point["ci95"] ** 2 for point in points])) / len(points))
+    return mean, ci95
 
 
 def _scores(runs: Sequence[RunResult]) -> dict[str, Scores]:

@@ -66,7 +66,7 @@ def chosen_for(
     Raises:
         InputError: there are too few classes, or a class has too few pictures.
     """
-    train, val, test = _divided(len(survey.counts))
+    train, val, test = divided(len(survey.counts))
     fewest = min(survey.counts, key=survey.counts.__getitem__)
     if survey.counts[fewest] < _FEWEST_PICTURES:
         raise InputError(
@@ -84,7 +84,7 @@ def chosen_for(
     ]
 
 
-def _divided(classes: int) -> tuple[int, int, int]:
+def divided(classes: int) -> tuple[int, int, int]:
     """Classes for training, validation and test."""
     if classes < FEWEST_CLASSES:
         raise InputError(

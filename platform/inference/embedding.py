@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metaray.algorithms.atomic import write_json
@@ -30,7 +31,7 @@ from metaray.platform.callbacks.preparing import preparing, showing
 from metaray.platform.common.versions import versions
 from metaray.platform.config.loading import validate_section
 from metaray.platform.config.schema import ComputeConfig
-from metaray.platform.distributed.parallel_map import decoder, parallel_map
+from metaray.platform.distributed.parallel_map import decoder, default_workers, parallel_map
 from metaray.platform.inference.embedding_parts import (
     EmbeddingPart,
     FrozenNetwork,
@@ -69,7 +70,7 @@ def embed(
     out: Path,
     *,
     weights: str | None = None,
-    workers: int = 0,
+    workers: int | None = 0,
     device: str = "auto",
 ) -> Embedding:
     """Write the features of all images of ``data`` into the folder ``out``.
@@ -79,12 +80,15 @@ def embed(
         data: settings of the data set; size and channels are those of the encoder unless given.
         out: a new folder, or one in which the same embedding was begun.
         weights: of a network of torchvision or timm.
-        workers: processes; 0: this one.
+        workers: processes; 0: this one; None: one a core, or this one where there is a GPU.
         device: that computes, as ``workers.device`` of a run.
 
     Raises:
         InputError: encoder or data are missing or do not fit, or ``out`` holds something else.
     """
+    if workers is None:
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        workers = 0 if on_gpu else default_workers()
     found = encoder_source(encoder, weights)
     config = validate_section(DATA_SETS, {**found.images, **data})
     source = _opened(config, workers)

@@ -40,4 +40,4 @@ class _BlankFigures(MetaPathFinder):
 
 sys.meta_path.insert(0, _BlankFigures())
 gc.set_threshold(50_000, 20, 20)
-atexit.register(gc.freeze)
+atexit.register(lambda: None if "triton" in sys.modules else gc.freeze())
