@@ -133,7 +133,8 @@ def choose(
         out: new folder; None: a name with the time in ``runs``.
         workers: processes that embed; None: as many as cores.
         device: that embeds: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        settings: any other settings of all methods by path.
+        settings: any other settings of all methods by path; those of ``train`` and ``model`` are
+            for the methods that are trained, those of ``data`` for the pictures.
         progress: show progress.
         address: Ray cluster; None: the Ray that this process uses, else a new one.
 

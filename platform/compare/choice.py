@@ -18,10 +18,16 @@ from metaray.platform.compare.directory import CompareDirectory
 from metaray.platform.compare.make_plan import make_plan, named_entries
 from metaray.platform.compare.plan import Plan
 from metaray.platform.config.loading import with_overrides
+from metaray.platform.config.tree import Tree
 from metaray.platform.config.values import set_value
 from metaray.platform.experiment.comparison import Budget
 from metaray.platform.experiment.meta import META
-from metaray.platform.experiment.own_pictures import divided, found_in
+from metaray.platform.experiment.own_pictures import (
+    copies_of,
+    divided,
+    found_in,
+    split_of,
+)
 from metaray.platform.run.directory import fresh_place
 
 METHODS_TRIED = {
@@ -72,7 +78,7 @@ class ChoiceOptions:
     device: str
     """that embeds"""
     overrides: Sequence[str]
-    """``KEY=VALUE``"""
+    """``KEY=VALUE``; those of ``train`` and ``model`` are for the methods that are trained"""
 
 
 def make_choice(
@@ -95,9 +101,15 @@ def make_choice(
     from metaray.platform.inference.embedding import embed
 
     found, place = survey(options.folder), user_path(out or fresh_place("choose"))
+    own, others = _of_images(options.overrides)
+    budget, shots = Budget.of(seconds=options.seconds), _possible_shots(found, options.shots)
+    entries = _entries(place / "features", found, shots, options, others)
     for sentence in found_in(found):
         console.print(sentence)
-    own, others = _of_images(options.overrides)
+    for k in sorted(set(options.shots) - set(shots)):
+        console.print(
+            f"{plural(k, 'label')} per class are left out: the smallest class has too few"
+        )
     embedded = embed(
         options.encoder,
         {"name": "folder", **_images(options.folder, found, console.print), **own},
@@ -108,7 +120,14 @@ def make_choice(
     )
     for sentence in _warnings(embedded.folder):
         console.print(sentence)
-    plan = _plan(embedded.folder, found, options, others, console.print)
+    plan = make_plan(
+        entries,
+        budget=budget,
+        num_seeds=1,
+        shots=shots,
+        ways=[_ways(found)],
+        curve_episodes=options.episodes,
+    )
     compared, launch = comparison_folder(place), comparing.LaunchOptions(address)
     if not CompareDirectory(compared).plan.is_file():
         comparing.compare(plan, compared, launch, console)
@@ -137,19 +156,11 @@ def _of_images(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _images(root: Path, found: Survey, notify: Callable[[str], None]) -> dict[str, Any]:
-    """Settings of the images: classes are held out for validation and for the test."""
-    train, val, test = divided(len(found.counts))
-    notify(
-        f"{train} classes to train on, {val} for validation, {test} for the test, chosen at random"
-    )
-    shares = [round(part / len(found.counts), 4) for part in (train, val)]
-    settings: dict[str, Any] = {
-        "root": str(root.absolute()),
-        "split": "random",
-        "split_ratio": (*shares, round(1 - sum(shares), 4)),
-    }
-    if found.copies:
-        settings["drop_duplicates"] = True
+    """Settings of the images: classes are held out as `metaray fit` does it."""
+    settings: dict[str, Any] = {"root": str(root.absolute())}
+    for chosen in (split_of(found), *copies_of(found)):
+        notify(chosen.reason)
+        settings |= {key.removeprefix("data."): value for key, value in chosen.settings.items()}
     return settings
 
 
@@ -162,53 +173,63 @@ def _warnings(features: Path) -> Iterator[str]:
         )
 
 
-def _plan(
-    features: Path,
-    found: Survey,
-    options: ChoiceOptions,
-    overrides: Sequence[str],
-    notify: Callable[[str], None],
-) -> Plan:
-    """The comparison: all methods, tested at each number of labels."""
-    train, val, test = divided(len(found.counts))
+def _possible_shots(found: Survey, asked: Sequence[int]) -> list[int]:
+    """The numbers of labels that leave a picture of the smallest class to predict."""
+    if not asked:
+        raise InputError("name one number of labels per class or more, such as 1,5")
     fewest = min(found.counts.values())
-    possible = sorted(k for k in set(options.shots) if 0 < k < fewest)
+    possible = sorted(k for k in set(asked) if 0 < k < fewest)
     if not possible:
         raise InputError(
             f"the smallest class has {plural(fewest, 'picture')}, which is too few for "
-            f"{' or '.join(map(str, sorted(options.shots)))} labels per class and one picture to "
-            "predict: add pictures, or ask for fewer labels with --shots"
+            f"{' or '.join(map(str, sorted(asked)))} labels per class and one picture to predict: "
+            "add pictures, or ask for fewer labels"
         )
-    for k in sorted(set(options.shots) - set(possible)):
-        notify(f"{plural(k, 'label')} per class are left out: the smallest class has {fewest}")
-    ways, middle = min(_MOST_WAYS, val, test), possible[len(possible) // 2]
-    queries = min(_MOST_QUERIES, fewest - possible[-1])
+    return possible
+
+
+def _ways(found: Survey) -> int:
+    """Of the test: as many as the classes that are held out allow, five at most."""
+    _, val, test = divided(len(found.counts))
+    return min(_MOST_WAYS, val, test)
+
+
+def _entries(
+    features: Path,
+    found: Survey,
+    shots: Sequence[int],
+    options: ChoiceOptions,
+    overrides: Sequence[str],
+) -> list[tuple[str, Tree]]:
+    """The methods by name, with settings that are checked; training has the middle of ``shots``."""
+    if not options.methods:
+        raise InputError(f"name one method or more, such as {next(iter(METHODS_TRIED))}")
+    ways, train = _ways(found), divided(len(found.counts))[0]
     common = {
         "data.name": "features",
         "data.root": str(features.absolute()),
         "data.split": "source",
         "task.ways": ways,
-        "task.shots": middle,
-        "task.queries": queries,
+        "task.shots": shots[len(shots) // 2],
+        "task.queries": min(_MOST_QUERIES, min(found.counts.values()) - shots[-1]),
         "evaluate.num_episodes": options.episodes,
         "evaluate.batch_norm": "inductive",  # as when the model is used
     }
     entries = []
     for name in options.methods:
-        method = META.load(None, [f"method.name={name}"]).method
-        own = common if method.of_frozen_features else common | _TRAINING
-        if not (method.fixed_head or method.of_frozen_features):
-            own = own | {"task.train_ways": min(2 * ways, train)}
-        sets = [f"{key}={set_value(value)}" for key, value in own.items()]
-        entries += named_entries([], name, [*sets, *overrides])
-    return make_plan(
-        entries,
-        budget=Budget.of(seconds=options.seconds),
-        num_seeds=1,
-        shots=possible,
-        ways=[ways],
-        curve_episodes=options.episodes,
-    )
+        ((_, tree),) = named_entries([], name, [])
+        method, settings, given = META.resolve(tree).method, common, list(overrides)
+        if method.of_frozen_features:
+            given = [one for one in given if not one.startswith(("train.", "model."))]
+        else:
+            settings = settings | _TRAINING
+            if not method.fixed_head:
+                settings = settings | {"task.train_ways": min(2 * ways, train)}
+        sets = [f"{key}={set_value(value)}" for key, value in settings.items()]
+        entries += named_entries([], name, [*sets, *given])
+    for _, tree in entries:
+        META.resolve(tree)
+    return entries
 
 
 def _is_same(one: Plan, other: Plan) -> bool:

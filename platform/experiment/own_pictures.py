@@ -75,17 +75,17 @@ def chosen_for(
         )
     return [
         _images(survey, seconds, device),
-        _split(train, val, test),
+        split_of(survey),
         _method(method),
         *_network(seconds, device),
         _episodes(survey.counts[fewest], train, min(val, test), METHODS[method].fixed_head),
         _training(seconds),
-        *_copies(survey),
+        *copies_of(survey),
     ]
 
 
 def divided(classes: int) -> tuple[int, int, int]:
-    """Classes for training, validation and test."""
+    """Classes for training, validation and test; InputError where there are too few."""
     if classes < FEWEST_CLASSES:
         raise InputError(
             f"{plural(classes, 'class')} are too few to hold some out for validation and test: "
@@ -115,8 +115,10 @@ def _images(survey: Survey, seconds: float, device: str) -> Chosen:
     return Chosen(settings=settings, reason=reason + grey)
 
 
-def _split(train: int, val: int, test: int) -> Chosen:
-    total = train + val + test
+def split_of(survey: Survey) -> Chosen:
+    """Which classes are held out; InputError where there are too few."""
+    train, val, test = divided(len(survey.counts))
+    total = len(survey.counts)
     shares = [round(part / total, 4) for part in (train, val)]
     return Chosen(
         settings={"data.split": "random", "data.split_ratio": [*shares, round(1 - sum(shares), 4)]},
@@ -181,6 +183,7 @@ def _training(seconds: float) -> Chosen:
     )
 
 
-def _copies(survey: Survey) -> Iterator[Chosen]:
+def copies_of(survey: Survey) -> Iterator[Chosen]:
+    """That copies are left out, where there are some."""
     if survey.copies:
         yield Chosen(settings={"data.drop_duplicates": True}, reason="copies make a test too easy")

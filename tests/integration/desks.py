@@ -19,7 +19,8 @@ def commands_run(
 ) -> Iterator[Done]:
     """Each command with its words, after it has run in ``desk`` without an error.
 
-    ``smaller`` gives the settings of a small budget by the words; None: the command is left out.
+    ``smaller`` gives the settings of a small budget by the words, or options by their name with
+    dashes; None: the command is left out.
     """
     tmp_path.rmdir()
     tmp_path.symlink_to(desk)  # ``here`` runs commands in this folder
@@ -28,6 +29,8 @@ def commands_run(
             settings = smaller(words)
             if settings is None:
                 continue
-            done = here(*words, *arguments([f"{key}={value}" for key, value in settings.items()]))
+            options = [p for key, v in settings.items() if key.startswith("--") for p in (key, v)]
+            sets = [f"{key}={v}" for key, v in settings.items() if not key.startswith("--")]
+            done = here(*words, *options, *arguments(sets))
             assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
             yield words, done

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-COMPUTING = ("train", "evaluate", "compare", "sweep", "transfer")
+COMPUTING = ("train", "evaluate", "compare", "sweep", "transfer", "choose")
 """first words of the commands that can use a Ray"""
 
 

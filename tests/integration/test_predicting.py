@@ -21,6 +21,10 @@ SMALL = {
     "train.outer_steps": 4, "train.validate_every": 4, "train.validate_episodes": 4,
     "evaluate.num_episodes": 4, "model.width": 8, "data.image_size": 28,
 }  # fmt: skip
+CHOOSING = {
+    "--time": 1, "--episodes": 4, "--methods": "nearest_mean,protonet",
+    "train.outer_steps": 2, "train.validate_every": 0, "train.validate_episodes": 4,
+}  # fmt: skip
 PROGRAM = {"time=300": f"time=300, settings={SMALL}"}
 
 
@@ -55,13 +59,18 @@ def _small_cache(monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
     monkeypatch.setenv("METARAY_CACHE", str(desk / "cache"))
 
 
+@pytest.mark.ray
 def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> None:
-    small = {"fit": SMALL}
+    small = {"fit": SMALL, "choose": CHOOSING}
     for words, done in commands_run(PAGE, desk, here, tmp_path, lambda w: small.get(w[0], {})):
         if words[0] == "fit":
             assert "found 104 pictures of 13 classes" in done.stdout
             assert "7 classes to train on, 3 for validation, 3 for the test" in done.stdout
             assert "next: metaray predict --run runs/photos" in done.stdout
+        if words[0] == "choose":
+            assert "the encoder was trained on these pictures" in done.stdout
+            assert "with 3 labels per class: " in done.stdout
+            assert "next: metaray predict --run runs/choice/compare/runs/" in done.stdout
         if words[0] == "predict":
             assert "torn.jpg is not an image" in done.stdout
             assert "accuracy" in done.stdout
