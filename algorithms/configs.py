@@ -290,8 +290,8 @@ class ModelConfig(NamedSection):
     name: str = "conv4_strided"
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
     conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
-    wrn28_10: residual networks; torchvision: the network `arch`; mlp: linear layers; identity: no
-    network, where the data are features already"""
+    wrn28_10: residual networks; torchvision and timm: the network `arch` of that package; mlp:
+    linear layers; identity: no network, where the data are features already"""
     width: int = Field(64, ge=1, le=65_536)
     """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
     size, and all widths follow; torchvision's networks have their own"""
@@ -302,9 +302,9 @@ class ModelConfig(NamedSection):
     drop_block: float = Field(0.0, ge=0, lt=1)
     """resnet12: share of features that DropBlock drops in training; 0: off"""
     arch: str = "resnet18"
-    """torchvision: name of the network"""
+    """torchvision and timm: name of the network"""
     weights: str | None = None
-    """torchvision: file with pretrained weights (readable on every worker), or `download` for
+    """torchvision and timm: file with pretrained weights (readable on every worker); `download` for
     torchvision's own; random unless set"""
 
     @field_validator("weights")
@@ -316,11 +316,12 @@ class ModelConfig(NamedSection):
     def _in_effect(self) -> Self:
         if type(self) is not ModelConfig or is_outside(self.name):
             return self._in_effect_outside()
-        if self.name != "torchvision":
+        if self.name not in ("torchvision", "timm"):
             for key in ("arch", "weights"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise InputError(
-                        f"model.{key} has no effect on {self.name}: set model.name = torchvision"
+                        f"model.{key} has no effect on {self.name}: set model.name = torchvision "
+                        "or timm"
                     )
         if self.name != "mlp" and self.depth != type(self).model_fields["depth"].default:
             raise InputError(f"model.depth has no effect on {self.name}: leave it out")

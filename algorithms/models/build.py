@@ -93,3 +93,10 @@ def torchvision(input_shape: Shape, config: ModelConfig) -> Backbone:
     from metaray.algorithms.models.torchvision_backbone import TorchvisionBackbone
 
     return TorchvisionBackbone(input_shape, config.arch, config.weights, config.norm)
+
+
+def timm(input_shape: Shape, config: ModelConfig) -> Backbone:
+    """A network of timm, another package."""
+    from metaray.algorithms.models.timm_backbone import TimmBackbone
+
+    return TimmBackbone(input_shape, config.arch, config.weights, config.norm)

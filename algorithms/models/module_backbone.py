@@ -1,7 +1,9 @@
 """Any ``torch.nn.Module`` as a backbone, called as a function of its parameters.
 
 * Its batch norms are replaced by ``norm.normalise``, so that they obey given statistics, give back
-  those seen, and can be differentiated twice under ``vmap``. Other norms stay.
+  those seen, and can be differentiated twice under ``vmap``. Other norms stay. A subclass of batch
+  norm that has parts, such as the activation in timm's, keeps them. The result is compared with
+  the module's own on random inputs.
 * Dropout is off, in training too: its masks would come from a global state.
 * Other buffers are constants.
 """
@@ -37,7 +39,8 @@ class ModuleBackbone(Backbone):
         label: name of the network in messages.
 
     Raises:
-        InputError: the module cannot take such inputs, or has no batch norm to replace.
+        InputError: the module cannot take such inputs, has no batch norm to replace, or computes
+            something else with its batch norms replaced.
 
     >>> layers = lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
     >>> backbone = ModuleBackbone(layers, (1, 28, 28))
@@ -61,9 +64,15 @@ class ModuleBackbone(Backbone):
         self.label = label
         self._frame = _Frame()
         self._lock = Lock()
-        self._module = self._build(seed=0)
+        module = self._built(seed=0).eval()
+        own = dict(module.state_dict())
+        x = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0))
+        result = self._own_result(module, x)
+        self._module = self._replaced(module)
         self._names = [name for name, _ in self._module.named_parameters()]
-        shape = self._probe(input_shape)
+        if norm == "batch":
+            self._check_same(own, x, result)
+        shape = result.shape[1:]
         self._map = (*shape, 1, 1)[:3]
         self.feature_dim = shape.numel()
 
@@ -76,7 +85,7 @@ class ModuleBackbone(Backbone):
     @override
     def init(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         seed = int(torch.randint(2**31, (), generator=generator))
-        module = self._build(seed)
+        module = self._replaced(self._built(seed))
         params = {name: p.detach().clone() for name, p in module.named_parameters()}
         stats: Tensors = {}
         for prefix, norm in replaced_norms(module):
@@ -116,11 +125,14 @@ class ModuleBackbone(Backbone):
             used, self._frame.used = self._frame.used, {}
         return outputs, used
 
-    def _build(self, seed: int) -> nn.Module:
+    def _built(self, seed: int) -> nn.Module:
         """The network, drawn from torch's global generator, whose state is put back."""
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
-            module = self._make()
+            return self._make()
+
+    def _replaced(self, module: nn.Module) -> nn.Module:
+        """``module`` itself, with our norms in the place of batch norm."""
         replaced = 0
         for name, part in list(module.named_modules()):
             if isinstance(part, _BatchNorm):
@@ -136,18 +148,43 @@ class ModuleBackbone(Backbone):
             )
         return module.eval()
 
-    def _probe(self, input_shape: tuple[int, ...]) -> torch.Size:
-        """The shape of the features of one input, found by a call."""
-        params = {name: p.detach() for name, p in self._module.named_parameters()}
+    def _own_result(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What the module as it was makes of inputs; InputError where it cannot take them."""
         try:
             with torch.no_grad():
-                outputs, _ = self._call(params, torch.zeros(2, *input_shape), None)
+                return self._unreplaced(module, x)
         except (RuntimeError, AssertionError) as error:
             raise InputError(
-                f"{self.label} cannot take images of shape {input_shape} ({error}): change "
+                f"{self.label} cannot take images of shape {tuple(x.shape[1:])} ({error}): change "
                 "data.image_size or the model"
             ) from None
-        return outputs.shape[1:]
+
+    def _check_same(self, own: Tensors, x: Tensor, wanted: Tensor) -> None:
+        """Raise InputError unless the norms that were put in compute what the module's own did.
+
+        ``own`` is the state of the module as it was, ``wanted`` what it made of ``x``.
+        """
+        ours, stats = dict(own), Tensors()
+        for name, _ in replaced_norms(self._module):
+            for old, new in (("weight", "scale"), ("bias", "shift")):
+                if f"{name}.{old}" in own:
+                    ours[f"{name}.{new}"] = own[f"{name}.{old}"]
+            for old, new in (("running_mean", "mean"), ("running_var", "var")):
+                if f"{name}.{old}" in own:
+                    stats[f"{name}.{new}"] = own[f"{name}.{old}"]
+        with torch.no_grad():
+            found, _ = self._call({name: ours[name] for name in self._names}, x, stats)
+        if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max())):
+            raise InputError(
+                f"{self.label} computes something else when its batch norms are replaced, as "
+                "metaray replaces them: use plain torch.nn.BatchNorm layers, or derive from "
+                "metaray.algorithms.models.backbone.Backbone"
+            )
+
+    def _unreplaced(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What the module itself makes of inputs."""
+        found: Tensor = module(x)
+        return found
 
 
 class _Frame:
@@ -169,6 +206,8 @@ class _Norm(nn.Module):
         else:
             self.register_buffer("scale", torch.ones(replaced.num_features))
             self.register_buffer("shift", torch.zeros(replaced.num_features))
+        for name, part in replaced.named_children():  # what a subclass does after it
+            self.add_module(name, part)
         self._prefix = prefix
         self._epsilon = replaced.eps
         self._kind: NormKind = kind
@@ -182,7 +221,10 @@ class _Norm(nn.Module):
         x = x if x.ndim == 4 else x.reshape(shape[0], shape[1], 1, -1)
         out, used = normalise(self._kind, params, self._prefix, x, frame.stats, self._epsilon)
         frame.used |= used
-        return out if out.shape == shape else out.reshape(shape)
+        out = out if out.shape == shape else out.reshape(shape)
+        for part in self.children():
+            out = part(out)
+        return out
 
 
 class _Hardsigmoid(nn.Module):

@@ -13,7 +13,7 @@ _BUILD = "metaray.algorithms.models.build"
 ANY_INPUT = ("mlp", "identity")
 """those of ours that take inputs of any shape"""
 _OURS = (
-    *("conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision"),
+    *("conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision", "timm"),
     *ANY_INPUT,
 )
 _TORCHVISION = re.compile(
@@ -28,6 +28,12 @@ class Models(SectionRegistry[ModelConfig]):
 
     @override
     def _hint(self, name: str) -> str:
+        if name.startswith("timm:"):
+            arch = name.removeprefix("timm:")
+            return (
+                f"model.name = {name!r} is a network of timm: set model.name=timm and "
+                f"model.arch={arch}"
+            )
         if not _TORCHVISION.match(name.lower()):
             return ""
         return (

@@ -96,4 +96,5 @@ Conv4Map = _network(
 ResNet12 = _network("ResNet12", "resnet12", "The residual network of 12 layers.")
 WideResNet = _network("WideResNet", "wrn28_10", "The wide residual network WRN-28-10.")
 Torchvision = _network("Torchvision", "torchvision", "A network of torchvision, named by `arch`.")
+Timm = _network("Timm", "timm", "A network of timm, named by `arch`.")
 MLP = _network("MLP", "mlp", "Fully connected layers.")

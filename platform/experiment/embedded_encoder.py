@@ -64,7 +64,7 @@ def embedded_encoder(data: DataConfig, content_sha256: str | None, run: Path) ->
     shape = images["channels"], images["height"], images["width"]
     spec = EncoderSpec(
         name=str(record.encoder["name"]),
-        model=record.encoder.get("model"),
+        model=record.encoder["model"],
         input_shape=shape,
         feature_dim=source.input_shape[0],
     )

@@ -18,19 +18,18 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.registry import MODELS
-from metaray.algorithms.models.timm_backbone import TimmBackbone, timm_image_size
+from metaray.algorithms.models.timm_backbone import timm_image_size
 from metaray.algorithms.parameters import Tensors
-from metaray.algorithms.paths import absolute, user_path
+from metaray.algorithms.paths import user_path
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.platform.config.loading import read_config_tree, validate_section
 from metaray.platform.config.schema import ComputeConfig
 from metaray.platform.config.tree import Tree
-from metaray.platform.inference.frozen_encoder import TIMM
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.device import choose_device, prepare_process
 from metaray.platform.training.pretrained import PretrainedEncoder
 
-_TORCHVISION = "torchvision:"
+_PACKAGES = "torchvision:", "timm:"
 _IMAGENET = 224  # pixels
 
 Images = Iterable[Tensor]
@@ -106,10 +105,8 @@ def encoder_source(name: str, weights: str | None) -> EncoderSource:
     Raises:
         InputError: there is no such run, or weights are missing or have no effect.
     """
-    if name.startswith(_TORCHVISION):
-        return _torchvision(name, weights)
-    if name.startswith(TIMM):
-        return _timm(name, weights)
+    if name.startswith(_PACKAGES):
+        return _network(name, weights)
     if weights is not None:
         raise InputError(
             f"--weights has no effect on the run {name}, which has its own: leave it out, or name "
@@ -150,15 +147,14 @@ def _recorded(network: PretrainedEncoder) -> Preprocessing:
     return Preprocessing.supposed(name, network.input_shape)
 
 
-def _torchvision(name: str, weights: str | None) -> EncoderSource:
+def _network(name: str, weights: str | None) -> EncoderSource:
+    """A network of another package, such as ``torchvision:resnet18``, with weights from a file."""
+    package, _, arch = name.partition(":")
     if weights is None:
-        raise InputError(
-            f"{name} has no weights: give a file with --weights, or --weights download for "
-            "torchvision's own"
-        )
-    arch = name.removeprefix(_TORCHVISION)
-    tree = {"name": "torchvision", "arch": arch, "weights": weights}
-    model = validate_section(MODELS, tree)
+        own = ", or --weights download for torchvision's own" if package == "torchvision" else ""
+        raise InputError(f"{name} has no weights: give a file with --weights{own}")
+    model = validate_section(MODELS, {"name": package, "arch": arch, "weights": weights})
+    size = timm_image_size(arch) if package == "timm" else _IMAGENET
 
     def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
         params, statistics = build_backbone(model, input_shape).init(torch.Generator())
@@ -167,25 +163,6 @@ def _torchvision(name: str, weights: str | None) -> EncoderSource:
             build=partial(build_backbone, bare, input_shape),
             state=State(params, statistics),
             origin={"name": name, "model": _settings(bare)},
-        )
-
-    return EncoderSource(images=_images(_IMAGENET), preprocessing=_colour(_IMAGENET), read=read)
-
-
-def _timm(name: str, weights: str | None) -> EncoderSource:
-    arch = name.removeprefix(TIMM)
-    if weights in (None, "download"):
-        raise InputError(f"{name} has no weights: give a file with --weights")
-    file = absolute(str(weights))
-    size = timm_image_size(arch)
-
-    def read(input_shape: tuple[int, ...], images: Images) -> Encoder:
-        backbone = TimmBackbone(input_shape, arch, file)
-        normalised_by = {"mean": list(backbone.mean), "deviation": list(backbone.deviation)}
-        return Encoder(
-            build=partial(TimmBackbone, input_shape, arch),
-            state=State(*backbone.init(torch.Generator())),
-            origin={"name": name, "normalised_by": normalised_by},
         )
 
     return EncoderSource(images=_images(size), preprocessing=_colour(size), read=read)

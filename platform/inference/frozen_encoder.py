@@ -14,11 +14,9 @@ from metaray.algorithms.algorithm import State
 from metaray.algorithms.models.backbone import Backbone
 from metaray.algorithms.models.build import build_backbone
 from metaray.algorithms.models.registry import MODELS
-from metaray.algorithms.models.timm_backbone import TimmBackbone
 from metaray.algorithms.parameters import Tensors
 from metaray.platform.config.loading import validate_section
 
-TIMM = "timm:"
 _PARAMS, _STATS, _MEAN = "params.", "stats.", "mean"
 _BATCH = 64  # pictures that are computed at once
 
@@ -29,8 +27,8 @@ class EncoderSpec:
 
     name: str
     """of a run, or ``torchvision:ARCH`` or ``timm:ARCH``"""
-    model: dict[str, Any] | None
-    """its settings; None for a network of timm"""
+    model: dict[str, Any]
+    """its settings"""
     input_shape: tuple[int, ...]
     """of a picture"""
     feature_dim: int
@@ -56,8 +54,6 @@ class EncoderSpec:
         Raises:
             InputError: it is one of timm, which is not installed.
         """
-        if self.model is None:
-            return TimmBackbone(self.input_shape, self.name.removeprefix(TIMM))
         return build_backbone(validate_section(MODELS, self.model), self.input_shape)
 
 

@@ -1,102 +1,147 @@
-"""Networks of timm as frozen encoders; timm itself, which is no dependency, is played here."""
+"""timm's networks: the same numbers as its own, with random weights that a file holds."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from metaray.algorithms.configs import ModelConfig
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.models.timm_backbone import TimmBackbone, timm_image_size
+from metaray.algorithms.models.backbone import Backbone
+from metaray.algorithms.models.build import build_backbone
+from metaray.algorithms.models.module_backbone import ModuleBackbone
+from metaray.algorithms.models.registry import MODELS
+from metaray.algorithms.models.timm_backbone import timm_image_size
+
+timm = pytest.importorskip("timm", reason="networks of timm need pip install 'metaray[timm]'")
+# timm's own networks for tests, of each kind: norms with an activation in them, attention, others
+ARCHS = ("test_efficientnet", "test_resnet", "test_vit", "test_convnext", "test_byobnet")
 
 
-class Small(nn.Module):
-    """A network as timm's: a configuration, and a classifier that can be taken off."""
-
-    pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "input_size": (3, 48, 48)}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3)
-        self.norm = nn.BatchNorm2d(4)
-        self.classifier: nn.Module = nn.Linear(4, 10)
-
-    def reset_classifier(self, classes: int) -> None:
-        self.classifier = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.classifier(self.norm(self.stem(x)).mean((-2, -1)))
-        return found
+def build(arch: str, size: int = 160, **settings: object) -> Backbone:
+    config = ModelConfig.model_validate({"name": "timm", "arch": arch} | settings)
+    return build_backbone(config, (3, size, size))
 
 
-@pytest.fixture(autouse=True)
-def timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = ModuleType("timm")
-    module.list_models = lambda: ["small", "smaller"]
-    module.create_model = lambda arch, pretrained: Small()
-    monkeypatch.setitem(sys.modules, "timm", module)
+def trained(arch: str) -> Any:
+    """timm's network with running statistics that are not those of a fresh one."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(1)
+        module = timm.create_model(arch, pretrained=False)
+        for name, buffer in module.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(0.1 * torch.randn_like(buffer))
+            elif name.endswith("running_var"):
+                buffer.copy_(0.5 + torch.rand_like(buffer))
+    return module.eval()
 
 
-@pytest.fixture
-def trained() -> Small:
-    torch.manual_seed(0)
-    network = Small()
-    network.norm.running_mean = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    network.norm.running_var = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    return network
+def images(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def features_of(network: Small, x: Tensor) -> Tensor:
-    network.eval()
-    network.reset_classifier(0)
+def own_features(module: Any, x: Tensor) -> Tensor:
+    mean, deviation = (
+        torch.tensor(module.pretrained_cfg[key])[:, None, None] for key in ("mean", "std")
+    )
+    module.reset_classifier(0)
     with torch.no_grad():
-        return network((x - 0.5) / 0.25)
+        return torch.as_tensor(module((x - mean) / deviation))
 
 
-@pytest.mark.parametrize("renamed", [False, True], ids=["its own names", "names of a port"])
-def test_features_are_those_of_the_network_in_evaluation(
-    trained: Small, renamed: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "weights.pth"
-    names = {"stem": "_conv_stem", "norm": "_bn0", "classifier": "_fc"}
-    state = {
-        f"{names[n.partition('.')[0]]}.{n.partition('.')[2]}" if renamed else n: value
-        for n, value in trained.state_dict().items()
-    }
-    torch.save(state, path)
+@pytest.mark.parametrize("arch", ARCHS)
+def test_weights_from_a_file_give_timms_own_features(arch: str, tmp_path: Path) -> None:
+    module, path = trained(arch), tmp_path / "weights.pth"
+    torch.save(module.state_dict(), path)
     drawn = torch.random.get_rng_state()
-    backbone = TimmBackbone((3, 20, 20), "small", str(path))
-    params, stats = backbone.init(torch.Generator())
+    backbone = build(arch, weights=str(path))
+    params, stats = backbone.init(torch.Generator().manual_seed(0))
     assert torch.equal(torch.random.get_rng_state(), drawn)
-    assert backbone.feature_dim == 4
-    assert set(stats) == {"norm.running_mean", "norm.running_var"}
-    x = torch.rand(5, 3, 20, 20, generator=torch.Generator().manual_seed(1))
-    found, _ = TimmBackbone((3, 20, 20), "small").apply(params, x, stats)
-    torch.testing.assert_close(found, features_of(trained, x))
+    x = images(3, 3, 160, 160)
+    with torch.no_grad():
+        found, _ = backbone.apply(params, x, stats)
+    torch.testing.assert_close(found, own_features(module, x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_port_has_other_names_in_the_same_order(tmp_path: Path) -> None:
+    module, path = trained("test_efficientnet"), tmp_path / "weights.pth"
+    state = module.state_dict()
+    torch.save(
+        {f"_part{i}.{n.rpartition('.')[2]}": v for i, (n, v) in enumerate(state.items())}, path
+    )
+    backbone = build("test_efficientnet", weights=str(path))
+    params, stats = backbone.init(torch.Generator())
+    x = images(2, 3, 160, 160)
+    with torch.no_grad():
+        found, _ = backbone.apply(params, x, stats)
+    torch.testing.assert_close(found, own_features(module, x), rtol=1e-4, atol=1e-5)
+
+
+def test_it_trains_and_batch_norm_obeys_the_given_statistics() -> None:
+    backbone = build("test_resnet", 64)
+    params, stats = backbone.init(torch.Generator().manual_seed(0))
+    x = images(4, 3, 64, 64)
+    leaves = {name: value.requires_grad_() for name, value in params.items()}
+    features, seen = backbone.apply(leaves, x, None)
+    assert seen.keys() == stats.keys()
+    features.square().mean().backward()
+    assert all(value.grad is not None for value in leaves.values())
+    with torch.no_grad():
+        alone, _ = backbone.apply(params, x[:1], seen)
+    torch.testing.assert_close(alone, features[:1].detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_its_layers_in_groups_go_from_input_to_output() -> None:
+    backbone = build("test_vit")
+    names = list(backbone.init(torch.Generator())[0])
+    groups = backbone.layer_groups(names)
+    assert sorted(name for group in groups for name in group) == sorted(names)
+    assert any(group[0].startswith("blocks.0") for group in groups)
+    assert any(group[0].startswith("blocks.1") for group in groups)
 
 
 def test_the_size_of_its_images_is_known() -> None:
-    assert timm_image_size("small") == 48
+    assert timm_image_size("test_vit") == 160
 
 
-def test_what_does_not_fit_is_said(
-    trained: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_does_not_fit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.pth"
-    torch.save(trained.state_dict() | {"stem.weight": torch.zeros(4, 3, 5, 5)}, path)
-    with pytest.raises(InputError, match="those of another network: stem.weight is 4x3x5x5"):
-        TimmBackbone((3, 20, 20), "small", str(path)).init(torch.Generator())
-    with pytest.raises(InputError, match="has no weights: give a file with --weights"):
-        TimmBackbone((3, 20, 20), "small").init(torch.Generator())
-    with pytest.raises(InputError, match=r"timm has no network 'smal': did you mean small"):
-        TimmBackbone((3, 20, 20), "smal")
-    with pytest.raises(InputError, match=r"cannot take images of \(3, 2, 2\).*image_size = 48"):
-        TimmBackbone((3, 2, 2), "small")
+    torch.save({"stem.weight": torch.zeros(4, 3, 5, 5)}, path)
+    with pytest.raises(InputError, match="those of another network: .* is missing"):
+        build("test_resnet", weights=str(path)).init(torch.Generator())
+    with pytest.raises(InputError, match="weights of timm are not downloaded: give a file"):
+        build("test_resnet", weights="download")
+    with pytest.raises(InputError, match="timm has no network 'test_resnot': did you mean test_"):
+        build("test_resnot")
+    with pytest.raises(
+        InputError, match=r"cannot take images of .*trained with data.image_size = 160"
+    ):
+        build("test_vit_relpos", 50)
+    with pytest.raises(InputError, match="set model.name=timm and model.arch=test_vit"):
+        MODELS.validate({"name": "timm:test_vit"})
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match="need another package: pip install timm"):
-        TimmBackbone((3, 20, 20), "small")
+    with pytest.raises(InputError, match=r"need another package: pip install 'metaray\[timm\]'"):
+        build("test_resnet")
+
+
+class Shifted(nn.BatchNorm2d):
+    """Computes something else than batch norm, and no part of it shows that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1.0
+
+
+def test_a_norm_that_cannot_be_replaced_is_refused() -> None:
+    def network(norm: type[nn.Module]) -> ModuleBackbone:
+        return ModuleBackbone(
+            lambda: nn.Sequential(nn.Conv2d(1, 4, 3), norm(4), nn.ReLU()), (1, 8, 8)
+        )
+
+    network(nn.BatchNorm2d)
+    with pytest.raises(InputError, match="computes something else when its batch norms are repl"):
+        network(Shifted)
