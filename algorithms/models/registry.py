@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from typing_extensions import override
 
 from metaray.algorithms.configs import ModelConfig
+from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import SectionRegistry
 
 _BUILD = "metaray.algorithms.models.build"
@@ -27,13 +29,17 @@ class Models(SectionRegistry[ModelConfig]):
     """The networks."""
 
     @override
-    def _hint(self, name: str) -> str:
-        if name.startswith("timm:"):
-            arch = name.removeprefix("timm:")
-            return (
-                f"model.name = {name!r} is a network of timm: set model.name=timm and "
+    def target(self, name: str) -> Any:
+        package, _, arch = str(name).partition(":")
+        if arch and package in ("timm", "torchvision"):
+            raise InputError(
+                f"model.name = {name!r} is a network of {package}: set model.name={package} and "
                 f"model.arch={arch}"
             )
+        return super().target(name)
+
+    @override
+    def _hint(self, name: str) -> str:
         if not _TORCHVISION.match(name.lower()):
             return ""
         return (

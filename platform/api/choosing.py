@@ -11,12 +11,12 @@ from typing_extensions import override
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import user_path
+from metaray.platform.api.choice import METHODS_TRIED, ChoiceOptions, comparison_folder
 from metaray.platform.api.comparison import Comparison
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
 from metaray.platform.api.run import Run
 from metaray.platform.common.formatting import plural
-from metaray.platform.compare.choice import METHODS_TRIED, ChoiceOptions, comparison_folder
 from metaray.platform.config.values import set_value
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def choose(
         InputError: there are too few classes or pictures, or an argument is wrong.
         Stopped: it was interrupted; call it again with the same ``out``.
     """
-    from metaray.platform.compare.choice import make_choice
+    from metaray.platform.api.choice import make_choice
 
     options = ChoiceOptions(
         folder=user_path(folder), encoder=str(encoder), weights=weights,

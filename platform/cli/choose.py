@@ -71,9 +71,9 @@ def choose(
     `metaray predict`, `serve` and `export` take. Run it again with the same --out to continue.
     """
     from metaray.algorithms.paths import user_path
+    from metaray.platform.api.choice import METHODS_TRIED, ChoiceOptions, make_choice
     from metaray.platform.api.choosing import MethodChoice
     from metaray.platform.cli.output import console
-    from metaray.platform.compare.choice import METHODS_TRIED, ChoiceOptions, make_choice
     from metaray.platform.compare.request import parse_numbers
 
     options = ChoiceOptions(
@@ -93,8 +93,8 @@ def _table(choice: MethodChoice) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from metaray.platform.api.choice import METHODS_TRIED
     from metaray.platform.common.formatting import margin, plural
-    from metaray.platform.compare.choice import METHODS_TRIED
 
     best = choice.best
     table = Table(box=None, pad_edge=False)

@@ -12,8 +12,8 @@ from shared_ray import RAY
 
 import metaray as mr
 from metaray.algorithms.errors import InputError
+from metaray.platform.api import choice as story
 from metaray.platform.api.choosing import MethodChoice
-from metaray.platform.compare import choice as story
 from metaray.platform.compare import compare as comparing
 
 COLOURS = [(r, g, b) for r in (40, 200) for g in (40, 200) for b in (40, 200)]
