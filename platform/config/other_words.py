@@ -61,6 +61,7 @@ _AS_OPTIONS = {
     "patience": (Ours("train.patience", "5"),),
 }
 """words that are ours, but no options"""
+_OF_EPISODES = ("method.", "task.")
 
 
 def our_word(key: str, known: Collection[str]) -> Ours | None:
@@ -69,14 +70,16 @@ def our_word(key: str, known: Collection[str]) -> Ours | None:
     return next((ours for ours in choices if ours.key in known), None)
 
 
-def option_hint(option: str) -> str:
-    """What to write in place of an option that no command has; empty where nothing is known."""
+def option_hint(option: str, command: str = "metaray train") -> str:
+    """What to write in place of an option that ``command`` has not; empty where that is unknown."""
     word = option.lstrip("-").replace("-", "_").lower()
     if word in ("config", "cfg", "config_file", "c"):
-        return "settings in a TOML file are given without an option: metaray train settings.toml"
+        return f"settings in a TOML file are given without an option: {command} settings.toml"
     if word in ("output", "output_dir", "out_dir", "save_dir", "log_dir", "o"):
         return "the folder of the run is --out runs/mine"
-    choices = _AS_OPTIONS.get(word) or OURS.get(word)
-    if choices is None:
+    choices = _AS_OPTIONS.get(word) or OURS.get(word, ())
+    if " transfer " in command:  # which has no episodes, and settings of training of its own
+        choices = tuple(one for one in choices if not one.key.startswith(_OF_EPISODES))[-1:]
+    if not choices:
         return ""
     return f"settings are given with --set: --set {choices[0].key}={choices[0].example}"

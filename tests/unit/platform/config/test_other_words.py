@@ -70,6 +70,11 @@ def test_an_option_gets_its_word(words: list[str], said: str) -> None:
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert option_hint("--nothing-of-the-kind") == ""
+    job = "metaray transfer finetune"
+    assert option_hint("--steps", job).endswith("--set train.steps=1000")
+    assert option_hint("--lr", job).endswith("--set train.lr=0.01")
+    assert option_hint("--config", job).endswith("metaray transfer finetune settings.toml")
+    assert option_hint("--shots", job) == ""
 
 
 def test_the_usual_ways_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
