@@ -27,7 +27,8 @@ class Command(TyperCommand):
             name = getattr(error, "option_name", None)  # of typer's class, which is not public
             if type(error).__name__ != "NoSuchOption" or not isinstance(name, str):
                 raise
-            if hint := option_hint(name, ctx.command_path):
+            _, _, words = ctx.command_path.partition(" ")  # without the name of the program
+            if hint := option_hint(name, f"metaray {words}"):
                 error.message = f"No such option: {name}; {hint}"  # type: ignore[attr-defined]
                 error.possibilities = None  # type: ignore[attr-defined]
             raise
