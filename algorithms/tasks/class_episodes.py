@@ -51,6 +51,17 @@ class EpisodeDraw(NamedTuple):
     """the rest of the random stream"""
 
 
+class DrawnExamples(NamedTuple):
+    """Examples of any classes, ``[n]`` each."""
+
+    class_ids: NDArray[np.int64]
+    images: NDArray[np.int64]
+    """places in their class"""
+    turns: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    """places of their class in the split"""
+
+
 class BatchDraw(NamedTuple):
     """Which examples a mini-batch has: of each the class, the place in its class, and the turns."""
 
@@ -107,6 +118,9 @@ class ClassEpisodes(ABC):
     def check(self, split: Split, shape: EpisodeShape) -> None:
         """Raise InputError when ``split`` has too few classes, or a class too few examples."""
         task = "task.train_" if split == "train" else "task."
+        if shape.unlabelled:
+            self._check_unlabelled(split, shape)
+            return
         available, fewest = self.most_ways(split, shape.within_group), shape.fewest_ways
         key = f"{task}ways" if shape.varying is None else "task.min_ways"
         if available < fewest and shape.within_group:
@@ -130,6 +144,14 @@ class ClassEpisodes(ABC):
                 f"queries: lower {lower}"
             )
 
+    def _check_unlabelled(self, split: Split, shape: EpisodeShape) -> None:
+        available = int(self._image_ends[split][-1]) * self.turns(split)
+        if available < shape.ways:
+            raise InputError(
+                f"the {split} split of {self.store.header.name} has {available} {self.things}, "
+                f"fewer than the {shape.ways} ways of an episode: lower task.train_ways"
+            )
+
     def sample(self, spec: TaskSpec) -> Episode:
         """Draw classes, then examples of each without replacement, then shuffle both sets.
 
@@ -137,7 +159,15 @@ class ClassEpisodes(ABC):
         """
         ways, *sets, rng = self.draw(spec)
         support, query = (self._read(rng, spec.split, ways, chosen) for chosen in sets)
+        if spec.shape.unlabelled:  # one that is not changed says most of an image
+            if spec.shape.shots > 1:
+                support = self._changed(rng, support[0]), support[1]
+            query = self._changed(rng, query[0]), query[1]
         return Episode(*support, *query, episode_key(rng))
+
+    def _changed(self, rng: Generator, x: Tensor) -> Tensor:
+        """Copies of inputs that differ as two examples of one class might."""
+        raise InputError(f"{self.things} cannot be changed: set task.train_labels = given")
 
     def sample_batch(self, spec: BatchSpec) -> Episode:
         """Draw examples of all classes without replacement; all are equally likely.
@@ -154,6 +184,8 @@ class ClassEpisodes(ABC):
     def draw(self, spec: TaskSpec) -> EpisodeDraw:
         """The random choices of the episode of ``spec``."""
         rng = episode_rng(spec)
+        if spec.shape.unlabelled:
+            return self._draw_unlabelled(rng, spec)
         ways = self._draw_ways(rng, spec)
         images = np.array([len(self.store.images(way.class_id)) for way in ways])
         shots = self._draw_shots(rng, spec, images).tolist()
@@ -162,6 +194,20 @@ class ClassEpisodes(ABC):
         support = [places[:k] for places, k in zip(drawn, shots, strict=True)]
         query = [places[k:] for places, k in zip(drawn, shots, strict=True)]
         return EpisodeDraw(ways, _shuffled(rng, support), _shuffled(rng, query), rng)
+
+    def _draw_unlabelled(self, rng: Generator, spec: TaskSpec) -> EpisodeDraw:
+        """Examples that are a class each; two may be of one class, as labels play no part."""
+        self.check(spec.split, spec.shape)
+        shape = spec.shape
+        drawn = self._draw_examples(rng, spec.split, shape.ways)
+        ways = [
+            Way(*way) for way in zip(drawn.class_ids.tolist(), drawn.turns.tolist(), strict=True)
+        ]
+        support, query = (
+            _shuffled(rng, [np.full(count, place) for place in drawn.images])
+            for count in (shape.shots, shape.queries)
+        )
+        return EpisodeDraw(ways, support, query, rng)
 
     def queries_of(self, spec: TaskSpec) -> tuple[list[str], NDArray[np.int64]]:
         """The class behind each label, without its turn, and the example of each query, ``[Q]``.
@@ -196,24 +242,30 @@ class ClassEpisodes(ABC):
                 f"the {spec.split} split of {self.store.header.name} has {ends[-1] * turns} "
                 f"{self.things}, fewer than a batch of {spec.size}: lower method.batch_size"
             )
-        drawn = rng.choice(ends[-1] * turns, spec.size, replace=False)
+        drawn = self._draw_examples(rng, spec.split, spec.size)
+        labels = torch.from_numpy(drawn.labels * turns + drawn.turns)
+        return BatchDraw(drawn.class_ids, drawn.images, drawn.turns, labels, rng)
+
+    def _draw_examples(self, rng: Generator, split: Split, count: int) -> DrawnExamples:
+        """Different ones of all classes, at any turn; all are equally likely."""
+        ends, turns = self._image_ends[split], self.turns(split)
+        drawn = rng.choice(ends[-1] * turns, count, replace=False)
         images, turned = drawn // turns, drawn % turns
         places = np.searchsorted(ends, images, side="right")
         starts = np.concatenate(([0], ends[:-1]))
-        class_ids = np.asarray(self.splits[spec.split])[places]
-        labels = torch.from_numpy(places * turns + turned)
-        return BatchDraw(class_ids, images - starts[places], turned, labels, rng)
+        class_ids = np.asarray(self.splits[split])[places]
+        return DrawnExamples(class_ids, images - starts[places], turned, places)
 
     def describe(self, spec: TaskSpec) -> list[str]:
         """The class behind every label of the episode of ``spec``, with its rotation if any."""
         names = self.store.header.class_names
         return [
             names[way.class_id] + (f" at {90 * way.turns}°" if way.turns else "")
-            for way in self._draw_ways(episode_rng(spec), spec)
+            for way in self.draw(spec).ways
         ]
 
     def _draw_ways(self, rng: Generator, spec: TaskSpec) -> Sequence[Way]:
-        """Must be the first use of ``rng``: describe repeats it."""
+        """The classes behind the labels, in their order."""
         self.check(spec.split, spec.shape)
         turns, varying = self.turns(spec.split), spec.shape.varying
         shares = varying is not None and not spec.draws_shape

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from metaray.algorithms.episode_shape import Split
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.changed_copies import changed_copies
 from metaray.algorithms.tasks.channels import converted
 from metaray.algorithms.tasks.class_episodes import ClassEpisodes
 from metaray.algorithms.tasks.content import Images
@@ -86,6 +87,10 @@ class ImageEpisodes(ClassEpisodes):
         if self.augment and split == "train":
             x = _augmented(rng, x)
         return converted(x, self.input_shape[0])
+
+    @override
+    def _changed(self, rng: Generator, x: Tensor) -> Tensor:
+        return changed_copies(rng, x)
 
 
 def _augmented(rng: Generator, x: Tensor) -> Tensor:

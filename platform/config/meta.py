@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -211,9 +212,10 @@ class RunConfig(ExperimentConfig):
         t = self.task
         # of mini-batches there is none that could vary
         varies = t.train_sampler == "varying" and not isinstance(self.method, BatchTrained)
-        return self._shape(
+        shape = self._shape(
             varies, t.train_ways, t.train_shots, t.train_queries, t.train_within_group
         )
+        return replace(shape, unlabelled=t.train_labels == "none")
 
     @property
     def test_shape(self) -> EpisodeShape:
@@ -244,6 +246,8 @@ class RunConfig(ExperimentConfig):
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
             )
+        if self.task.train_labels == "none":
+            self._check_unlabelled()
         for_images = self.model.name in MODELS.builtin and self.model.name not in ANY_INPUT
         if for_images and not self.data.has_images:
             raise InputError(
@@ -256,6 +260,19 @@ class RunConfig(ExperimentConfig):
                 "method.name to one that trains without an inner loop"
             )
         return self
+
+    def _check_unlabelled(self) -> None:
+        """Raise InputError where training without labels has no meaning, or is not possible."""
+        task = self.task
+        for is_wrong, why in (
+            (not self.data.has_images, f"changes copies of images: {self.data.label} has none"),
+            (isinstance(self.method, BatchTrained),
+             f"is for training on episodes, and {self.method.name} learns the labels of images"),
+            (task.train_sampler == "varying", "needs task.train_sampler = fixed"),
+            (task.train_within_group, "draws from all images: set task.train_within_group = false"),
+        ):  # fmt: skip
+            if is_wrong:
+                raise InputError(f"task.train_labels = none {why}")
 
     def _check_ways(self) -> None:
         """Raise InputError unless all episodes of training and test have as many classes."""

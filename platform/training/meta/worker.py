@@ -171,7 +171,7 @@ class TaskWorker:
             )
             for index in range(first, first + count)
         ]
-        if self._images is not None:
+        if self._images is not None and not shape.unlabelled:  # copies are changed by the CPU
             return self._gathered(self._images, self._images.rows(specs))
         return self._placed(Episode.stack([self.source.sample(spec) for spec in specs]))
 
