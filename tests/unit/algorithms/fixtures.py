@@ -15,6 +15,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.caml_config import CAMLConfig
 from metaray.algorithms.methods.heads_config import (
     LaplacianShotConfig,
     LDAConfig,
@@ -62,6 +63,7 @@ SMALL: dict[str, MethodSection] = {
     "siamese": SiameseConfig(),
     "mann": MANNConfig(controller_width=12, memory_slots=8, memory_width=6, read_heads=2),
     "snail": SNAILConfig(width=8, sequence_length=7),
+    "caml": CAMLConfig(layers=2, heads=2, width=24, label_width=8, max_ways=4),
     "baseline": BaselineConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "baselinepp": BaselinePPConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "nearest_mean": NearestMeanConfig(metric="euclidean"),
