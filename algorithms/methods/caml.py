@@ -26,7 +26,9 @@ Deviations:
   that were computed before is the paper's frozen encoder (``docs/features.md``).
 * The size: the paper's transformer has 24 layers of width 1024 (label: 256) and is trained on
   ImageNet-1k, Fungi, MSCOCO and WikiArt together. Nothing is dropped at random.
-* Queries and keys of attention start with the same weights, as those of ``snail`` here.
+* The query does not attend to itself, and a fresh network is a soft nearest neighbour: attention
+  compares images and passes on labels (``models/transformer``). Starts at random stay at chance for
+  thousands of steps.
 * The last layer is computed for the query alone, which changes nothing.
 """
 
@@ -45,12 +47,11 @@ from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.caml_config import CAMLConfig
 from metaray.algorithms.methods.embedding_based import EmbeddingBased, Support, unit_length
 from metaray.algorithms.models.backbone import Backbone
-from metaray.algorithms.models.causal import init_layer
 from metaray.algorithms.models.label_vectors import deal, simplex
-from metaray.algorithms.models.transformer import init_encoder, read_first
+from metaray.algorithms.models.transformer import init_encoder, orthonormal, read_first
 from metaray.algorithms.parameters import Tensors
 
-_ENCODER, _IMAGE, _UNKNOWN, _OUTPUT = "reader", "image", "unknown", "output"
+_ENCODER, _IMAGE, _UNKNOWN, _OUTPUT = "reader", "image", "unknown", "output.weight"
 _AT_ONCE = 2**23  # numbers in attention and elements of the queries that are read together
 
 
@@ -66,11 +67,16 @@ class CAML(EmbeddingBased):
     @override
     def init_own(self, generator: torch.Generator) -> tuple[Tensors, Tensors]:
         c = self.config
-        image_width = c.width - c.label_width
-        params = init_layer(generator, _IMAGE, self.backbone.feature_dim, image_width)
-        params[_UNKNOWN] = torch.zeros(c.label_width)
-        params |= init_encoder(generator, _ENCODER, c.layers, c.width)
-        return params | init_layer(generator, _OUTPUT, c.width, c.label_width), {}
+        features, image_width = self.backbone.feature_dim, c.width - c.label_width
+        spread = max(1.0, image_width / features) ** 0.5  # numbers of an image are about 1
+        params = {
+            f"{_IMAGE}.weight": spread * orthonormal(generator, image_width, features),
+            f"{_IMAGE}.bias": torch.zeros(image_width),
+            _UNKNOWN: torch.zeros(c.label_width),
+        }
+        params |= init_encoder(generator, _ENCODER, c.layers, c.width, c.heads, c.label_width)
+        params[_OUTPUT] = F.pad(torch.eye(c.label_width), (image_width, 0))  # the label
+        return params, {}
 
     @override
     def predict_by_step(
@@ -126,4 +132,4 @@ class CAML(EmbeddingBased):
         c = self.config
         sequence = torch.cat([asked[:, None], known.expand(len(asked), -1, -1)], dim=1)
         query = read_first(params, _ENCODER, sequence, c.layers, c.heads)
-        return F.linear(query, params[f"{_OUTPUT}.weight"], params[f"{_OUTPUT}.bias"])
+        return F.linear(query, params[_OUTPUT])

@@ -26,7 +26,7 @@ class CAMLConfig(MethodSection):
     name: Literal["caml"] = "caml"
     layers: int = Field(4, ge=1, le=1_000)
     """layers of the transformer"""
-    heads: int = Field(8, ge=1, le=1_000)
+    heads: int = Field(4, ge=1, le=1_000)
     """attention heads of a layer"""
     width: int = Field(256, ge=2, le=65_536)
     """numbers in an element of the sequence: image and label side by side"""

@@ -1,9 +1,10 @@
 """A transformer encoder as a pure function of its parameters.
 
 Vaswani et al. 2017, with the norm before attention and before the feed-forward part of each layer
-(Xiong et al. 2020) and GELU, as in vision transformers (Dosovitskiy et al. 2021). No mask and no
-position encoding: a sequence is a set. Nothing is dropped. It is written from matrix products, so
-that it works under ``vmap`` and ``grad``.
+(Xiong et al. 2020) and GELU, as in vision transformers (Dosovitskiy et al. 2021). There is no
+position encoding: a sequence is a set. Only the first element may not look at itself, since nothing
+resembles it as much; what it is stays in the sum. Nothing is dropped. It is written from matrix
+products, so that it works under ``vmap`` and ``grad``.
 """
 
 from __future__ import annotations
@@ -14,29 +15,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metaray.algorithms.models.causal import init_layer
+from metaray.algorithms.models.backbone import glorot_uniform
 from metaray.algorithms.parameters import Tensors
 
 _INNER = 4  # the feed-forward part is so many times as wide
+_SHARPNESS = 16.0  # factor of the cosine of two images in attention, at the start
 
 
-def init_encoder(generator: torch.Generator, prefix: str, layers: int, width: int) -> Tensors:
-    """Parameters of ``read_first``.
+def init_encoder(
+    generator: torch.Generator, prefix: str, layers: int, width: int, heads: int, labels: int
+) -> Tensors:
+    """Parameters of ``read_first``, for elements whose last ``labels`` numbers are a label.
 
-    Queries and keys of attention start alike, so that an element attends to what resembles it from
-    the first.
+    Fresh attention compares what is before the label and passes on labels, and a fresh feed-forward
+    part adds nothing. So each element collects the labels of those that resemble it.
     """
     params: Tensors = {}
+    images = width - labels
+    sharpness = (_SHARPNESS * heads * (width / heads) ** 0.5 / images) ** 0.5
     for layer in range(layers):
         at = f"{prefix}.layer{layer}"
-        query = init_layer(generator, f"{at}.query", width, width)
-        params |= init_norm(f"{at}.norm1", width) | query
-        params |= {name.replace(".query", ".key"): value.clone() for name, value in query.items()}
-        params |= init_layer(generator, f"{at}.value", width, width)
-        params |= init_layer(generator, f"{at}.mix", width, width)
-        params |= init_norm(f"{at}.norm2", width)
-        params |= init_layer(generator, f"{at}.up", width, _INNER * width)
-        params |= init_layer(generator, f"{at}.down", _INNER * width, width)
+        compared, passed = (orthonormal(generator, width, n) for n in (images, labels))
+        query = F.pad(sharpness * compared, (0, labels))
+        value = F.pad(passed, (images, 0))
+        up = glorot_uniform(generator, _INNER * width, width)
+        weights = {"query": query, "key": query.clone(), "value": value, "mix": value.T.clone()}
+        weights |= {"up": up, "down": torch.zeros(width, _INNER * width)}
+        for name, weight in weights.items():
+            params[f"{at}.{name}.weight"] = weight
+            params[f"{at}.{name}.bias"] = torch.zeros(len(weight))
+        params |= init_norm(f"{at}.norm1", width) | init_norm(f"{at}.norm2", width)
     return params | init_norm(f"{prefix}.norm", width)
 
 
@@ -72,8 +80,15 @@ def _attention(
         return _linear(params, f"{at}.{role}", x).unflatten(-1, (heads, -1)).transpose(-3, -2)
 
     q, k, v = split("query", queries), split("key", keys), split("value", keys)
-    weights = (q.shape[-1] ** -0.5 * q @ k.transpose(-1, -2)).softmax(-1)
+    scores = q.shape[-1] ** -0.5 * q @ k.transpose(-1, -2)
+    weights = scores.masked_fill(_first_itself(scores), -torch.inf).softmax(-1)
     return _linear(params, f"{at}.mix", (weights @ v).transpose(-3, -2).flatten(-2))
+
+
+def _first_itself(scores: Tensor) -> Tensor:
+    """Where the first element would look at itself, ``[queries, keys]``."""
+    first_query, first_key = (torch.arange(n, device=scores.device) == 0 for n in scores.shape[-2:])
+    return first_query[:, None] & first_key
 
 
 def _linear(params: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
@@ -81,4 +96,12 @@ def _linear(params: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def _norm(params: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], params[f"{name}.weight"], params[f"{name}.bias"])
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+    normed: Tensor = F.layer_norm(x, x.shape[-1:], weight, bias)
+    return normed
+
+
+def orthonormal(generator: torch.Generator, rows: int, columns: int) -> Tensor:
+    """Random ``[rows, columns]``: columns, or rows where there are fewer, are orthonormal."""
+    weight: Tensor = torch.nn.init.orthogonal_(torch.empty(rows, columns), generator=generator)
+    return weight

@@ -104,6 +104,7 @@ GLYPHS: dict[str, Recipe] = {
     },
     "caml": {
         "method.layers": 2,
+        "method.heads": 2,
         "method.width": 128,
         "model.width": 32,
         "model.norm": "batch",
