@@ -96,6 +96,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
     "imaml": Learning(40),
     "relation": Learning(60, 0.02),
     "snail": Learning(60, 0.01),
+    "caml": Learning(20, 0.01),
     "lda": Learning(30),
     "mann": Learning(
         130, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
@@ -115,7 +116,8 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
     ),
 }
 
-# names, or beginnings of names, of the weights that read labels beside features
+# names, or beginnings of names, of the weights that read labels beside features; caml has vectors
+# for labels, and its own test
 LABEL_READERS: dict[str, tuple[str, ...]] = {
     "mann": ("controller.input",),
     "snail": ("convolution", "attention", "head"),
