@@ -39,8 +39,8 @@ def init_encoder(
         query = F.pad(sharpness * compared, (0, labels))
         value = F.pad(passed, (images, 0))
         up = glorot_uniform(generator, _INNER * width, width)
-        weights = {"query": query, "key": query.clone(), "value": value, "mix": value.T.clone()}
-        weights |= {"up": up, "down": torch.zeros(width, _INNER * width)}
+        weights = {"query": query, "key": query.clone(), "value": value, "up": up}
+        weights |= {"mix": value.T.contiguous(), "down": torch.zeros(width, _INNER * width)}
         for name, weight in weights.items():
             params[f"{at}.{name}.weight"] = weight
             params[f"{at}.{name}.bias"] = torch.zeros(len(weight))
@@ -82,7 +82,8 @@ def _attention(
     q, k, v = split("query", queries), split("key", keys), split("value", keys)
     scores = q.shape[-1] ** -0.5 * q @ k.transpose(-1, -2)
     weights = scores.masked_fill(_first_itself(scores), -torch.inf).softmax(-1)
-    return _linear(params, f"{at}.mix", (weights @ v).transpose(-3, -2).flatten(-2))
+    read: Tensor = (weights @ v).transpose(-3, -2).flatten(-2)
+    return _linear(params, f"{at}.mix", read)
 
 
 def _first_itself(scores: Tensor) -> Tensor:

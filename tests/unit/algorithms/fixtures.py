@@ -96,7 +96,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
     "imaml": Learning(40),
     "relation": Learning(60, 0.02),
     "snail": Learning(60, 0.01),
-    "caml": Learning(60, 0.01),
+    "caml": Learning(60, 0.02),
     "lda": Learning(30),
     "mann": Learning(
         130, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
