@@ -77,7 +77,8 @@ def _attention(
     params: Mapping[str, Tensor], at: str, queries: Tensor, keys: Tensor, heads: int
 ) -> Tensor:
     def split(role: str, x: Tensor) -> Tensor:  # [B, L, width] to [B, heads, L, width / heads]
-        return _linear(params, f"{at}.{role}", x).unflatten(-1, (heads, -1)).transpose(-3, -2)
+        parts: Tensor = _linear(params, f"{at}.{role}", x).unflatten(-1, (heads, -1))
+        return parts.transpose(-3, -2)
 
     q, k, v = split("query", queries), split("key", keys), split("value", keys)
     scores = q.shape[-1] ** -0.5 * q @ k.transpose(-1, -2)
