@@ -31,6 +31,7 @@ METHODS = SectionRegistry(
         "siamese": "metaray.algorithms.methods.siamese_config:SiameseConfig",
         "mann": "metaray.algorithms.methods.mann_config:MANNConfig",
         "snail": "metaray.algorithms.methods.snail_config:SNAILConfig",
+        "caml": "metaray.algorithms.methods.caml_config:CAMLConfig",
         "baseline": "metaray.algorithms.methods.baseline_config:BaselineConfig",
         "baselinepp": "metaray.algorithms.methods.baseline_config:BaselinePPConfig",
         "nearest_mean": "metaray.algorithms.methods.heads_config:NearestMeanConfig",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from metaray.platform.api.hub import push_to_hub as push_to_hub
     from metaray.platform.api.loading import load as load
     from metaray.platform.api.methods import ANIL as ANIL
+    from metaray.platform.api.methods import CAML as CAML
     from metaray.platform.api.methods import FOMAML as FOMAML
     from metaray.platform.api.methods import MAML as MAML
     from metaray.platform.api.methods import ImplicitMAML as ImplicitMAML
@@ -83,7 +84,7 @@ _NAMES = {
     "metaray.platform.api.hub": ["from_pretrained", "push_to_hub"],
     "metaray.platform.api.loading": ["load"],
     "metaray.platform.api.methods": [
-        "ANIL", "FOMAML", "MAML", "MANN", "PTMAP", "SNAIL", "Baseline", "BaselinePlusPlus",
+        "ANIL", "CAML", "FOMAML", "MAML", "MANN", "PTMAP", "SNAIL", "Baseline", "BaselinePlusPlus",
         "ImplicitMAML", "LaplacianShot", "LinearDiscriminants", "LogisticRegression",
         "MAMLPlusPlus", "MatchingNetwork", "MetaSGD", "Method", "NearestMean",
         "NearestNeighbours", "ProtoMAML", "ProtoNet", "RelationNetwork", "Reptile",

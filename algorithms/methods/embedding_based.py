@@ -44,6 +44,8 @@ class Support(NamedTuple):
     """features of ``x`` ``[support, F]``, where they were computed already"""
     queries: Tensor | None = None
     """features of the queries ``[B, F]``, where they were computed already"""
+    task_key: Tensor | None = None
+    """seed of what the method itself draws on a task, in training and in tests; None: 0"""
 
 
 class EmbeddingBased(Algorithm):
@@ -94,7 +96,7 @@ class EmbeddingBased(Algorithm):
 
         def loss(params: Tensors) -> tuple[Tensor, tuple[Tensors, Tensors]]:
             support = self.support_of(params, episode.support_x, episode.support_y, ways, None)
-            support = support._replace(key=episode.key)
+            support = support._replace(key=episode.key, task_key=episode.key)
             metrics, batch_stats = self.metrics(support, episode.query_x, episode.query_y)
             return metrics["loss"], (metrics, batch_stats)
 
@@ -111,7 +113,9 @@ class EmbeddingBased(Algorithm):
             task = Episode(*tensors)
             size = len(task.support_y)
             support = self.support_of(own, task.support_x, task.support_y, ways, None)
-            support = support._replace(embedded=features[:size], queries=features[size:])
+            support = support._replace(
+                embedded=features[:size], queries=features[size:], task_key=task.key
+            )
             metrics, own_stats = self.metrics(support, task.query_x, task.query_y)
             return metrics["loss"], (metrics, own_stats)
 

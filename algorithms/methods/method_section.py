@@ -28,6 +28,11 @@ class MethodSection(NamedSection):
     """gives the network the key that DropBlock needs"""
 
     @property
+    def most_ways(self) -> int | None:
+        """Most classes that a task may have; None: any number."""
+        return None
+
+    @property
     def anneals(self) -> bool:
         """Whether its loss or gradient changes with the share of the outer steps that are done."""
         return False

@@ -25,9 +25,25 @@ def bernoulli(key: Tensor, stream: int, shape: tuple[int, ...], probability: flo
         shape: of the result.
         probability: in [0, 1], to 32 bits.
     """
+    return _uniform(key, stream, shape) < round(probability * 2**32)
+
+
+def permutation(key: Tensor, stream: int, size: int) -> Tensor:
+    """The numbers below ``size`` in random order, int64 ``[size]``.
+
+    Args:
+        key: int64 ``[]``.
+        stream: tells apart the draws that share a key.
+        size: how many there are.
+    """
+    return _uniform(key, stream, (size,)).argsort(stable=True)
+
+
+def _uniform(key: Tensor, stream: int, shape: tuple[int, ...]) -> Tensor:
+    """Numbers of 32 bits, held in int64."""
     numbers = torch.arange(prod(shape), device=key.device).reshape(shape)
     seed = _mix(_mix(key & _MASK) + stream & _MASK)
-    return _mix(_mix(numbers & _MASK) ^ seed) < round(probability * 2**32)
+    return _mix(_mix(numbers & _MASK) ^ seed)
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -200,6 +200,23 @@ def _snail(ways: int, shots: int) -> Recipe:
     }
 
 
+def _caml(ways: int, shots: int) -> Recipe:
+    # published on frozen features of photographs alone; the episodes are those of _snail
+    return {
+        "task.train_queries": 5,
+        "data.rotations": "train",
+        "model.name": "conv4",
+        "model.norm": "group",
+        "train.meta_batch_size": 8,
+        "train.meta_lr": 3e-4,
+        "train.warmup": 0.05,
+        "train.schedule": "cosine",
+        "train.clip_norm": 1.0,
+        "train.outer_steps": 20_000,
+        "evaluate.batch_norm": "inductive",
+    }
+
+
 def _baseline(ways: int, shots: int) -> Recipe:
     return {
         "data.rotations": "train",
@@ -241,6 +258,7 @@ CHARACTERS: dict[str, Callable[[int, int], Recipe]] = {
     "siamese": _siamese,
     "mann": _mann,
     "snail": _snail,
+    "caml": _caml,
     "baseline": _baseline,
     "baselinepp": _baselinepp,
     **dict.fromkeys(HEADS, _head),

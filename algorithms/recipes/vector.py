@@ -14,11 +14,11 @@ _OF_IMAGES = ("data.", "model.", "evaluate.")
 
 
 def vector_recipe(method: str, ways: int, shots: int) -> Recipe:
-    """What ``method`` trains with on vectors: an MLP; heads take the vectors as they are."""
+    """What ``method`` trains with on vectors: an MLP, or heads and CAML on them as they are."""
     of_characters = CHARACTERS[method](ways, shots) | GLYPHS[method]
     kept = {key: v for key, v in of_characters.items() if not key.startswith(_OF_IMAGES)}
     return kept | {
-        "model.name": "identity" if method in HEADS else "mlp",
+        "model.name": "identity" if method in (*HEADS, "caml") else "mlp",
         "task.train_ways": ways,  # a set may have few classes
         # an MLP has no batch norm, so only methods that are made for it learn from queries
         "evaluate.batch_norm": "transductive" if METHODS[method].transductive else "inductive",

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Protocol, cast
 
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.caml_config import CAMLConfig
 from metaray.algorithms.methods.heads_config import (
     LaplacianShotConfig,
     LDAConfig,
@@ -91,6 +92,7 @@ RelationNetwork = _method("RelationNetwork", RelationConfig)
 SiameseNetwork = _method("SiameseNetwork", SiameseConfig)
 MANN = _method("MANN", MANNConfig)
 SNAIL = _method("SNAIL", SNAILConfig)
+CAML = _method("CAML", CAMLConfig)
 Baseline = _method("Baseline", BaselineConfig)
 BaselinePlusPlus = _method("BaselinePlusPlus", BaselinePPConfig)
 NearestMean = _method("NearestMean", NearestMeanConfig)

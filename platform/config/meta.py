@@ -242,6 +242,7 @@ class RunConfig(ExperimentConfig):
     def _consistent(self) -> Self:
         if self.method.fixed_head and not self.data.is_regression:
             self._check_ways()
+        self._check_most_ways()
         if self.init.checkpoint and self.model.weights:
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
@@ -293,3 +294,14 @@ class RunConfig(ExperimentConfig):
             raise InputError(
                 f"{self.method.name} has one output per class, so {' must equal '.join(keys)}"
             )
+
+    def _check_most_ways(self) -> None:
+        """Raise InputError where an episode may have more classes than the method takes."""
+        most = self.method.most_ways
+        for key, shape in (("train_ways", self.train_shape), ("ways", self.test_shape)):
+            if most is not None and shape.ways > most:
+                shown = "max_ways" if shape.varying else key
+                raise InputError(
+                    f"{self.method.name} takes at most method.max_ways = {most} classes, got "
+                    f"task.{shown} = {shape.ways}: raise method.max_ways, or lower task.{shown}"
+                )

@@ -134,7 +134,7 @@ Inputs = Callable[[Task], tuple[Tensor, ...]]
 def is_metric(learner: Learner) -> bool:
     """Whether a support set can be an input of an exported file.
 
-    Nothing reads it in steps, and no equations are solved, which ONNX cannot.
+    Nothing reads it in steps or in parts, and no equations are solved, which ONNX cannot.
     """
     algorithm = learner.algorithm
     in_context = getattr(learner.spec.method, "full_context", False)
@@ -143,6 +143,7 @@ def is_metric(learner: Learner) -> bool:
         and not isinstance(algorithm, SequenceBased)
         and (isinstance(algorithm, NearestMean) or not isinstance(algorithm, FeatureHead))
         and not in_context
+        and not getattr(learner.spec.method, "labels_are_inputs", False)
     )
 
 

@@ -75,6 +75,7 @@ OF_METHOD: dict[str, tuple[str, ...]] = {
     "siamese": WAYS,
     "mann": (),
     "snail": (),
+    "caml": (*WAYS, "method.layers=2", "method.width=128"),
     "baseline": (),
     "baselinepp": (),
     "nearest_mean": WAYS,

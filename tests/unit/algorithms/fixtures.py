@@ -15,6 +15,7 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.losses import Kind
 from metaray.algorithms.methods.anil_config import ANILConfig
 from metaray.algorithms.methods.baseline_config import BaselineConfig, BaselinePPConfig
+from metaray.algorithms.methods.caml_config import CAMLConfig
 from metaray.algorithms.methods.heads_config import (
     LaplacianShotConfig,
     LDAConfig,
@@ -62,6 +63,7 @@ SMALL: dict[str, MethodSection] = {
     "siamese": SiameseConfig(),
     "mann": MANNConfig(controller_width=12, memory_slots=8, memory_width=6, read_heads=2),
     "snail": SNAILConfig(width=8, sequence_length=7),
+    "caml": CAMLConfig(layers=2, heads=2, width=24, label_width=8, max_ways=4),
     "baseline": BaselineConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "baselinepp": BaselinePPConfig(eval_inner_steps=20, eval_inner_lr=0.3),
     "nearest_mean": NearestMeanConfig(metric="euclidean"),
@@ -94,6 +96,7 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
     "imaml": Learning(40),
     "relation": Learning(60, 0.02),
     "snail": Learning(60, 0.01),
+    "caml": Learning(60, 0.02),
     "lda": Learning(30),
     "mann": Learning(
         130, 0.01, changes={"controller_width": 40, "memory_slots": 16, "memory_width": 20}
@@ -113,7 +116,8 @@ LEARNING: dict[str, Learning] = dict.fromkeys(SMALL, Learning(20)) | {
     ),
 }
 
-# names, or beginnings of names, of the weights that read labels beside features
+# names, or beginnings of names, of the weights that read labels beside features; caml has vectors
+# for labels, and its own test
 LABEL_READERS: dict[str, tuple[str, ...]] = {
     "mann": ("controller.input",),
     "snail": ("convolution", "attention", "head"),

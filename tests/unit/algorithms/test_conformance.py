@@ -199,7 +199,7 @@ def test_renaming_the_classes_renames_what_was_learned(name: str) -> None:
     torch.testing.assert_close(permuted[:, permutation], outputs, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", sorted(LABELS_ARE_INPUTS))
+@pytest.mark.parametrize("name", sorted(LABEL_READERS))
 def test_renaming_the_classes_in_the_network_as_well_renames_predictions(name: str) -> None:
     """Weights that read a label or write an output know a class by its number, and by no more."""
     algorithm, (params, buffers) = build(name)

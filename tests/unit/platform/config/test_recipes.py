@@ -66,6 +66,11 @@ CHARACTERS = [
         "{task.train_queries} query", "{train.meta_batch_size} tasks",
         "{train.outer_steps:,} steps", "{model.norm} norm",
     )),
+    ("`caml`", "caml", 5, 1, (
+        "{task.train_queries} queries", "Adam 3e-4 by {train.schedule}",
+        "clipped to norm {train.clip_norm:g}", "{train.meta_batch_size} tasks",
+        "{train.outer_steps:,} steps", "{model.norm} norm",
+    )),
     ("`baseline`", "baseline", 5, 1, (
         "{method.eval_inner_steps} SGD steps", "mini-batches of {method.batch_size}",
         "{train.outer_steps:,} steps",

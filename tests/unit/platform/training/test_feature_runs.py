@@ -49,7 +49,7 @@ def opened(vectors: Path, *more: str) -> Blueprint:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_computes_a_step_and_a_test(name: str, vectors: Path) -> None:
-    network = () if name not in HEADS else ("model.name=mlp",)
+    network = ("model.name=mlp",) if name in (*HEADS, "caml") else ()
     sets = ("train.outer_steps=1", "model.width=8", *network)
     blueprint = opened(vectors, f"method.name={name}", *sets)
     assert blueprint.config.model.name == "mlp"
