@@ -192,9 +192,9 @@ class DataConfig(NamedSection):
     """where the raw data is: a folder, or for some sets a file (`metaray data list` tells)"""
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
-    split: Literal[
-        "alphabet", "vinyals", "random", "designer", "published", "source", "lists"
-    ] = "alphabet"
+    split: Literal["alphabet", "vinyals", "random", "designer", "published", "source", "lists"] = (
+        "alphabet"
+    )
     """how classes are divided into train, val and test (`metaray data list` explains). For
     omniglot, figures were published on `vinyals` and on random splits, not on `alphabet`"""
     split_seed: int = Field(0, ge=0)
@@ -224,7 +224,8 @@ class DataConfig(NamedSection):
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
     min_designs: int = Field(4, ge=2, le=1000)
-    """fonts and emoji: designs that a character or concept needs to be a class; fonts: default 10"""
+    """emoji: sets of icons that a concept needs to be a class; fonts: families that a character
+    needs, by default 10"""
     ideographs: bool = False
     """fonts only: also Chinese characters, Hangul syllables and Tangut"""
     test_designers: tuple[str, ...] = _TEST_DESIGNERS

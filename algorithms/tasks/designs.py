@@ -4,8 +4,8 @@
 glyph under several names (A of Latin, Greek and Cyrillic). They are found by their images:
 
 * Two keys are joined where at least half of the designers that have both draw them alike, byte for
-  byte. The class is named by the smaller key. A designer gives it one image, that of its smallest
-  key.
+  byte, and at least a quarter of those that have the rarer one have both. The class is named by the
+  smaller key. A designer gives it one image, that of its smallest key.
 * An image that is then still in two classes is left out of both: it would be right in each.
 * An image that a designer uses for more than eight keys stands for what is missing, and is left
   out.
@@ -23,7 +23,8 @@ from typing import NamedTuple
 from metaray.algorithms.tasks.content import Images
 
 _MOST_ALIKE = 8  # keys of one designer that may share an image
-_JOINED_FROM = 0.5  # share of the designers that draw two keys alike
+_JOINED_FROM = 0.5  # share of the designers of both keys that draw them alike
+_HAVE_BOTH = 0.25  # share of the designers of the rarer key that have the other
 
 PLACEHOLDERS = "pictures that stand for what a design lacks"
 AMBIGUOUS = "pictures that two classes share"
@@ -98,10 +99,15 @@ def _joined(designs: list[Drawings]) -> dict[str, str]:
             groups[_hash(one.images[key])].append(key)
         for group in groups.values():
             alike.update(combinations(group, 2))
+    owners: dict[str, set[str]] = defaultdict(set)
+    for one in designs:
+        for key in one.images:
+            owners[key].add(one.designer)
     names: dict[str, str] = {}
     for first, second in sorted(alike):
-        both = sum(first in one.images and second in one.images for one in designs)
-        if alike[first, second] < _JOINED_FROM * both:
+        both = len(owners[first] & owners[second])
+        rarer = min(len(owners[first]), len(owners[second]))
+        if alike[first, second] < _JOINED_FROM * both or both < _HAVE_BOTH * rarer:
             continue
         a, b = names.get(first, first), names.get(second, second)
         low, high = (a, b) if a < b else (b, a)

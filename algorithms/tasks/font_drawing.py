@@ -1,14 +1,15 @@
 """Characters as a font draws them: grey, ink high, centred in the picture.
 
-All letters that a font has of one script have one scale: the median of their longer sides is 0.6 of
-the picture. So a small letter stays smaller than its capital. A letter that would be longer than
-6/7 of the picture is made smaller, so that none is cut.
+All letters of a font have one scale: the longer sides of its first letters, in the order of code
+points, have a median of 0.6 of the picture. So a small letter stays smaller than its capital, and A
+is the same picture in all scripts. A letter that would be longer than 6/7 of the picture is made
+smaller, so that none is cut.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -22,22 +23,22 @@ BLANK = "letters without ink, or drawn as the sign for a missing one"
 BROKEN = "letters that the font cannot draw"
 _PIXELS = 128  # of an em, before scaling
 _MEDIAN, _LONGEST = 0.6, 6 / 7  # of the side of a picture
-_MEASURED = 64  # letters of a script, in the order of code points
+_MEASURED = 64  # letters
 _NOT_A_CHARACTER = "\uffff"
 
 
 class Pen:
     """Draws the letters of a face in pictures of ``size`` pixels."""
 
-    def __init__(self, face: Face, scripts: Mapping[str, Iterable[int]], size: int) -> None:
-        """``scripts`` are the letters of the face by script."""
+    def __init__(self, face: Face, letters: Iterable[int], size: int) -> None:
+        """``letters`` are those of the face that count."""
         engine = ImageFont.Layout.BASIC  # one glyph for one code point, whatever is installed
         self._font = ImageFont.truetype(str(face.path), _PIXELS, face.number, "", engine)
         self._size = size
         self._missing = self._ink(_NOT_A_CHARACTER)
-        self._scales = {name: self._scale(letters) for name, letters in scripts.items()}
+        self._scale = self._scale_of(letters)
 
-    def draw(self, point: int, script: str, left_out: Counter[str]) -> Images | None:
+    def draw(self, point: int, left_out: Counter[str]) -> Images | None:
         """The letter, uint8 ``[1, size, size]``; None where there is nothing to see."""
         try:
             ink = self._ink(chr(point))
@@ -48,18 +49,17 @@ class Pen:
         if ink is None or (missing is not None and _same(ink, missing)):
             left_out[BLANK] += 1
             return None
-        return self._placed(ink, self._scales[script])
+        return self._placed(ink)
 
-    def _placed(self, ink: Image.Image, scale: float) -> Images:
-        longest = max(ink.size)
-        scale = min(scale, _LONGEST * self._size / longest)
+    def _placed(self, ink: Image.Image) -> Images:
+        scale = min(self._scale, _LONGEST * self._size / max(ink.size))
         width, height = (max(1, round(side * scale)) for side in ink.size)
         small = ink.resize((width, height), Image.Resampling.BOX)
         picture = Image.new("L", (self._size, self._size))
         picture.paste(small, ((self._size - width) // 2, (self._size - height) // 2))
         return np.asarray(picture)[None]
 
-    def _scale(self, letters: Iterable[int]) -> float:
+    def _scale_of(self, letters: Iterable[int]) -> float:
         boxes = [self._font.getbbox(chr(point)) for point in sorted(letters)[:_MEASURED]]
         sides = [max(right - left, low - top) for left, top, right, low in boxes]
         return _MEDIAN * self._size / max(1.0, median([side for side in sides if side] or [1]))

@@ -11,6 +11,7 @@ fontTools reads the files. It is an extra, ``metaray[fonts]``.
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import re
 from collections import Counter, defaultdict
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metaray.algorithms.reading import refusing_damage
 from metaray.algorithms.tasks.data_sources import Source
 from metaray.algorithms.tasks.file_tree import files_below
 from metaray.algorithms.tasks.installed_packages import PackageIndex, need_extra
@@ -97,11 +99,13 @@ def families_of(files: Iterable[Path], left_out: Counter[str]) -> list[Family]:
     limits = ReadLimits.from_environment()
     logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it tells of harmless oddities
     for path in files:
-        limits.check_file(path.stat().st_size, str(path))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with refusing_damage(f"cannot read {path}", "change its permissions or remove it"):
+            limits.check_file(path.stat().st_size, str(path))
+            content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
         if digest not in known:
             known.add(digest)
-            for face in _faces(path, digest, left_out):
+            for face in _faces(path, content, digest, left_out):
                 by_name[face.family].append(face)
     families = []
     for name in sorted(by_name):
@@ -111,16 +115,16 @@ def families_of(files: Iterable[Path], left_out: Counter[str]) -> list[Family]:
     return families
 
 
-def _faces(path: Path, digest: str, left_out: Counter[str]) -> list[Face]:
+def _faces(path: Path, content: bytes, digest: str, left_out: Counter[str]) -> list[Face]:
     try:
         from fontTools.ttLib import TTCollection, TTFont
     except ModuleNotFoundError:
         raise need_extra("fonttools", "fonts", "data.name = fonts") from None
     try:
         if path.suffix.lower() in (".ttc", ".otc"):
-            fonts = list(TTCollection(str(path), lazy=True).fonts)
+            fonts = list(TTCollection(io.BytesIO(content), lazy=True).fonts)
         else:
-            fonts = [TTFont(str(path), lazy=True)]
+            fonts = [TTFont(io.BytesIO(content), lazy=True)]
         faces = [_face(font, path, number, digest) for number, font in enumerate(fonts)]
     except Exception:  # fontTools raises anything over a damaged file
         left_out[UNREADABLE] += 1

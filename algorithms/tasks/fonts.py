@@ -14,7 +14,7 @@ Other sets of printed characters: OmniPrint (Sun et al. 2021).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,14 +45,24 @@ VERSION = 1
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
 _NEEDS = (
-    "install fonts, for example with apt-get install fonts-noto-core fonts-dejavu fonts-freefont-otf"
-    ", or point data.root at a folder of .ttf, .otf, .ttc or .woff files"
+    "install fonts, for example with apt-get install fonts-noto-core fonts-dejavu fonts-lohit-deva "
+    "fonts-thai-tlwg, or point data.root at a folder of .ttf, .otf, .ttc or .woff files"
 )
 _LETTERS = ("Lu", "Ll", "Lo")
 _IDEOGRAPHS = {"Hani", "Hang", "Tang", "Nshu", "Kits"}
 _NO_SCRIPT = {"Zyyy", "Zinh", "Zzzz"}
 _RARE = "letters in too few families"
-_VAL = {"Arabic", "Armenian", "Bengali", "Georgian", "Khmer", "Malayalam", "Oriya", "Sinhala", "Tamil"}
+_VAL = {
+    "Arabic",
+    "Armenian",
+    "Bengali",
+    "Georgian",
+    "Khmer",
+    "Malayalam",
+    "Oriya",
+    "Sinhala",
+    "Tamil",
+}
 _TEST = {
     "Devanagari", "Gujarati", "Gurmukhi", "Hebrew", "Hiragana", "Kannada", "Katakana", "Lao",
     "Myanmar", "Telugu", "Thai", "Tibetan",
@@ -149,12 +159,9 @@ def _drawn(
             continue
         place = (face.digest, face.number)
         if place not in pens:
-            by_script: dict[str, list[int]] = defaultdict(list)
-            for other in face.characters:
-                by_script[letters[other]].append(other)
-            by_script.pop("", None)
+            own = [other for other in face.characters if letters[other]]
             try:
-                pens[place] = Pen(face, by_script, size)
+                pens[place] = Pen(face, own, size)
             except (OSError, ValueError):  # FreeType's, over a damaged font
                 pens[place] = None
                 left_out[UNREADABLE] += 1
@@ -162,7 +169,7 @@ def _drawn(
         if pen is None:
             left_out[BROKEN] += 1
             continue
-        image = pen.draw(point, letters[point], left_out)
+        image = pen.draw(point, left_out)
         if image is not None:
             images[f"{point:06X}"] = image
     return Drawings(family.name, images)

@@ -137,7 +137,7 @@ def _keys(
                 yield _key(code), name
         return
     others, taken = _other_names(one), set()
-    own = sorted({name for name in one.origins.values()})
+    own = sorted(set(one.origins.values()))
     for exact in (True, False):  # an icon's first name goes before its other names
         for name in own:
             if _SKIN.search(name):
@@ -171,11 +171,9 @@ def _bare(name: str) -> str:
 
 
 def _icon(icons: Mapping[str, Any], content: Mapping[str, Any]) -> Icon:
-    values = {**icons, **content}
-    box = [float(values.get(key, default)) for key, default in (
-        ("left", 0), ("top", 0), ("width", 16), ("height", 16),
-    )]  # fmt: skip
-    return Icon(str(content["body"]), *box)
+    values = {"left": 0, "top": 0, "width": 16, "height": 16, **icons, **content}
+    left, top, width, height = (float(values[key]) for key in ("left", "top", "width", "height"))
+    return Icon(str(content["body"]), left, top, width, height)
 
 
 def _resolve(

@@ -27,8 +27,7 @@ def read_idx(path: Path, dimensions: int, remedy: str) -> Images:
     """
     limits = ReadLimits.from_environment()
     with refusing_damage(f"{path} is damaged or not an IDX file of bytes", remedy):
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with opened as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4)
             if head != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
                 raise ValueError(f"its first bytes are {head.hex() or 'missing'}")
