@@ -84,7 +84,7 @@ class SourcesRecord(BaseModel):
 
     def left_out_sentences(self) -> list[str]:
         """A sentence for each reason."""
-        return [f"left out: {count:,} {reason}" for reason, count in self.left_out.items()]
+        return [f"left out: {count:,} {reason}" for reason, count in self.left_out.items() if count]
 
 
 def _license_name(text: str) -> str:

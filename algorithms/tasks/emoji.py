@@ -186,7 +186,7 @@ def _drawn(
 ) -> dict[str, Images]:
     images = {}
     for concept in sorted(common & icons.keys()):
-        image = _draw(icons[concept], size)
+        image = draw_icon(icons[concept], size)
         if image is None:
             left_out[_BLANK] += 1
         else:
@@ -194,7 +194,7 @@ def _drawn(
     return images
 
 
-def _draw(icon: Icon, size: int) -> Images | None:
+def draw_icon(icon: Icon, size: int) -> Images | None:
     """The icon on white, uint8 ``[3, size, size]``; None where there is nothing to see."""
     try:
         from resvg_py import svg_to_bytes

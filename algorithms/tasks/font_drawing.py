@@ -24,6 +24,7 @@ BROKEN = "letters that the font cannot draw"
 _PIXELS = 128  # of an em, before scaling
 _MEDIAN, _LONGEST = 0.6, 6 / 7  # of the side of a picture
 _MEASURED = 64  # letters
+_LARGEST = 20  # ems that a glyph may have
 _NOT_A_CHARACTER = "\uffff"
 
 
@@ -69,6 +70,8 @@ class Pen:
         left, top, right, low = map(round, self._font.getbbox(text))
         if right <= left or low <= top:
             return None
+        if max(right - left, low - top) > _LARGEST * _PIXELS:
+            raise ValueError("a glyph of a damaged font")
         canvas = Image.new("L", (right - left + 2, low - top + 2))
         ImageDraw.Draw(canvas).text((1 - left, 1 - top), text, fill=255, font=self._font)
         box = canvas.getbbox()

@@ -187,7 +187,6 @@ class _Letters(dict[int, str]):
             raise need_extra("fonttools", "fonts", "data.name = fonts") from None
         self._table = unicodedata
 
-    @override
     def __missing__(self, point: int) -> str:
         self[point] = script = self._script(chr(point))
         return script

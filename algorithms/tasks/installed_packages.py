@@ -76,7 +76,8 @@ def _license_of(name: str, doc: Path) -> str:
     with suppress(OSError, UnicodeError):
         lines = (doc / name / "copyright").read_text(encoding="utf-8").splitlines()
         named = (line.removeprefix("License:").strip() for line in lines if line[:8] == "License:")
-        return " or ".join(dict.fromkeys(license_ for license_ in named if license_))
+        found = " or ".join(dict.fromkeys(license_ for license_ in named if license_))
+        return found or f"as in {doc / name / 'copyright'}"
     return ""
 
 
