@@ -33,7 +33,7 @@ class Pen:
 
     def __init__(self, face: Face, letters: Iterable[int], size: int) -> None:
         """``letters`` are those of the face that count."""
-        engine = ImageFont.Layout.BASIC  # one glyph for one code point, whatever is installed
+        engine = ImageFont.Layout.BASIC  # one glyph for one code point, without shaping
         self._font = ImageFont.truetype(str(face.path), _PIXELS, face.number, "", engine)
         self._size = size
         self._missing = self._ink(_NOT_A_CHARACTER)
