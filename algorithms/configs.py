@@ -175,10 +175,14 @@ _BY_DATA_SET: dict[str, dict[str, Any]] = {
     "cifar_fs": _IMAGES_32,
     "fc100": _IMAGES_32,
     "cub": _IMAGES_84,
+    "fonts": {"min_designs": 10},
+    "emoji": {"split": "random", "image_size": 32},
+    "fashion_mnist": {"split": "random"},
     "folder": {"split": "random", "image_size": 84},
     "arrays": {"split": "random", "image_size": 28},
     "features": {"split": "random"},
 }
+_TEST_DESIGNERS = ("fxemoji", "openmoji", "emojione", "emojione-v1")
 _OF_CHARACTERS = {"glyphs", "omniglot", "omniglot_runs", "sinusoid"}
 
 
@@ -191,7 +195,9 @@ class DataConfig(NamedSection):
     """where the raw data is: a folder, or for some sets a file (`metaray data list` tells)"""
     cache: str | None = None
     """folder for prepared data sets; default $METARAY_CACHE or ~/.cache/metaray"""
-    split: Literal["alphabet", "vinyals", "random", "published", "source", "lists"] = "alphabet"
+    split: Literal["alphabet", "vinyals", "random", "designer", "published", "source", "lists"] = (
+        "alphabet"
+    )
     """how classes are divided into train, val and test (`metaray data list` explains). For
     omniglot, figures were published on `vinyals` and on random splits, not on `alphabet`"""
     split_seed: int = Field(0, ge=0)
@@ -220,6 +226,13 @@ class DataConfig(NamedSection):
     """features in Parquet: the column of classes"""
     num_classes: int = Field(2000, ge=3, le=100_000)
     """glyphs only: characters to draw"""
+    min_designs: int = Field(4, ge=2, le=1000)
+    """emoji: sets of icons that a concept needs to be a class; fonts: families that a character
+    needs, by default 10"""
+    ideographs: bool = False
+    """fonts only: also Chinese characters, Hangul syllables and Tangut"""
+    test_designers: tuple[str, ...] = _TEST_DESIGNERS
+    """emoji, `designer` split: the sets of icons whose pictures are for the test alone"""
     subset: Literal["all", "background", "small1", "small2"] = "all"
     """omniglot only: `background` is images_background alone, whose alphabets are divided; `small1`
     and `small2` have one of the two minimal backgrounds of five alphabets in place of

@@ -33,6 +33,6 @@ def paper_defaults(method: str, data: str, ways: int, shots: int) -> Recipe:
         return recipe | GLYPHS[method]
     if data == "omniglot":
         return recipe
-    if data == "omniglot_runs":  # whose tasks are given
+    if data in ("omniglot_runs", "fonts"):  # whose tasks are given; whose quarter turns are letters
         return {key: value for key, value in recipe.items() if not key.startswith("data.")}
     return recipe | photograph_recipe(method, data, ways, shots)

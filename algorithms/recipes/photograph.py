@@ -24,7 +24,7 @@ def photograph_recipe(method: str, data: str, ways: int, shots: int) -> Recipe:
     if data == "cub":
         recipe |= {"model.width": 64, "data.augment": True}
         recipe |= _CUB[method](ways, shots) if method in _CUB else {}
-    if data in ("folder", "arrays"):  # which may have few classes
+    if data in ("folder", "arrays", "emoji", "fashion_mnist"):  # with few classes, or few of each
         recipe |= {"task.train_ways": ways}
     if data == "folder":
         recipe |= {"data.augment": True}

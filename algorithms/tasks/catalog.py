@@ -20,8 +20,15 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.paths import cache_root, user_path
 from metaray.algorithms.tasks.collection import as_dataset
 from metaray.algorithms.tasks.content import ImageClass
-from metaray.algorithms.tasks.dataset import ClassLists, GeneratedTasks, ImageDataset, LazyClass
+from metaray.algorithms.tasks.dataset import (
+    ClassLists,
+    GeneratedTasks,
+    ImageDataset,
+    LazyClass,
+    RecordedClasses,
+)
 from metaray.algorithms.tasks.duplicates import repeats_sentence, without_duplicates
+from metaray.algorithms.tasks.fashion_mnist import FashionMnistByPart
 from metaray.algorithms.tasks.folder import FolderByPart
 from metaray.algorithms.tasks.npz import ArraysByPart
 from metaray.algorithms.tasks.parts import (
@@ -44,9 +51,10 @@ DATASETS: dict[str, ImageDataset | GeneratedTasks] = {
     name: DATA_SETS.target(name)() for name in DATA_SETS.builtin
 }
 """our own"""
-BY_PART: dict[str, FolderByPart | ArraysByPart] = {
+BY_PART: dict[str, FolderByPart | ArraysByPart | FashionMnistByPart] = {
     "folder": FolderByPart(),
     "arrays": ArraysByPart(),
+    "fashion_mnist": FashionMnistByPart(),
 }
 """sets whose raw data has parts, in the form that keeps them apart"""
 
@@ -164,9 +172,10 @@ def check_settings(data: DataConfig) -> None:
         known = ", ".join(dataset.splits)
         raise InputError(f"{data.name} has no {data.split} split: set data.split to one of {known}")
     for key, split in (
-        ("split_seed", "random"), ("split_ratio", "random"), ("split_lists", "lists"),
+        ("split_seed", ("random", "designer")), ("split_ratio", ("random", "designer")),
+        ("split_lists", ("lists",)), ("test_designers", ("designer",)),
     ):  # fmt: skip
-        if data.split != split and getattr(data, key) != type(data).model_fields[key].default:
+        if data.split not in split and getattr(data, key) != type(data).model_fields[key].default:
             raise InputError(f"data.{key} has no effect on the {data.split} split: leave it out")
 
 
@@ -221,9 +230,12 @@ def _prepared_path(dataset: ImageDataset, data: DataConfig) -> Path | None:
 
 
 def _root(dataset: ImageDataset, data: DataConfig) -> Path:
-    """Where raw data is looked for; without data.root, where it is downloaded to."""
+    """Where raw data is looked for; without data.root, where a package or a download puts it."""
     if data.root:
         return user_path(data.root)
+    for folder in dataset.installed_at:
+        if Path(folder).is_dir():
+            return Path(folder)
     return cache_folder(data) / f"{dataset.prepared_as}-raw"
 
 
@@ -248,6 +260,7 @@ def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper:
     scratch = cache_folder(data) / f".{_path(dataset, data, _source(dataset, data)).stem}.parts"
     with dataset.open_classes(root, data, scratch) as classes:
         path = _path(dataset, data, _source(dataset, data))  # now that the data is there
+        record = classes.record if isinstance(classes, RecordedClasses) else None
         if sum(item.num_images for item in classes) >= PARTS_FROM:
             loaded = decoded_in_parts(classes, scratch, mapper, progress)
         else:
@@ -255,7 +268,8 @@ def _decode(dataset: ImageDataset, data: DataConfig, progress: Progress, mapper:
         if data.drop_duplicates:
             loaded = without_duplicates(loaded)
         parameters = dataset.parameters(data)
-        write_store(path, loaded, name=dataset.prepared_as, parameters=parameters)
+        name = dataset.prepared_as
+        write_store(path, loaded, name=name, parameters=parameters, made_of=record)
     remove_parts(scratch)
     return path
 

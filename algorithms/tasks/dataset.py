@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.content import ImageClass
+from metaray.algorithms.tasks.data_sources import SourcesRecord
 from metaray.algorithms.tasks.splits import Splits
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class LazyClass(Protocol):
 
     def load(self) -> ImageClass:
         """Read and decode; InputError when an image is missing or damaged."""
+
+
+class RecordedClasses(list[LazyClass]):
+    """The classes of a set together with the record of their sources."""
+
+    def __init__(self, classes: Iterable[LazyClass], record: SourcesRecord) -> None:
+        super().__init__(classes)
+        self.record = record
 
 
 class ClassLists(NamedTuple):
@@ -92,6 +101,8 @@ class ImageDataset(ABC):
     """the raw data: where to get it and how it must lie below data.root; empty if none is needed"""
     prepared_as: ClassVar[str]
     """head of the name of prepared files; sets of the same images share theirs"""
+    installed_at: ClassVar[tuple[str, ...]] = ()
+    """folders where packages put the raw data: without data.root the first that exists is read"""
     is_users_own: ClassVar[bool] = False
     """the images are those at data.root: no prepared set replaces a missing one"""
     inverted: ClassVar[bool] = False
@@ -127,6 +138,7 @@ class ImageDataset(ABC):
     ) -> AbstractContextManager[Sequence[LazyClass]]:
         """The classes in an order that no file system decides.
 
+        ``RecordedClasses`` bring a record of what they were made of.
         ``scratch`` may be used for files (it may not exist yet); they go when the set is prepared.
         InputError when the raw data is missing or is not what it should be.
         """

@@ -12,6 +12,8 @@
     A shuffle of the sorted class names by ``split_seed``. Omniglot: 1100 / 100 / 423 as in Finn et
     al. 2017 (MAML), or in that proportion; glyphs: 64 / 16 / 20 %; the user's own data:
     ``split_ratio``.
+``designer``
+    Emoji only: classes as by ``random``; the pictures of test classes are by other designers.
 ``published``
     The one split of a set that was published with it; the file of the set states it.
 ``source``
@@ -32,9 +34,10 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.store import ImageStore
 
 SPLIT_RULES = {
-    "alphabet": "whole alphabets (of glyphs: scripts) are held out",
+    "alphabet": "whole alphabets (of glyphs and fonts: scripts) are held out",
     "vinyals": "the 1028 / 172 / 423 characters of Vinyals et al. 2016",
     "random": "a shuffle of the classes by data.split_seed; of your own by data.split_ratio, too",
+    "designer": "of emoji: concepts at random, and test pictures by data.test_designers alone",
     "published": "the one split that was published with the data set",
     "source": "of features: the split of the images that metaray embed read",
     "lists": "class names in train.txt, val.txt and test.txt of data.split_lists",

@@ -21,6 +21,7 @@ from typing_extensions import override
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.reading import refusing_damage
 from metaray.algorithms.tasks.content import ContentHash, Examples, ImageClass
+from metaray.algorithms.tasks.data_sources import SourcesRecord
 
 FORMAT_VERSION = 1
 _AGAIN = "delete it and prepare it again"
@@ -44,6 +45,8 @@ class StoreHeader(BaseModel):
     """sets of classes that hold one and the same image, byte for byte"""
     sha256: str
     """hash of names, groups and images or vectors, in order"""
+    made_of: SourcesRecord | None = None
+    """the works that the images were made of, where they are not the user's or published ones"""
 
 
 class ImageStore:

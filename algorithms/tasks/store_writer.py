@@ -13,6 +13,7 @@ import pyarrow as pa
 from metaray.algorithms.atomic import atomic_path, temporary_path
 from metaray.algorithms.errors import InputError, write_error
 from metaray.algorithms.tasks.content import ContentHash, Examples, ImageClass
+from metaray.algorithms.tasks.data_sources import SourcesRecord
 from metaray.algorithms.tasks.store import METADATA_KEY, StoreHeader
 
 
@@ -22,6 +23,7 @@ def write_store(
     *,
     name: str,
     parameters: dict[str, str | int],
+    made_of: SourcesRecord | None = None,
 ) -> None:
     """Write ``classes`` as they come, one at a time in memory; ``path`` appears whole or not.
 
@@ -32,7 +34,8 @@ def write_store(
         path.parent.mkdir(parents=True, exist_ok=True)
         # Arrow puts the schema first, but the hash is known last so there are a draft and a copy.
         with atomic_path(path) as final, temporary_path(path) as draft:
-            header, schema = _write_draft(draft, classes, name, parameters)
+            found, schema = _write_draft(draft, classes, name, parameters)
+            header = found.model_copy(update={"made_of": made_of})
             metadata = {METADATA_KEY: header.model_dump_json().encode()}
             with pa.memory_map(str(draft), "r") as source:
                 reader = pa.ipc.open_file(source)

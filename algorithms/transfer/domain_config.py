@@ -14,7 +14,7 @@ from metaray.algorithms.paths import absolute
 from metaray.algorithms.plugins import is_outside, located
 from metaray.algorithms.tasks.registry import DATA_SETS
 
-_KEEPS_PARTS = ("folder", "arrays")
+_KEEPS_PARTS = ("folder", "arrays", "fashion_mnist")
 _NO_EXAMPLES = ("sinusoid", "omniglot_runs", "features")  # images that a job could divide
 
 
@@ -40,8 +40,8 @@ class DomainConfig(Section):
     """folder and arrays: leave out images that occur earlier in their class, also in another part;
     of copies in the training and the test part, the test keeps its own"""
     division: Literal["published", "random"] = "random"
-    """published keeps the train, val and test parts of the raw data (folder and arrays); random
-    divides the images of each class"""
+    """published keeps the train, val and test parts of the raw data (folder, arrays and
+    fashion_mnist); random divides the images of each class"""
     split: Literal["alphabet", "vinyals", "random", "published"] | None = None
     """take the training classes of this split alone, so that a meta-test by the same data.split
     has classes of which no image was seen; default all classes"""

@@ -78,6 +78,7 @@ def list_datasets() -> None:
     "  metaray data prepare glyphs\n\n"
     "  metaray data prepare omniglot --root ~/omniglot --split vinyals\n\n"
     "  metaray data prepare omniglot --root ~/omniglot --download\n\n"
+    "  metaray data prepare fonts --root ~/fonts\n\n"
     "  metaray data prepare folder --root ~/photos --set 'data.split_ratio=[0.5,0.25,0.25]'"
 )
 def prepare(
@@ -127,6 +128,44 @@ def prepare(
     for sentence in filter(None, (*left_out(data), copies_note(data, ImageStore.open(path)))):
         typer.echo(sentence)
     _print_summary(ImageStore.open(path), data)
+    made_of = ImageStore.open(path).header.made_of
+    if made_of is not None:
+        for sentence in made_of.left_out_sentences():
+            typer.echo(sentence)
+        typer.echo("\nmade of:")
+        for line in made_of.attribution():
+            typer.echo(f"  {line}")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  metaray data sources fonts\n\n"
+    "  metaray data sources emoji --root node_modules > ATTRIBUTION.txt"
+)
+def sources(
+    name: Name,
+    root: Root = None,
+    cache: Cache = None,
+    split: SplitRule = None,
+    image_size: ImageSize = None,
+    overrides: Overrides = None,
+) -> None:
+    """List every work that the pictures of a set are made of, with its licence.
+
+    For sets that are made of installed packages, such as fonts and emoji.
+    """
+    from metaray.algorithms.tasks.catalog import prepare as prepare_data
+    from metaray.algorithms.tasks.store import ImageStore
+    from metaray.platform.callbacks.preparing import preparing
+
+    given = overrides or []
+    data = _config(given, name=name, root=root, cache=cache, split=split, image_size=image_size)
+    with preparing(name) as progress:
+        made_of = ImageStore.open(prepare_data(data, progress)).header.made_of
+    if made_of is None:
+        raise InputError(f"{name} is not made of installed packages: its publisher has its licence")
+    for source in made_of.sources:
+        typer.echo(f"{source.sentence}, pictures {source.images:,}")
 
 
 @app.command(

@@ -77,6 +77,12 @@ def note_of(source: EpisodeSource, data: DataConfig) -> str:
     return copies_note(data, source.store) if isinstance(source, ClassEpisodes) else ""
 
 
+def attribution_of(source: EpisodeSource) -> tuple[str, ...]:
+    """The works that the images were made of, a line each; none where they are as published."""
+    made_of = source.store.header.made_of if isinstance(source, ClassEpisodes) else None
+    return () if made_of is None else tuple(made_of.attribution())
+
+
 def digests_of(source: EpisodeSource, split: Split) -> NDArray[np.uint64] | None:
     """Digests of the images or vectors of a split; None for tasks that are computed."""
     if isinstance(source, OmniglotRuns) and split == "test":

@@ -19,6 +19,7 @@ from metaray.platform.distributed.open_pool import open_pool
 from metaray.platform.experiment.adaptation import adaptation_time
 from metaray.platform.experiment.example import example_episode
 from metaray.platform.experiment.meta_data import (
+    attribution_of,
     digests_of,
     note_of,
     open_data,
@@ -142,6 +143,7 @@ def prepare(config: RunConfig, address: str) -> Prepared:
             source=record,
             init=None if origin is None else origin.as_json(),
             preprocessing=preprocessing_of(source, config.data),
+            attribution=attribution_of(source),
             trained_images=digests_of(source, "train"),
         ),
         first=first,

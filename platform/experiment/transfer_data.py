@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from metaray.algorithms.tasks.catalog import dataset_of, publishes_parts
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.transfer.domain_config import DomainConfig
@@ -70,7 +72,14 @@ def record_of(domains: Domains, start: InitialState | None = None) -> DataRecord
         init=None if origin is None else origin.as_json(),
         teacher=None if teacher is None else teacher.model_dump(),
         preprocessing=_preprocessing(domains.source),
+        attribution=tuple(dict.fromkeys(_attribution(domains))),
     )
+
+
+def _attribution(domains: Domains) -> Iterator[str]:
+    for examples in filter(None, (domains.source, domains.target)):
+        if examples.store.header.made_of is not None:
+            yield from examples.store.header.made_of.attribution()
 
 
 def _preprocessing(examples: Examples) -> Preprocessing | None:

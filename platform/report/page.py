@@ -26,6 +26,7 @@ from metaray.platform.report.page_writer import (
 from metaray.platform.report.record import RunRecord
 from metaray.platform.report.shape_plots import accuracy_by
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.provenance import attribution_of
 
 
 def write_report(run: RunDirectory, example: ExampleEpisode | None) -> None:
@@ -209,6 +210,7 @@ def _page(
         "metrics": words.metrics(record),
         "settings": setting_rows(record.config, own),
         "versions": record.versions,
+        "sources": attribution_of(run),
         "train": train_command(record.config),
         "evaluate": evaluate_command(
             run.place, record.config, record.tested, summary.get("data_settings")

@@ -36,7 +36,7 @@ from metaray.platform.report.transfer_words import (
 )
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog
-from metaray.platform.run.provenance import DataRecord
+from metaray.platform.run.provenance import DataRecord, attribution_of
 from metaray.platform.run.summary import checked_summary
 from metaray.platform.training.transfer.metrics import confusion
 
@@ -139,6 +139,7 @@ def _page(
         "metrics": metric_rows(summary),
         "settings": setting_rows(config, set(own_settings(config))),
         "versions": read_versions(run.config),
+        "sources": attribution_of(run),
         "train": train_command(config),
         "evaluate": [],
     }

@@ -43,6 +43,9 @@ _DATA = {
     "cifar_fs": "CIFAR-FS",
     "fc100": "FC100",
     "cub": "CUB-200-2011",
+    "fonts": "printed characters",
+    "emoji": "emoji",
+    "fashion_mnist": "Fashion-MNIST",
     "folder": "own images",
     "arrays": "own arrays",
 }

@@ -86,6 +86,7 @@ class _Content(BaseModel):
     init: dict[str, Any] | None = None
     teacher: dict[str, Any] | None = None
     preprocessing: dict[str, Any] | None = None
+    attribution: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,8 @@ class DataRecord:
     """the network that the run learned from (a dumped ``ModelConfig``), where there is one"""
     preprocessing: Preprocessing | None = None
     """what was done to the pictures, and what these look like; None: not recorded, or no images"""
+    attribution: tuple[str, ...] = ()
+    """the works that the images were made of, with their licences, a line each"""
     trained_images: NDArray[np.uint64] | None = None
     """digests of the training images, which a test on other data is compared with; in a file
     beside, since there are many"""
@@ -128,17 +131,20 @@ class DataRecord:
             init=values.get("init"),
             teacher=values.get("teacher"),
             preprocessing=preprocessing,
+            attribution=found.attribution,
         )
 
     def write(self, run: RunDirectory) -> None:
         """Into the folder of ``run``."""
-        record = {
+        record: dict[str, Any] = {
             "source": self.source.as_json(),
             "target": None if self.target is None else self.target.as_json(),
             "init": self.init,
             "teacher": self.teacher,
             "preprocessing": None if self.preprocessing is None else self.preprocessing.as_json(),
         }
+        if self.attribution:
+            record["attribution"] = list(self.attribution)
         if self.trained_images is not None:
             import numpy as np
 
@@ -163,6 +169,11 @@ class DataRecord:
                 f"{_hashes(found, before)}: point {found.section}.root or {found.section}.cache "
                 "at the old one"
             )
+
+
+def attribution_of(run: RunDirectory) -> tuple[str, ...]:
+    """What the images of ``run`` were made of, a line each; none of a run without a record."""
+    return DataRecord.read(run).attribution if run.data.is_file() else ()
 
 
 def images_trained_on(run: RunDirectory) -> NDArray[np.uint64]:

@@ -21,7 +21,7 @@ SHAPE = EpisodeShape(ways=6, shots=1, queries=3, unlabelled=True)
 
 @pytest.fixture(scope="module")
 def source(cache: Path) -> ImageEpisodes:
-    data = DataConfig(name="glyphs", num_classes=40, image_size=16, cache=str(cache))
+    data = DataConfig(name="glyphs", num_classes=40, image_size=16, split="random", cache=str(cache))
     found = build_source(data)
     assert isinstance(found, ImageEpisodes)
     return found
@@ -82,7 +82,8 @@ def test_a_copy_is_near_its_image_and_stays_in_range(channels: int) -> None:
     x[:, :, 6:14, 8:12] = 0.8
     copies = changed_copies(np.random.default_rng(0), x)
     assert copies.shape == x.shape
-    assert float(copies.min()) >= 0 and float(copies.max()) <= 1
+    assert float(copies.min()) >= 0
+    assert float(copies.max()) <= 1
     # each copy is its own, and more like its image than an image of noise is
     assert len({tuple(copy.flatten().tolist()) for copy in copies}) == 50
     mean = copies.mean((0, 1))

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_icons import body, write_icons
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import DATASETS
+from metaray.algorithms.tasks.emoji import DESIGNERS
 from metaray.algorithms.tasks.splits import SPLIT_RULES
 from metaray.platform.cli.data import app
 
@@ -53,6 +55,24 @@ def test_prepare_tells_path_hash_and_sizes(cache: Path) -> None:
     assert ["test", "25", "500"] in rows
     assert "preparing glyphs: 75 of 75 classes" in result.stderr
     assert "\x1b" not in result.output  # plain lines when not in a terminal
+
+
+def test_prepare_and_sources_show_attribution(tmp_path: Path) -> None:
+    for number, name in enumerate(DESIGNERS[:4]):
+        icons = {thing: body(4 * i, f"#{number}04050") for i, thing in enumerate("abcd")}
+        write_icons(tmp_path, name, icons)
+    result = data("prepare", "emoji", "--root", tmp_path)
+    assert "left out: 0" not in result.output
+    shown = data("sources", "emoji", "--root", tmp_path).output.splitlines()
+    assert len(shown) == 4
+    assert shown[0].startswith("Set noto, by An author, CC-BY-4.0, https://example.org/by")
+    assert shown[0].endswith("pictures 4")
+    assert "by An author, CC-BY-4.0" in result.output.partition("made of:")[2]
+
+
+def test_sources_of_other_sets_are_their_publishers() -> None:
+    with pytest.raises(InputError, match="glyphs is not made of installed packages"):
+        data("sources", "glyphs", *SMALL)
 
 
 def test_prepare_again_is_silent_and_the_same() -> None:
