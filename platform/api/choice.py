@@ -40,8 +40,8 @@ METHODS_TRIED = {
     "protomaml": "meta-training",
     "baseline": "fine-tuning",
 }
-"""by default, and what each stands for: a head on the features as they are, a transformer that reads
-them with their labels, a network on them that is meta-trained, or one that is trained as a
+"""by default, and what each stands for: a head on the features as they are, a transformer that
+reads them with their labels, a network on them that is meta-trained, or one that is trained as a
 classifier and whose last layer is fine-tuned"""
 _MOST_WAYS = 5
 _MOST_QUERIES = 15

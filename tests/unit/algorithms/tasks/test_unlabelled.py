@@ -21,7 +21,9 @@ SHAPE = EpisodeShape(ways=6, shots=1, queries=3, unlabelled=True)
 
 @pytest.fixture(scope="module")
 def source(cache: Path) -> ImageEpisodes:
-    data = DataConfig(name="glyphs", num_classes=40, image_size=16, split="random", cache=str(cache))
+    data = DataConfig(
+        name="glyphs", num_classes=40, image_size=16, split="random", cache=str(cache)
+    )
     found = build_source(data)
     assert isinstance(found, ImageEpisodes)
     return found
