@@ -1,9 +1,9 @@
-"""Any folder of class folders, or a zip of one: ``<class>/<image>``, groups of classes allowed.
+"""Any folder of class folders, a zip of one, or a CSV file of pictures and their labels.
 
-``Greek/alpha`` and ``Latin/alpha`` are two classes. The images of ``train/cat`` and ``test/cat``
-are those of one class, as few-shot learning splits classes and not images. ``folder_layout`` says
-what else is a class and what is left out. Classes and images come sorted by name; links are
-followed.
+In ``<class>/<image>`` classes may lie in groups: ``Greek/alpha`` and ``Latin/alpha`` are two
+classes. The images of ``train/cat`` and ``test/cat`` are those of one class, as few-shot learning
+splits classes and not images. ``folder_layout`` says what else is a class and what is left out.
+Classes and images come sorted by name; links are followed.
 """
 
 from __future__ import annotations
@@ -23,23 +23,29 @@ from metaray.algorithms.tasks.dataset import (
     LazyClass,
     missing,
 )
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree, files_below
+from metaray.algorithms.tasks.file_tree import files_below
 from metaray.algorithms.tasks.folder_layout import read_layout
 from metaray.algorithms.tasks.image_files import RESIZING, ImageFileClass
+from metaray.algorithms.tasks.picture_list import ListTree, is_list, open_tree
 from metaray.algorithms.tasks.split_lists import split_by_lists
 from metaray.algorithms.tasks.splits import Splits, random_split
 
 VERSION = 3  # 2: upright, 16 bits; 3: a ground for transparent images, 16 bits of 0 to 255
 """changes whenever the pixels do, so that a cached set is never taken for a newer one"""
 
-_NEEDS = "point data.root at a folder, or a zip, with one folder of images per class"
+_NEEDS = (
+    "point data.root at a folder, or a zip, with one folder of images per class, or at a CSV file "
+    "of path and label"
+)
 
 
 class Folder(ImageDataset):
     """See the module."""
 
     name = "folder"
-    description = "your own images: a folder, or a zip, with one folder per class"
+    description = (
+        "your own images: a folder or zip with a folder per class, or a CSV of path, label"
+    )
     splits = ("random", "lists")
     settings = (
         "root", "rotations", "augment", "channels", "split_seed", "split_ratio", "split_lists",
@@ -61,7 +67,7 @@ class Folder(ImageDataset):
         if not root.exists():
             return None
         if root.is_file():
-            return {"": root}
+            return {"": root, **(ListTree(root).files() if is_list(root) else {})}
         found = files_below(root)
         classes = read_layout(found, self.by_part).classes
         return {name: found[name] for names in classes.values() for name in names}
@@ -70,7 +76,7 @@ class Folder(ImageDataset):
     def left_out(self, root: Path, data: DataConfig) -> list[str]:
         if not root.exists():
             return []
-        files = _open_tree(root)
+        files = open_tree(root)
         try:
             return read_layout(files.sizes(), self.by_part).sentences()
         finally:
@@ -84,7 +90,7 @@ class Folder(ImageDataset):
         """The classes sorted by name; a class's group is the folder around it."""
         if not root.exists():
             raise missing("images", root, _NEEDS)
-        files = _open_tree(root)
+        files = open_tree(root)
         try:
             paths = read_layout(files.sizes(), self.by_part).classes
             if not paths:
@@ -119,13 +125,9 @@ class FolderByPart(Folder):
         """The parts that there are at ``root``: of train, val and test."""
         if not root.exists():
             return set()
-        files = _open_tree(root)
+        files = open_tree(root)
         try:
             classes = read_layout(files.sizes(), self.by_part).classes
         finally:
             files.close()
         return {name.partition("/")[0] for name in classes} & set(get_args(Split))
-
-
-def _open_tree(root: Path) -> FileTree:
-    return FolderTree(root) if root.is_dir() else ZipTree(root)

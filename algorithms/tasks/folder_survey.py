@@ -14,10 +14,10 @@ from PIL import Image
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.dataset import missing
 from metaray.algorithms.tasks.decoding import decode
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
 from metaray.algorithms.tasks.folder_layout import read_layout
 from metaray.algorithms.tasks.image_files import upright
 from metaray.algorithms.tasks.limits import ReadLimits
+from metaray.algorithms.tasks.picture_list import open_tree
 
 _SAMPLE = 200  # pictures that are decoded
 _GREY = 4  # difference of channels, of 255, up to which a pixel counts as grey
@@ -51,15 +51,17 @@ class Survey:
 
 
 def survey(root: Path) -> Survey:
-    """Look at a folder of class folders, or at a zip of one.
+    """Look at a folder of class folders, a zip of one, or a CSV file of pictures and labels.
 
     Raises:
         InputError: there are no pictures in class folders, or none of the sample can be decoded.
     """
-    needs = "give a folder, or a zip, with one folder of pictures per class"
+    needs = (
+        "give a folder, or a zip, with one folder of pictures per class, or a CSV of path and label"
+    )
     if not root.exists():
         raise missing("pictures", root, needs)
-    files: FileTree = FolderTree(root) if root.is_dir() else ZipTree(root)
+    files = open_tree(root)
     try:
         sizes = files.sizes()
         layout = read_layout(sizes)

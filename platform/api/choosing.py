@@ -123,7 +123,8 @@ def choose(
     out. Called again with the same ``out``, it continues.
 
     Args:
-        folder: with a folder of pictures for each class, or a zip of one.
+        folder: with a folder of pictures for each class, a zip of one, or a CSV file of the columns
+            path and label.
         encoder: a run's folder, ``torchvision:ARCH`` or ``timm:ARCH``.
         weights: file with the weights of such a network.
         methods: that are tried; None: four heads and three that are trained.

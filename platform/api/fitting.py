@@ -45,7 +45,8 @@ def fit(
     why each setting was chosen. The settings stay in the run as ``fit.toml``.
 
     Args:
-        folder: with a folder of pictures for each class, or a zip of one.
+        folder: with a folder of pictures for each class, a zip of one, or a CSV file of the columns
+            path and label.
         time: seconds that the training may take, with the test.
         out: new folder for the run; None: ``runs/`` and a name with the time.
         settings: settings by path that you choose yourself.

@@ -26,7 +26,10 @@ EPILOG = (
 
 def choose(
     folder: Annotated[
-        Path, typer.Argument(help="Folder, or zip, with one folder of pictures per class.")
+        Path,
+        typer.Argument(
+            help="Folder, or zip, with one folder of pictures per class; or a CSV of path, label."
+        ),
     ],
     encoder: Annotated[
         str,

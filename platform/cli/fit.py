@@ -21,7 +21,10 @@ EPILOG = (
 
 def fit(
     folder: Annotated[
-        Path, typer.Argument(help="Folder, or zip, with one folder of pictures per class.")
+        Path,
+        typer.Argument(
+            help="Folder, or zip, with one folder of pictures per class; or a CSV of path, label."
+        ),
     ],
     time: Annotated[
         float, typer.Option(help="Seconds that training and test may take together.")

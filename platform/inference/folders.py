@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from metaray.algorithms.errors import InputError
-from metaray.algorithms.reading import decoded, refusing_damage
-from metaray.algorithms.tasks.file_tree import FileTree, FolderTree, ZipTree
+from metaray.algorithms.tasks.file_tree import FileTree, FolderTree
 from metaray.algorithms.tasks.folder_layout import (
     UNREAD,
     Layout,
@@ -19,10 +17,10 @@ from metaray.algorithms.tasks.folder_layout import (
     read_layout,
     why_left_out,
 )
+from metaray.algorithms.tasks.picture_list import is_list, listed, open_tree, unlabelled
 from metaray.platform.inference.pictures import PictureFile
 
 _SUPPORT = "give a folder with a folder of pictures for each class, or a CSV of path and label"
-_HEADS = {"path", "file", "image", "filename"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +41,10 @@ def labelled_pictures(place: Path) -> Iterator[Found]:
     Raises:
         InputError: there are none, or a class has none that can be read.
     """
-    if place.suffix.lower() == ".csv":
+    if is_list(place):
         found = _listed(place)
         if "" in found.labels:
-            name = found.pictures[found.labels.index("")].name
-            raise InputError(f"{place} has no label for {name}: write path,label in each line")
+            raise unlabelled(place, found.pictures[found.labels.index("")].name)
         yield found
         return
     with _opened(place, _SUPPORT) as files:
@@ -72,7 +69,7 @@ def query_pictures(place: Path, classes: tuple[str, ...]) -> Iterator[Found]:
     Raises:
         InputError: there are none.
     """
-    if place.suffix.lower() == ".csv":
+    if is_list(place):
         yield _listed(place)
         return
     if place.is_file() and place.suffix.lower() != ".zip":
@@ -113,7 +110,7 @@ def _opened(place: Path, remedy: str) -> Iterator[FileTree]:
     place = place.expanduser()
     if not place.exists():
         raise InputError(f"there is no {place}: {remedy}")
-    files: FileTree = FolderTree(place) if place.is_dir() else ZipTree(place)
+    files = open_tree(place)
     try:
         yield files
     finally:
@@ -132,21 +129,3 @@ def _listed(place: Path) -> Found:
         labels=[label for _, label in rows],
         left_out=[],
     )
-
-
-def listed(place: Path) -> list[tuple[str, str]]:
-    """The rows of a CSV file: paths, from its folder on, and labels, empty where there are none.
-
-    Raises:
-        InputError: it is no such file, or lists nothing.
-    """
-    remedy = "give a CSV file with the columns path and label, in UTF-8"
-    place = place.expanduser()
-    with refusing_damage(f"cannot read the list {place}", remedy):
-        lines = decoded(place.read_bytes()).splitlines()
-        rows = [row for row in csv.reader(lines, strict=True) if any(map(str.strip, row))]
-    if rows and rows[0][0].strip().lower() in _HEADS:
-        rows = rows[1:]
-    if not rows:
-        raise InputError(f"{place} lists no pictures: {remedy}")
-    return [(row[0].strip(), row[1].strip() if len(row) > 1 else "") for row in rows]

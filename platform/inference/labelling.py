@@ -19,6 +19,7 @@ from torch import Tensor
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.picture_list import listed
 from metaray.algorithms.tasks.preprocessing import Preprocessing
 from metaray.algorithms.transfer.typical import random_examples, typical_examples
 from metaray.platform.common.formatting import plural
@@ -29,7 +30,7 @@ from metaray.platform.inference.encoders import (
     encoder_source,
     features_of,
 )
-from metaray.platform.inference.folders import listed, query_pictures
+from metaray.platform.inference.folders import query_pictures
 from metaray.platform.inference.page import Shown, data_uri
 from metaray.platform.inference.pictures import PictureFile, opened
 from metaray.platform.report.page_writer import write_page, writing

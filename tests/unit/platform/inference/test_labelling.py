@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from metaray.algorithms.errors import InputError
+from metaray.algorithms.tasks.picture_list import listed
 from metaray.platform.cli.main import app
-from metaray.platform.inference.folders import listed
 from metaray.platform.inference.labelling import choose_pictures
 
 
