@@ -132,6 +132,14 @@ def _advice(choice: MethodChoice) -> Iterator[str]:
         ]  # fmt: skip
         also = f"; not clearly worse: {', '.join(near)}" if near else ""
         yield f"with {plural(k, 'label')} per class: {name}{also}"
+    entries = choice.comparison.summary["entries"]
+    widest = max(entry["classes_ci95"] or 0.0 for entry in entries)
+    classes = choice.run(next(iter(choice.best))).summary.get("num_test_classes")
+    if widest and classes:
+        yield (
+            f"the test has {plural(classes, 'class')}: with others, accuracies may differ by "
+            f"{100 * widest:.0f} points"
+        )
     yield "each was chosen by the test that it is shown with, so its accuracy is a little too high"
     yield f"page: {choice.comparison.folder / 'compare.html'}"
     for name in dict.fromkeys(choice.best.values()):

@@ -110,10 +110,11 @@ def duration(seconds: float | None) -> str:
 def short_time(seconds: float) -> str:
     """Three digits, in the unit that suits.
 
-    >>> short_time(2.5e-5), short_time(0.0123), short_time(4.0)
-    ('25 µs', '12.3 ms', '4 s')
+    >>> short_time(2.5e-5), short_time(0.0123), short_time(4.0), short_time(0.0009996)
+    ('25 µs', '12.3 ms', '4 s', '1 ms')
     """
-    factor, unit = next((f, u) for limit, f, u in _TIME_UNITS if seconds < limit)
+    shown = float(f"{seconds:.3g}")
+    factor, unit = next((f, u) for limit, f, u in _TIME_UNITS if shown < limit)
     return f"{seconds * factor:.3g} {unit}"
 
 
