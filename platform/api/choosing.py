@@ -127,7 +127,7 @@ def choose(
             path and label.
         encoder: a run's folder, ``torchvision:ARCH`` or ``timm:ARCH``.
         weights: file with the weights of such a network.
-        methods: that are tried; None: four heads and three that are trained.
+        methods: that are tried; None: four heads and four that are trained.
         shots: labels per class at which each is tested.
         seconds: of training, for each method that is trained.
         episodes: of the test, at each number of labels.
