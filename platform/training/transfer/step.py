@@ -47,6 +47,18 @@ class _OwnShard:
     """its share of the batch; 0 for a process that has none, which computes along"""
 
 
+class _Step(NamedTuple):
+    """Where a step is, and what it draws."""
+
+    leaf: Tensor
+    """the parameters in one, at which gradients arrive"""
+    state: State
+    number: int
+    progress: float
+    order: np.ndarray[Any, Any]
+    """of the images of the batch, for views that shuffle them"""
+
+
 class _Part(NamedTuple):
     """What a shard adds to the sums, times its share of the batch."""
 
@@ -93,13 +105,13 @@ class BatchGradient:
         state = State(
             {n: p if factors.get(n, 1) else p.detach() for n, p in params.items()}, buffers
         )
-        progress = self._blueprint.progress(step)
-        order = self._blueprint.shuffled_order(step)
+        progress, order = self._blueprint.progress(step), self._blueprint.shuffled_order(step)
+        at = _Step(leaf, state, step, progress, order)
         outputs: Tensors = {}
         if self._objective.couples_batch:
-            parts, outputs = self._coupled(leaf, state, step, progress, order)
+            parts, outputs = self._coupled(at)
         else:
-            parts = self._separate(leaf, state, step, progress, order)
+            parts = self._separate(at)
         gradient, batch_stats, metrics, signals = self._added(parts, signal)
         return Gradient(
             flat=gradient,
@@ -111,49 +123,35 @@ class BatchGradient:
             transfer_s=self._communicator.exchange_s - exchanged_s,
         )
 
-    def _separate(
-        self,
-        leaf: Tensor,
-        state: State,
-        step: int,
-        progress: float,
-        order: np.ndarray[Any, Any],
-    ) -> Iterator[_Part]:
+    def _separate(self, at: _Step) -> Iterator[_Part]:
         """Each shard by itself, so that one at a time is in memory."""
         for own in self._shards:
-            shard = self._shard(own, step, order)
+            shard = self._shard(own, at)
             with autocast(self._blueprint.config.workers, self._device):
-                forward = self._objective.forward(state, shard, progress)
+                forward = self._objective.forward(at.state, shard, at.progress)
             outputs = {name: self._full(value) for name, value in forward.outputs.items()}
-            loss, metrics = self._objective.loss(state, outputs, shard.labels, progress)
+            loss, metrics = self._objective.loss(at.state, outputs, shard.labels, at.progress)
             _backward(own.weight * loss)
             yield _Part(
-                _taken(leaf),
+                _taken(at.leaf),
                 _times(own.weight, forward.batch_stats),
                 _times(own.weight, metrics),
             )
 
-    def _coupled(
-        self,
-        leaf: Tensor,
-        state: State,
-        step: int,
-        progress: float,
-        order: np.ndarray[Any, Any],
-    ) -> tuple[Iterator[_Part], Tensors]:
+    def _coupled(self, at: _Step) -> tuple[Iterator[_Part], Tensors]:
         """All shards, then one loss over the outputs of all processes."""
         forwards = []
         with autocast(self._blueprint.config.workers, self._device):
             for own in self._shards:
-                shard = self._shard(own, step, order)
-                forwards.append(self._objective.forward(state, shard, progress))
+                shard = self._shard(own, at)
+                forwards.append(self._objective.forward(at.state, shard, at.progress))
         own_outputs = [
             {name: self._full(output) for name, output in forward.outputs.items()}
             for forward in forwards
         ]
         outputs = {name: self._gathered(own_outputs, name) for name in own_outputs[0]}
-        labels = tuple(_to(y, self._device) for y in self._blueprint.labels(step))
-        loss, metrics = self._objective.loss(state, outputs, labels, progress)
+        labels = tuple(_to(y, self._device) for y in self._blueprint.labels(at.number))
+        loss, metrics = self._objective.loss(at.state, outputs, labels, at.progress)
         _backward(loss)
 
         # the last shard comes first, with what the loss takes from the parameters themselves: so
@@ -164,10 +162,10 @@ class BatchGradient:
             shards = [*zip(self._shards, forwards, own_outputs, strict=True)]
             for own, forward, ours in reversed(shards):
                 if own.number != last:
-                    leaf.grad = None
+                    at.leaf.grad = None
                 _backward_from(ours, outputs, slice(own.begin, own.end))
                 yield _Part(
-                    _taken(leaf),
+                    _taken(at.leaf),
                     _times(own.weight, forward.batch_stats),
                     _times(float(own.number == last), metrics),  # each process has the same
                 )
@@ -205,20 +203,20 @@ class BatchGradient:
         stats, shown, signals = total.split([*(layout.size for layout in layouts), 1])
         return gradient, layouts[0].unflatten(stats), layouts[1].unflatten(shown), signals
 
-    def _shard(self, own: _OwnShard, step: int, order: np.ndarray[Any, Any]) -> Shard:
+    def _shard(self, own: _OwnShard, at: _Step) -> Shard:
         started = perf_counter()
         blueprint, places = self._blueprint, np.arange(own.begin, own.end)
         images, labels = [], []
         for number, view in enumerate(self._objective.views):
-            at = order[places] if view.shuffled else places
-            x = blueprint.images(view, number, step, at)
+            seen = at.order[places] if view.shuffled else places
+            x = blueprint.images(view, number, at.number, seen)
             images.append(x.to(self._device, blueprint.dtype))
-            labels.append(_to(blueprint.shard_labels(view, step, at), self._device))
+            labels.append(_to(blueprint.shard_labels(view, at.number, seen), self._device))
         shard = Shard(
             images=tuple(images),
             labels=tuple(labels),
-            order=torch.from_numpy(order[places]).to(self._device),
-            key=batches.drop_key(blueprint.config.seed, step, own.number).to(self._device),
+            order=torch.from_numpy(at.order[places]).to(self._device),
+            key=batches.drop_key(blueprint.config.seed, at.number, own.number).to(self._device),
         )
         self._sample_s += perf_counter() - started
         return shard
