@@ -52,6 +52,11 @@ def embedded_encoder(data: DataConfig, content_sha256: str | None, run: Path) ->
             f"{folder} holds other vectors than {run} was trained on: bring the earlier ones back, "
             "or train again"
         )
+    if "model" not in record.encoder:  # of timm, before its networks were trained here too
+        raise InputError(
+            f"{folder} was written by an earlier version, which did not keep the encoder: run "
+            "metaray embed into a new folder, and train on that"
+        )
     file = encoder_file(folder)
     if not file.is_file():
         raise InputError(

@@ -137,6 +137,19 @@ def test_features_of_an_older_version_get_their_encoder_by_embedding_again(
     assert encoder_file(old).read_bytes() == encoder_file(features).read_bytes()
 
 
+def test_features_of_timm_of_an_older_version_are_embedded_again_elsewhere(
+    features: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "features"
+    shutil.copytree(features, old)
+    run = run_on(old, tmp_path / "run", "method.name=lda")
+    record = EmbeddingRecord.read(old)
+    encoder = {"name": "timm:test_resnet", "weights_sha256": "0" * 64}
+    record.model_copy(update={"encoder": encoder}).write(old)
+    with pytest.raises(InputError, match="run metaray embed into a new folder, and train on that"):
+        load_learner(run)
+
+
 def test_other_vectors_in_the_folder_are_noticed(
     features: Path, trained: Path, cache: Path, tmp_path: Path
 ) -> None:
