@@ -53,7 +53,8 @@ def export(run: str | Path, out: str | Path, *, onnx: bool = True) -> list[Expor
 def _tasks(run: str | Path, learner: Learner) -> tuple[list[Task], str]:
     """Tasks to compare on, and what they are; random pictures where the data is not at hand."""
     place = user_path(run)
-    if (place / RunDirectory.MARKER).is_file():
+    on_pictures = learner.spec.encoder is None  # else its data are vectors
+    if on_pictures and (place / RunDirectory.MARKER).is_file():
         opened = RunDirectory(place)
         try:
             return experiment_in(opened).tasks_to_compare(opened), "two episodes of its data"
@@ -69,4 +70,5 @@ def _tasks(run: str | Path, learner: Learner) -> tuple[list[Task], str]:
         )
         for ways in (5, 3)
     ]
-    return tasks, "random pictures, since its data is not at hand"
+    why = "since its data is not at hand" if on_pictures else "since its data are vectors"
+    return tasks, f"random pictures, {why}"

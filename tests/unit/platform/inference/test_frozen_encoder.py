@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import QUIET, drawing  # type: ignore[attr-defined]
 
+import metaray as mr
 from metaray.algorithms.algorithm import State
 from metaray.algorithms.atomic import write_json
 from metaray.algorithms.errors import InputError
@@ -112,11 +113,25 @@ def test_saved_pickled_and_loaded_it_predicts_the_same_without_the_features(
     assert again.spec == over.spec
     assert np.array_equal(again.adapt(SUPPORT, LABELS).predict_proba(QUERIES), wanted)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(QUERIES), wanted)
-    import metaray as mr
-
     assert np.array_equal(mr.load(tmp_path / "adapted").predict_proba(QUERIES), wanted)
     with pytest.raises(InputError, match="no folder of metaray embed is there, whose encoder"):
         load_learner(tmp_path / "run")
+
+
+def test_its_export_takes_pictures(features: Path, tmp_path: Path) -> None:
+    run = run_on(features, tmp_path / "run", "method.name=nearest_mean")
+    files = {one.file: one for one in mr.export(run, tmp_path / "exported")}
+    assert files["classifier.onnx"].difference < 1e-3
+    assert files["embedding.pt2"].difference < 1e-3
+    network = torch.export.load(tmp_path / "exported" / "embedding.pt2").module()
+    over = load_learner(run)
+    x = over.reader().read(QUERIES)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), over.inputs(x), rtol=1e-4, atol=1e-5)
+    assert (
+        "random pictures, since its data are vectors"
+        in (tmp_path / "exported" / "README.md").read_text()
+    )
 
 
 def test_features_of_an_older_version_get_their_encoder_by_embedding_again(
