@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import blank_plots
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawn_shapes import drawing
 from rich.console import Console
 
 from metaray.platform.api.loading import load_learner
@@ -18,21 +17,6 @@ from metaray.platform.inference.learner import Learner
 
 QUIET = [Terminal(Console(quiet=True))]
 SHAPES = ("bar", "circle", "cross")
-
-
-def drawing(shape: str, seed: int, size: int = 60) -> Image.Image:
-    """Dark ink on white paper."""
-    rng = np.random.default_rng(seed)
-    image = Image.new("RGB", (size, size), "white")
-    ink, (x, y) = ImageDraw.Draw(image), rng.integers(-4, 5, 2)
-    low, high = 12, size - 12
-    if shape == "circle":
-        ink.ellipse((low + x, low + y, high + x, high + y), outline="black", width=5)
-    else:
-        ink.line((low + x, size // 2 + y, high + x, size // 2 + y), fill="black", width=5)
-    if shape == "cross":
-        ink.line((size // 2 + x, low + y, size // 2 + x, high + y), fill="black", width=5)
-    return image
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import QUIET, drawing  # type: ignore[attr-defined]
+from drawn_shapes import drawing
+from rich.console import Console
 
 import metaray as mr
 from metaray.algorithms.algorithm import State
@@ -21,12 +22,14 @@ from metaray.algorithms.registry import build_algorithm
 from metaray.algorithms.tasks.embedding_record import EmbeddingRecord, encoder_file, record_file
 from metaray.platform.api.embedding import embed
 from metaray.platform.api.loading import load_learner
+from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
 from metaray.platform.inference.learner import Learner
 
 pytestmark = pytest.mark.usefixtures("nothing_drawn")
 
+QUIET = [Terminal(Console(quiet=True))]
 SUPPORT = [drawing(shape, seed) for shape in ("bar", "cross") for seed in (1, 2)]
 LABELS = ["bar", "bar", "cross", "cross"]
 QUERIES = [drawing(shape, 7) for shape in ("cross", "bar", "circle")]
