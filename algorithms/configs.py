@@ -121,8 +121,8 @@ class TaskConfig(Section):
     """that of training; tasks of a shard then share ways and the size of the support set; as
     `sampler` unless set"""
     train_labels: Literal["given", "none"] = "given"
-    """none: training takes no labels. Each image is a class of its own, and its queries are copies
-    of it that are turned, scaled, shifted and changed at random (UMTRA, Khodadadeh et al. 2019)"""
+    """none: training uses no labels. Every image is a separate class, and its queries are randomly
+    augmented copies of it (UMTRA, Khodadadeh et al. 2019)"""
     min_ways: int = Field(5, ge=2, le=10_000)
     """varying sampler: fewest classes of an episode"""
     max_ways: int = Field(50, ge=2, le=10_000)

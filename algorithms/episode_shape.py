@@ -32,7 +32,7 @@ class EpisodeShape:
     """None: every episode has these ways and shots. Otherwise ``ways`` are the most that an
     episode has, and ``shots`` the fewest that a class has"""
     unlabelled: bool = False
-    """each image is a class of its own, whose queries are changed copies of it"""
+    """every image is a separate class, and its queries are augmented copies of it"""
 
     @property
     def label(self) -> str:

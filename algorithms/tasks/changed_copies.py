@@ -1,6 +1,6 @@
 """Copies of an image that differ as two images of one class might.
 
-For tasks without labels, in which each image is a class of its own and its queries are such copies:
+For tasks without labels, in which every image is a separate class and its queries are such copies:
 UMTRA, Khodadadeh, Boloni & Shah, "Unsupervised Meta-Learning for Few-Shot Image Classification",
 NeurIPS 2019 (arXiv 1811.11819), section 3. There, characters are changed by a random affine map and
 by setting random pixels to zero. The paper gives no amounts for these; ours are below. Colour

@@ -97,7 +97,7 @@ def families_of(files: Iterable[Path], left_out: Counter[str]) -> list[Family]:
     by_name: dict[str, list[Face]] = defaultdict(list)
     known: set[str] = set()
     limits = ReadLimits.from_environment()
-    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it tells of harmless oddities
+    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # its warnings are harmless
     for path in files:
         with refusing_damage(f"cannot read {path}", "change its permissions or remove it"):
             limits.check_file(path.stat().st_size, str(path))

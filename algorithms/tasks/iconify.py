@@ -7,7 +7,7 @@ code points of the emoji, such as ``1f3c3-200d-2640``).
 A concept is an emoji: its code points without variation selectors. A set that has no ``chars.json``
 is matched by name, or by another name of the same icon, without hyphens: of those that the other
 sets give an emoji, each stands for the emoji that most of them mean. A name that no set with code
-points has is a concept of its own. Emoji with a skin tone are left out.
+points has is a separate concept. Emoji with a skin tone are left out.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _resolve(
     origins: dict[str, str],
     content: Mapping[str, Any],
 ) -> None:
-    """Add the icon of another name, and those that it stands on. A change is an icon of its own."""
+    """Add an alias and the icons that it is based on. A changed icon is a separate icon."""
     parent = content["parent"]
     if parent not in found:
         _resolve(parent, aliases, found, origins, aliases[parent])

@@ -1,4 +1,4 @@
-"""Training tasks without labels: each image is a class of its own."""
+"""Training tasks without labels: every image is a separate class."""
 
 from __future__ import annotations
 
