@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metaray.algorithms.algorithm import Algorithm, State
 from metaray.algorithms.batching import batched_task_gradients
@@ -189,6 +189,15 @@ def meta_train(
             {k: v.mean(0) for k, v in result.buffers.items()},
         )
     return state
+
+
+def draw_statistics(module: nn.Module) -> None:
+    """Give its batch norms running statistics that are not those of a fresh one."""
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(0.1 * torch.randn_like(buffer))
+        elif name.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand_like(buffer))
 
 
 def wave(seed: int = 0, points: int = 6) -> Episode:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures import draw_statistics
 from torch import Tensor, nn
 
 from metaray.algorithms.configs import ModelConfig
@@ -33,11 +34,7 @@ def trained(arch: str) -> Any:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(1)
         module = timm.create_model(arch, pretrained=False)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(0.1 * torch.randn_like(buffer))
-            elif name.endswith("running_var"):
-                buffer.copy_(0.5 + torch.rand_like(buffer))
+        draw_statistics(module)
     return module.eval()
 
 

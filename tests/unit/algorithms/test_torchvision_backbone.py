@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision.models
+from fixtures import draw_statistics
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
@@ -35,11 +36,7 @@ def trained(arch: str) -> nn.Module:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(1)
         module: nn.Module = torchvision.models.get_model(arch, weights=None)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(0.1 * torch.randn_like(buffer))
-            elif name.endswith("running_var"):
-                buffer.copy_(0.5 + torch.rand_like(buffer))
+        draw_statistics(module)
     return module.eval()
 
 
