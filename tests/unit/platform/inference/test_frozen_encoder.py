@@ -45,14 +45,15 @@ def features(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactor
 def run_on(features: Path, out: Path, *sets: str) -> Path:
     settings = [
         "data.name=features", f"data.root={features}", "data.split=source", "task.ways=3",
-        "task.queries=2", "evaluate.num_episodes=4", "train.outer_steps=0", *sets,
+        "task.queries=2", "evaluate.num_episodes=4", "train.outer_steps=0", "workers.count=0",
+        *sets,
     ]  # fmt: skip
     runner.new(META.load(None, settings), out, "local", QUIET)
     return out
 
 
 TRAINED = ("train.outer_steps=2", "train.meta_batch_size=2", "train.validate_every=0",
-           "train.validate_episodes=4", "workers.count=0", "model.width=8")  # fmt: skip
+           "train.validate_episodes=4", "model.width=8")  # fmt: skip
 
 
 @pytest.mark.parametrize(
