@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from blank_children.blank_figure import BLANK
+from children.blank_figure import BLANK
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 from blank_plots import nothing_drawn
+from forks import CHILDREN, fork_server
 from shared_ray import RAY
 
 from metaray.platform.cli.main import run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "metaray"]
-BLANK_CHILDREN = Path(__file__).parents[1] / "blank_children"
 
 
 class DRAWN:
@@ -40,12 +40,14 @@ def summary_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _blank_children() -> Iterator[None]:
-    """Processes that tests start draw nothing, those of Ray included."""
-    folders = [str(BLANK_CHILDREN), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+def _children() -> Iterator[None]:
+    """Processes that tests start draw nothing, and workers of Ray begin with torch imported."""
+    folders = [str(CHILDREN), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
-        yield
+        with fork_server() as (name, path):
+            patch.setenv(name, path)
+            yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,7 +59,7 @@ def _cache_of_all(cache: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def environment(_blank_children: None) -> dict[str, str]:
+def environment(_children: None) -> dict[str, str]:
     """A terminal of fixed width, and no Ray settings of the machine's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return kept | {"COLUMNS": "200", "NO_COLOR": "1"}

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
+from forks import parts_of
 from ports import free_port, wait_for_port
 
 Process = subprocess.Popen[bytes]
@@ -93,15 +94,10 @@ def cluster(environment: dict[str, str], ray_version: str | None = None) -> Iter
         yield Nodes(environment, stack, ray_version)
 
 
-def parts_of(process: Process) -> list[psutil.Process]:
-    """A process and all that it started."""
-    parent = psutil.Process(process.pid)
-    return [parent, *parent.children(recursive=True)]
-
-
 def end(process: Process) -> None:
     """With all that it started, as a machine that loses its power."""
     if process.poll() is None:
         for part in parts_of(process):
-            part.kill()
+            with suppress(psutil.NoSuchProcess):  # a fork ends with the process that it stands for
+                part.kill()
         process.wait()

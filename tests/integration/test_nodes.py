@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
-from nodes import cluster, end, parts_of
+from forks import parts_of
+from nodes import cluster, end
 from runs import output_of, running, wait_for_step
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

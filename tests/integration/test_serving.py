@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
+from forks import parts_of
 from PIL import Image
 from ports import free_port
 
@@ -114,11 +115,10 @@ def expected_of(run: Path, drawings: list[Path]) -> Any:
 
 def listening_outside(process: subprocess.Popen[bytes]) -> list[Any]:
     """Addresses other than loopback at which the processes of a server listen."""
-    parent = process_of(process)
     return [
         one.laddr
-        for child in [parent, *parent.children(recursive=True)]
-        for one in connections(child)
+        for part in parts_of(process)
+        for one in connections(part)
         if one.status == psutil.CONN_LISTEN and one.laddr.ip not in LOOPBACK
     ]
 
@@ -131,10 +131,6 @@ def assert_same(client: mr.Client, drawings: list[Path], expected: Any) -> None:
     assert [one["label"] for one in found] == ["ab"[row.argmax()] for row in expected]
 
 
-def process_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    return psutil.Process(process.pid)
-
-
 def connections(process: psutil.Process) -> list[Any]:
     try:
         found: list[Any] = process.net_connections("inet")
@@ -145,12 +141,9 @@ def connections(process: psutil.Process) -> list[Any]:
 
 def replicas(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     found = []
-    for child in process_of(process).children(recursive=True):
-        try:
-            if "ServeReplica" in " ".join(child.cmdline()):
-                found.append(child)
-        except psutil.NoSuchProcess:
-            pass
+    for part in parts_of(process):
+        with suppress(psutil.NoSuchProcess):
+            found += [part] if "ServeReplica" in " ".join(part.cmdline()) else []
     assert found
     return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
+from forks import processes_below
 from runs import steps_of
 
 from metaray.cluster.manifests.config import ClusterConfig
@@ -67,7 +68,7 @@ def test_a_run_over_two_nodes_is_warned_and_saves(
         started = []
         try:
             while shell.poll() is None and not steps_of(tmp_path / "run"):
-                started = psutil.Process(shell.pid).children(recursive=True)
+                started = processes_below(shell.pid)
                 time.sleep(0.5)
         finally:
             shell.send_signal(signal.SIGTERM)

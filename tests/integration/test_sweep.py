@@ -6,9 +6,9 @@ import json
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
+from forks import processes_below
 from runs import steps_of
 from sweeps import essence, said, sweeping, trials_of
 
@@ -196,8 +196,8 @@ def test_a_trial_whose_process_is_lost_goes_on_in_another(
     folder = tmp_path / "sweep"
     options = ["--space", space, "--out", folder, *ONE_BY_ONE, *own]
     with sweeping(environment, folder, options, trials=[1]) as process:
-        children = psutil.Process(process.pid).children(recursive=True)
-        trials = [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
+        below = processes_below(process.pid)
+        trials = [one for one in below if "ImplicitFunc" in " ".join(one.cmdline())]
         assert trials, "no process of a trial was found"
         for trial in trials:
             trial.kill()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Command, arguments  # type: ignore[attr-defined]
 from databases import SECRET, Database, mariadb, postgresql
-from nodes import cluster, end, parts_of
+from forks import parts_of
+from nodes import cluster, end
 from runs import steps_of
 from sweeps import SPACE, said, sweeping, trials_of
 

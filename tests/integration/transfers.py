@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from forks import processes_below
 
 from metaray.platform.run.checkpoint import read_checkpoint
 
@@ -16,10 +17,11 @@ WAIT_S = 200.0
 
 def train_workers(driver: int) -> list[psutil.Process]:
     """The workers of Ray Train below the process ``driver``."""
-    with suppress(psutil.NoSuchProcess):
-        below = psutil.Process(driver).children(recursive=True)
-        return [process for process in below if "RayTrainWorker" in process.name()]
-    return []
+    found = []
+    for process in processes_below(driver):
+        with suppress(psutil.NoSuchProcess):
+            found += [process] if "RayTrainWorker" in process.name() else []
+    return found
 
 
 def state(folder: Path) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 As ``blank_plots.nothing_drawn``, for processes that tests start, and for those of Ray. They look
 for cycles of garbage seldom, and not when they end: else that is a quarter of importing torch.
+Workers of Ray are forks of a process that has imported it: see ``fork_server``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from blank_figure import BLANK
+from fork_client import hand_over
 
 
 class _BlankFigures(MetaPathFinder):
@@ -38,6 +40,7 @@ class _BlankFigures(MetaPathFinder):
         return spec
 
 
+hand_over()
 sys.meta_path.insert(0, _BlankFigures())
 gc.set_threshold(50_000, 20, 20)
 atexit.register(lambda: None if "triton" in sys.modules else gc.freeze())

@@ -1,0 +1,95 @@
+"""Lets the fork server of the tests run the program of this process: see ``fork_server``.
+
+A worker of Ray hands over what a new process has: arguments, environment, folder and standard
+streams. It then stands for the fork: it passes signals on and ends as the fork has ended. Where
+anything else would differ (limits, namespaces, another Python) it runs its program itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+SOCKET = "METARAY_TEST_FORK_SERVER"
+"""environment variable: path of the server's socket. Without it nothing is handed over."""
+_PROGRAMS = ("/ray/_private/workers/setup_worker.py", "/ray/_private/workers/default_worker.py")
+_HANDED_OVER = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONBREAKPOINT")
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+_PASSED_ON = ("SIGCONT", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+
+
+def surroundings() -> list[object]:
+    """What a fork has from the server, where a new process has it from whoever started it."""
+    import resource
+
+    limits = [name for name in sorted(vars(resource)) if name.startswith("RLIMIT_")]
+    interpreter = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PYTHON") and name not in _HANDED_OVER
+    }
+    with open("/proc/self/cgroup", encoding="utf-8") as cgroup:
+        return [
+            sys.executable,
+            interpreter,
+            cgroup.read(),
+            [os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES],
+            [list(resource.getrlimit(getattr(resource, name))) for name in limits],
+            sorted(os.sched_getaffinity(0)),
+            os.getuid(),
+            os.nice(0),
+        ]
+
+
+def hand_over() -> None:
+    """Returns if this process is to run its program itself, else when the fork has ended."""
+    path = os.environ.get(SOCKET)
+    words = sys.orig_argv[1:]
+    unbuffered = words[:1] == ["-u"]
+    words = words[unbuffered:]
+    if path is None or not words or not words[0].endswith(_PROGRAMS):
+        return
+    import json
+    import socket
+
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        server.connect(path)
+    except OSError:  # its tests are over
+        return
+    request = {
+        "arguments": words, "unbuffered": unbuffered, "environment": dict(os.environ),
+        "folder": os.getcwd(), "surroundings": surroundings(), "process": os.getpid(),
+    }  # fmt: skip
+    body = json.dumps(request).encode()
+    socket.send_fds(server, [len(body).to_bytes(8, "big")], [0, 1, 2])
+    server.sendall(body)
+    with server.makefile("rb") as answers:
+        fork = answers.readline()
+        if not fork:
+            return
+        _pass_signals_to(int(fork))
+        _end_with(int(answers.readline() or 1 << 8))
+
+
+def _pass_signals_to(fork: int) -> None:
+    import signal
+    from contextlib import suppress
+
+    def pass_on(number: int, _: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(fork, number)
+
+    for name in _PASSED_ON:
+        signal.signal(getattr(signal, name), pass_on)
+
+
+def _end_with(status: int) -> None:
+    import signal
+
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.waitstatus_to_exitcode(status))

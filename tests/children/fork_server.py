@@ -1,0 +1,162 @@
+"""A process that has imported torch, and forks for each worker of Ray that tests start.
+
+Importing it takes three seconds of CPU time, more than what a worker of a test does after that.
+Each worker imports Ray and metaray itself, as a new process does.
+
+``python fork_server.py SOCKET`` serves until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from types import ModuleType
+from typing import Any
+
+from fork_client import surroundings
+
+LIBRARIES = (
+    "aiohttp", "google.protobuf.json_format", "grpc", "jsonschema", "optuna", "pandas", "PIL.Image",
+    "psutil", "pyarrow.fs", "pydantic", "requests", "rich.console", "safetensors.torch", "tqdm",
+    "torch.func", "urllib3", "uvloop", "yaml",
+)  # fmt: skip
+"""without Ray, which reads its settings from the environment when it is imported"""
+Request = dict[str, Any]
+"""as ``fork_client.hand_over`` writes it"""
+
+
+class Server:
+    """Beside its socket, a file with the id of each fork, named by the process it stands for."""
+
+    def __init__(self, path: str) -> None:
+        self._folder = os.path.dirname(path)
+        self._surroundings = json.loads(json.dumps(surroundings()))
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        self._ended, self._ending = socket.socketpair()
+        self._events = selectors.DefaultSelector()
+        self._forks: dict[int, tuple[socket.socket, str]] = {}
+
+    def serve(self) -> Request | None:
+        """Returns what to run in each fork, and None in the server, when its input has ended."""
+        self._ending.setblocking(False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._ending.fileno(), warn_on_full_buffer=False)
+        for file in (sys.stdin, self._listener, self._ended):
+            self._events.register(file, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._events.select():
+                if key.fileobj is sys.stdin:
+                    self._kill(*self._forks)
+                    return None
+                if key.fileobj is self._ended:
+                    self._ended.recv(64)
+                    self._tell_of_ended()
+                elif (
+                    key.fileobj is not self._listener
+                ):  # the process that a fork stands for is gone
+                    self._events.unregister(key.fileobj)
+                    self._kill(key.data)
+                elif (request := self._fork()) is not None:
+                    return request
+
+    def _fork(self) -> Request | None:
+        client, _ = self._listener.accept()
+        length, streams, _, _ = socket.recv_fds(client, 8, 3)
+        with client.makefile("rb") as body:
+            request: Request = json.loads(body.read(int.from_bytes(length, "big")))
+        fork = os.fork() if request["surroundings"] == self._surroundings else None
+        if fork == 0:
+            self._leave(client)
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+        for stream in streams:
+            os.close(stream)
+        if fork == 0:
+            return request
+        if fork is None:
+            client.close()
+            return None
+        file = os.path.join(self._folder, str(request["process"]))
+        with open(file, "w", encoding="utf-8") as found:
+            found.write(str(fork))
+        client.sendall(b"%d\n" % fork)
+        self._forks[fork] = client, file
+        self._events.register(client, selectors.EVENT_READ, fork)
+        return None
+
+    def _tell_of_ended(self) -> None:
+        while self._forks:
+            fork, status = os.waitpid(-1, os.WNOHANG)
+            if fork == 0:
+                return
+            client, file = self._forks.pop(fork)
+            os.unlink(file)
+            if client in {key.fileobj for key in self._events.get_map().values()}:
+                self._events.unregister(client)
+                client.sendall(b"%d\n" % status)
+            client.close()
+
+    def _kill(self, *forks: int) -> None:
+        for fork in forks:
+            if fork in self._forks:
+                os.kill(fork, signal.SIGKILL)
+
+    def _leave(self, client: socket.socket) -> None:
+        """In a fork: nothing of the server stays, and Ray may end the fork's process group."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._events.close()
+        for one in (client, self._listener, self._ended, self._ending):
+            one.close()
+        for other, _ in self._forks.values():
+            other.close()
+
+
+def become(request: Request) -> None:
+    """What a new process has at its start."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = request["arguments"]
+    sys.path[:] = [
+        os.path.dirname(sys.argv[0]),
+        *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
+        *(path for path in sys.path[1:] if path not in given),
+    ]
+    importlib.invalidate_caches()
+    unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=stream is sys.stderr, write_through=unbuffered)
+
+
+def main() -> None:
+    server = Server(sys.argv[1])
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.collect()
+    gc.freeze()
+    request = server.serve()
+    if request is None:
+        return
+    become(request)
+    program = ModuleType("__main__")
+    program.__dict__.update(__file__=sys.argv[0], __builtins__=__builtins__)
+    sys.modules["__main__"] = program
+    with open(sys.argv[0], "rb") as source:
+        exec(compile(source.read(), sys.argv[0], "exec"), program.__dict__)
+
+
+if __name__ == "__main__":
+    main()

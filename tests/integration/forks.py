@@ -1,0 +1,47 @@
+"""The fork server of ``tests/children``, and the processes that it forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from children.fork_client import SOCKET  # type: ignore[import-not-found]
+
+CHILDREN = Path(__file__).parents[1] / "children"
+
+
+@contextmanager
+def fork_server() -> Iterator[tuple[str, str]]:
+    """Its environment variable and value; it begins to import, and ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp") as folder:
+        path = os.path.join(folder, "forks")
+        command = [sys.executable, CHILDREN / "fork_server.py", path]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as Ray asks of a worker with one CPU
+        with subprocess.Popen(command, stdin=subprocess.PIPE, env=one_thread) as server:
+            yield SOCKET, path
+            server.communicate(timeout=30)
+
+
+def processes_below(pid: int) -> list[psutil.Process]:
+    """All that the process ``pid`` has started, with the forks that run the programs of some."""
+    try:
+        found = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    for process in list(found):
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            fork = int(Path(os.environ[SOCKET]).with_name(str(process.pid)).read_text())
+            found += [psutil.Process(fork), *processes_below(fork)]
+    return list(dict.fromkeys(found))
+
+
+def parts_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    return [psutil.Process(process.pid), *processes_below(process.pid)]
