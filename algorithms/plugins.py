@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -90,8 +91,18 @@ def files() -> list[Path]:
     return sorted(beside | set(_loaded))
 
 
-def offered(group: str) -> dict[str, EntryPoint]:
+def offered(group: str) -> Mapping[str, EntryPoint]:
     """What installed packages offer in an entry-point group, by name; nothing is imported."""
+    places = [path or "." for path in sys.path if os.path.exists(path or ".")]
+    return _offered(group, tuple((path, os.stat(path).st_mtime_ns) for path in places))
+
+
+@lru_cache(maxsize=32)
+def _offered(group: str, _: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
+    """Read once, as it takes 20 ms and every check of a config asks for several groups.
+
+    Again when an installation has changed one of the folders in which Python looks for packages.
+    """
     return {entry.name: entry for entry in entry_points(group=group)}
 
 

@@ -98,13 +98,14 @@ def test_mistakes_are_named(
 def test_a_package_offers_a_method_by_an_entry_point(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(folder)
+    assert "own" not in set(METHODS)  # what is installed later is noticed
     info = folder / "own_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[metaray.methods]\nown = own_config:OwnConfig\nbroken = nowhere:Own\n"
     )
-    monkeypatch.syspath_prepend(folder)
     assert {"own", "broken"} <= set(METHODS)
     assert METHODS.validate({"name": "own"}).model_dump() == {"name": "own", "my_key": 1.0}
     assert METHODS["own"] in METHODS.known_classes()
