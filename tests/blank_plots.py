@@ -5,19 +5,18 @@ The functions of plots run. Their axes take everything, and hold nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
-import pytest
 from children.blank_figure import BLANK
 
+_drawing: dict[str, Any] = {}
+"""the methods of ``Figure`` as they are"""
 
-@contextmanager
-def nothing_drawn() -> Iterator[None]:
-    """In this process, the files of plots are there, and blank."""
+
+def draw(is_wanted: bool) -> None:
+    """Whether plots of this process are drawn from now on, or their files are there and blank."""
     from matplotlib.figure import Figure
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, method in BLANK.items():
-            patch.setattr(Figure, name, method)
-        yield
+    for name, blank in BLANK.items():
+        _drawing.setdefault(name, getattr(Figure, name))
+        setattr(Figure, name, _drawing[name] if is_wanted else blank)

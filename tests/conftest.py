@@ -29,10 +29,14 @@ def pytest_collection() -> Iterator[None]:
     """What importing has made stays until the end, so no search for cycles goes through it."""
     gc.disable()
     yield
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    blank_plots.draw(is_wanted=item.get_closest_marker("drawn") is not None)
 
 
 def pytest_unconfigure() -> None:
@@ -98,13 +102,6 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket="lab")
     return "s3://lab/runs"
-
-
-@pytest.fixture
-def nothing_drawn() -> Iterator[None]:
-    """For whole runs in this process, where a test does not look at their plots."""
-    with blank_plots.nothing_drawn():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from blank_plots import nothing_drawn
 from forks import CHILDREN, fork_server
 from shared_ray import RAY
 
@@ -21,12 +20,6 @@ from metaray.platform.cli.main import run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "metaray"]
-
-
-class DRAWN:
-    """Whether commands in this process draw their plots: in tests with the marker ``drawn``."""
-
-    wanted = False
 
 
 def arguments(sets: list[str]) -> list[str]:
@@ -105,7 +98,6 @@ def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     out, err = StringIO(), StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
-        nullcontext() if DRAWN.wanted else nothing_drawn(),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
@@ -137,7 +129,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     RAY.wanted = item.get_closest_marker("ray") is not None
-    DRAWN.wanted = item.get_closest_marker("drawn") is not None
 
 
 @pytest.hookimpl(trylast=True)

@@ -22,7 +22,6 @@ def data(tmp_path: Path) -> Any:
     return mr.datasets.Glyphs(num_classes=60, image_size=16, cache=tmp_path / "cache")
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +50,6 @@ def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_a_comparison_is_silent(
     data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from metaray.algorithms.models.module_backbone import ModuleBackbone
 from metaray.algorithms.models.registry import MODELS
 from metaray.algorithms.models.timm_backbone import timm_image_size
 
-timm = pytest.importorskip("timm", reason="networks of timm need pip install 'metaray[timm]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("timm") is None, reason="networks of timm need pip install 'metaray[timm]'"
+)
 # timm's own networks for tests, of each kind: norms with an activation in them, attention, others
 ARCHS = ("test_efficientnet", "test_resnet", "test_vit", "test_convnext", "test_byobnet")
 
@@ -31,9 +34,11 @@ def build(arch: str, size: int = 160, **settings: object) -> Backbone:
 
 def trained(arch: str) -> Any:
     """timm's network with running statistics that are not those of a fresh one."""
+    from timm import create_model
+
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(1)
-        module = timm.create_model(arch, pretrained=False)
+        module = create_model(arch, pretrained=False)
         draw_statistics(module)
     return module.eval()
 

@@ -94,7 +94,6 @@ def test_those_between_training_and_test_are_counted_and_the_test_keeps_its_own(
     assert clean.count("train") + clean.count("val") == 12
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_a_job_says_so(parts: Path, tmp_path: Path) -> None:
     sets = [
         "data.name=folder", f"data.root={parts}", f"data.cache={tmp_path / 'cache'}",

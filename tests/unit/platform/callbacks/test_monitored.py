@@ -23,8 +23,6 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.run.metrics_log import MetricsLog
 from metaray.platform.run.status import Status
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 
 def test_a_run_leaves_its_status_and_event_files(tiny: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "night"

@@ -16,8 +16,6 @@ from metaray.platform.config.loading import read_toml
 from metaray.platform.experiment.meta import META
 from metaray.platform.run.status import Status
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 SOURCE = """
 from metaray.platform.callbacks.base import Callback
 

@@ -82,6 +82,7 @@ def test_prepare_again_is_silent_and_the_same() -> None:
     assert again.stderr == ""
 
 
+@pytest.mark.drawn
 def test_show_writes_a_image_of_the_episode_asked_for(tmp_path: Path) -> None:
     images: dict[str, bytes] = {}
     for index in ("0", "0", "1"):
@@ -92,6 +93,7 @@ def test_show_writes_a_image_of_the_episode_asked_for(tmp_path: Path) -> None:
     assert images["0"] != images["1"]
 
 
+@pytest.mark.drawn
 def test_show_sinusoid_has_one_way(tmp_path: Path) -> None:
     data("show", "sinusoid", "--shots", "10", "--out", tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as image:

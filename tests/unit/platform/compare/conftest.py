@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from blank_plots import nothing_drawn
 
 from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.compare.directory import CompareDirectory
@@ -33,10 +32,9 @@ def original(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CompareDir
     directory = CompareDirectory.create(tmp_path_factory.mktemp("compare") / "out")
     plan.write(directory.plan)
     configs = {entry.name: entry for entry in plan.entries}
-    with nothing_drawn():  # of the runs: a comparison draws its own plots
-        for folder in directory.runs(plan):
-            config = configs[folder.entry].config_of(folder.seed)
-            perform(config, folder, plan.curves, "local", CallbackList())
+    for folder in directory.runs(plan):
+        config = configs[folder.entry].config_of(folder.seed)
+        perform(config, folder, plan.curves, "local", CallbackList())
     return directory
 
 

@@ -151,6 +151,7 @@ def test_the_table_is_of_the_runs(plan: Plan, finished: CompareDirectory) -> Non
     assert other["difference"]["seeds"] == 2
 
 
+@pytest.mark.drawn
 def test_the_page_stands_alone_and_says_what_was_done(
     plan: Plan, finished: CompareDirectory
 ) -> None:

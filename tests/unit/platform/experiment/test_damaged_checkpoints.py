@@ -18,8 +18,6 @@ from metaray.platform.run.checkpoint import read_checkpoint
 from metaray.platform.run.directory import RunDirectory, checkpoint_file, saved_steps
 from metaray.platform.run.summary import read_summary
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 
 class Notes(Callback):
     def __init__(self) -> None:

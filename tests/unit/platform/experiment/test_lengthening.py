@@ -14,8 +14,6 @@ from metaray.platform.callbacks.terminal import Terminal
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 QUIET = [Terminal(Console(quiet=True))]
 CONSTANT = "train.schedule=constant"
 MAMLPP = ["method.name=mamlpp", "method.inner_steps=2", CONSTANT]

@@ -19,8 +19,6 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.summary import read_summary
 from metaray.platform.run.sweep_directory import SweepDirectory
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:

@@ -19,8 +19,6 @@ from metaray.platform.report.record import RunRecord
 from metaray.platform.report.words import measured, result_lines
 from metaray.platform.run.directory import RunDirectory
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 QUIET = [Terminal(Console(quiet=True))]
 PLUGIN = '''
 import torch

@@ -27,8 +27,6 @@ from metaray.platform.experiment import runner
 from metaray.platform.experiment.meta import META
 from metaray.platform.inference.learner import Learner
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 QUIET = [Terminal(Console(quiet=True))]
 SUPPORT = [drawing(shape, seed) for shape in ("bar", "cross") for seed in (1, 2)]
 LABELS = ["bar", "bar", "cross", "cross"]

@@ -182,7 +182,7 @@ def test_none_of_these(learner: Learner, drawings: Path) -> None:
         uneven("protonet").predict(noise(1), reject=True)
 
 
-def test_an_encoder_of_a_transfer_job(tmp_path: Path, nothing_drawn: None) -> None:
+def test_an_encoder_of_a_transfer_job(tmp_path: Path) -> None:
     from image_files import write_images
 
     sets = write_images(tmp_path, colour=True)

@@ -13,6 +13,8 @@ from metaray.algorithms.episode import Episode
 from metaray.algorithms.errors import InputError
 from metaray.platform.report.contact_sheet import draw_episode
 
+pytestmark = pytest.mark.drawn
+
 
 def episode(channels: int = 1) -> Episode:
     """Two classes: support of class 1 before that of class 0; class 0 is empty, class 1 inked."""

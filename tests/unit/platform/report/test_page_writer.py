@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from metaray.platform.report.page_writer import Plot, draw_images, score_bars
 from metaray.platform.report.style import DARK, LIGHT, Theme, color_ramp, dark_colors, new_figure
 
+pytestmark = pytest.mark.drawn
+
 
 def svg_of(uri: str) -> str:
     return base64.b64decode(uri.partition(",")[2]).decode()

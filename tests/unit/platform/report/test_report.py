@@ -177,6 +177,7 @@ def assert_is_drawn(path: Path) -> None:
     assert np.unique(pixels.reshape(-1, 3), axis=0).shape[0] > 20
 
 
+@pytest.mark.drawn
 def test_report_stands_alone(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=60, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
@@ -197,7 +198,6 @@ def test_report_stands_alone(tmp_path: Path, example: ExampleEpisode) -> None:
             Image.open(io.BytesIO(base64.b64decode(link.split(",", 1)[1]))).verify()
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=60, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
@@ -219,7 +219,6 @@ def test_report_says_what_was_measured(tmp_path: Path, example: ExampleEpisode) 
     assert f"metaray evaluate {run.path}" in text
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_names_of_the_user_are_text_and_not_markup(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(
         tmp_path / "run", steps=3, task={"ways": WAYS}, data={"root": "<script>alert(1)</script>"}
@@ -231,6 +230,7 @@ def test_names_of_the_user_are_text_and_not_markup(tmp_path: Path, example: Exam
     assert "<script>alert(1)</script>" in page.text
 
 
+@pytest.mark.drawn
 def test_plots_are_drawn(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=60, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
@@ -242,6 +242,7 @@ def test_plots_are_drawn(tmp_path: Path, example: ExampleEpisode) -> None:
         assert_is_drawn(path)
 
 
+@pytest.mark.drawn
 def test_report_of_a_regression(tmp_path: Path, sinusoid: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=30, data={"name": "sinusoid"})
     write_report(run, sinusoid)
@@ -261,6 +262,7 @@ def test_report_of_a_regression(tmp_path: Path, sinusoid: ExampleEpisode) -> Non
     assert_is_drawn(run.plots / "example.png")
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("data", ["glyphs", "sinusoid"])
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_report_of_a_short_run_without_validation(tmp_path: Path, steps: int, data: str) -> None:
@@ -272,6 +274,7 @@ def test_report_of_a_short_run_without_validation(tmp_path: Path, steps: int, da
     assert (run.plots / "loss.png").exists() == (steps > 0)
 
 
+@pytest.mark.drawn
 def test_a_method_without_inner_loop_has_no_adaptation_curve(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=6, method={"name": "protonet"})
     summary = json.loads(run.summary.read_text())
@@ -286,6 +289,7 @@ def test_a_method_without_inner_loop_has_no_adaptation_curve(tmp_path: Path) -> 
     assert not (run.plots / "adaptation.png").exists()
 
 
+@pytest.mark.drawn
 def test_the_same_run_gives_the_same_report(tmp_path: Path, example: ExampleEpisode) -> None:
     run = make_run(tmp_path / "run", steps=12, task={"ways": WAYS, "queries": QUERIES})
     write_report(run, example)
@@ -318,7 +322,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         write_report(run, None)
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run", steps=0, validated=False, method={"name": "baseline"},
@@ -339,7 +342,6 @@ def test_the_test_of_an_encoder_says_that_nothing_was_meta_trained(tmp_path: Pat
         assert other not in text
 
 
-@pytest.mark.usefixtures("nothing_drawn")
 def test_a_test_of_another_shape_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=3)
     write_json(run.summary, json.loads(run.summary.read_text()) | {"shots": 5, "ways": 4})
@@ -356,6 +358,7 @@ def test_smoothing_is_a_mean_that_leaves_out_gaps() -> None:
     assert smoothed(values, 1) is values
 
 
+@pytest.mark.drawn
 def test_a_image_says_when_it_is_cut(example: ExampleEpisode) -> None:
     assert not is_cut(example)
     many = np.repeat(np.arange(WAYS), 7)

@@ -22,8 +22,6 @@ from metaray.platform.experiment.meta import META
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord, DomainRecord
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 QUIET = [Terminal(Console(quiet=True))]
 QUICK = [
     "task.ways=2",

@@ -180,6 +180,7 @@ def test_a_trial_goes_on_from_the_checkpoint_it_took_over(population: Callable[[
     assert read_lineage(taker)[-1] == last.as_dict()
 
 
+@pytest.mark.drawn
 def test_its_page_tells_who_took_over_and_that_no_settings_train_to_the_same(
     population: Callable[[str], Any],
 ) -> None:

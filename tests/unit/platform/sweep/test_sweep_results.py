@@ -112,6 +112,7 @@ def test_the_reason_of_a_trial_that_failed_is_a_sentence(tmp_path: Path) -> None
     assert reason == f"ValueError: no such axis (see {tmp_path / 'error.txt'})"
 
 
+@pytest.mark.drawn
 def test_the_page_stands_alone_and_says_what_was_tested(result: tuple[Any, SweepResult]) -> None:
     sweep, done = result
     write_sweep_page(sweep.folder, done)
@@ -142,6 +143,7 @@ def test_the_page_analyses_importance_once(
     assert len(calls) == 1
 
 
+@pytest.mark.drawn
 def test_the_page_has_a_front_and_a_map_where_there_are_such(bench: Make) -> None:
     space: Space = {"task.ways": Int(2, 3), "task.train_shots": Int(1, 2)}
     sweep = bench(num_trials=7, space=space, sampler="random", metrics=("val_accuracy", "adapt_s"))

@@ -21,8 +21,6 @@ from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.training.meta.calibration import calibration_of
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 QUIET = [Terminal(Console(quiet=True))]
 
 

@@ -105,7 +105,7 @@ def test_any_worker_gives_the_bits_of_one_process(name: str, vectors: Path) -> N
 
 @pytest.mark.parametrize("name", ["protonet", "nearest_mean"])
 def test_a_run_is_trained_and_tested_with_varying_shapes(
-    name: str, vectors: Path, tmp_path: Path, nothing_drawn: None
+    name: str, vectors: Path, tmp_path: Path
 ) -> None:
     """Training, test, resuming in the middle, and what is said of it."""
     config = config_of(vectors, f"method.name={name}")
@@ -141,9 +141,7 @@ def test_a_run_is_trained_and_tested_with_varying_shapes(
     assert "by_ways" not in found.summary
 
 
-def test_a_run_of_fixed_shapes_is_tested_with_varying_ones(
-    vectors: Path, tmp_path: Path, nothing_drawn: None
-) -> None:
+def test_a_run_of_fixed_shapes_is_tested_with_varying_ones(vectors: Path, tmp_path: Path) -> None:
     more = ("task.sampler=fixed", "task.ways=4", "method.name=protonet", "train.outer_steps=1")
     runner.new(config_of(vectors, *more), tmp_path / "run", "local", QUIET)
     runner.evaluate(tmp_path / "run", ["task.sampler=varying", "task.queries=3"], "local", QUIET)

@@ -11,8 +11,6 @@ from metaray.platform.experiment.references import reference_config, training_te
 from metaray.platform.experiment.transfer import TRANSFER
 from metaray.platform.report.transfer_words import REFERENCES
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 TARGET = ["target.name=glyphs", "target.division_seed=1"]
 
 

@@ -48,6 +48,7 @@ class StopAtThree(Callback):
             self.stop.request()
 
 
+@pytest.mark.drawn
 def test_a_job_leaves_a_run_directory_with_references(squares: list[str], tmp_path: Path) -> None:
     sets = ['evaluate.references=["head", "scratch"]', "job.strategy=discriminative"]
     summary = runner.new(TRANSFER.load(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)
@@ -92,6 +93,7 @@ def test_what_shaped_the_weights_cannot_change_on_resume(
         runner.resume(tmp_path / "run", [f"data.root={tmp_path / 'other'}"], "local", QUIET)
 
 
+@pytest.mark.drawn
 def test_self_supervision_is_tested_by_probes(squares: list[str], tmp_path: Path) -> None:
     sets = ["job.name=simclr", 'evaluate.references=["supervised"]', "train.steps=4"]
     summary = runner.new(TRANSFER.load(None, [*squares, *sets]), tmp_path / "run", "local", QUIET)

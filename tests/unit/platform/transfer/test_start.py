@@ -23,8 +23,6 @@ from metaray.platform.training.pretrained import PretrainedEncoder
 from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import initial_state
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 Make = Callable[..., Any]
 QUIET = [Terminal(Console(quiet=True))]
 

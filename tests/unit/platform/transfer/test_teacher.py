@@ -18,8 +18,6 @@ from metaray.platform.training.pretrained import PretrainedEncoder
 from metaray.platform.training.transfer.blueprint import Domains
 from metaray.platform.training.transfer.initialization import initial_state
 
-pytestmark = pytest.mark.usefixtures("nothing_drawn")
-
 COLOURS = {"cherry": (200, 20, 20), "grass": (20, 200, 20), "sky": (20, 20, 200)}
 GERMAN = {"cherry": "kirsche", "grass": "gras", "sky": "himmel"}  # sorted otherwise
 QUIET = [Terminal(Console(quiet=True))]
