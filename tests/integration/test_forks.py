@@ -1,0 +1,56 @@
+"""The fork server, by which workers of Ray begin with torch imported, changes nothing else."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psutil
+import pytest
+from children.fork_client import SOCKET  # type: ignore[import-not-found]
+from shared_ray import RAY
+
+WORKER = "ray/_private/workers/default_worker.py"
+
+
+@pytest.mark.ray
+def test_workers_of_ray_are_forks() -> None:
+    RAY.begin()
+    import ray
+
+    parent: Callable[[], list[str]] = lambda: psutil.Process(os.getppid()).cmdline()  # noqa: E731
+    assert any("fork_server" in word for word in ray.get(ray.remote(parent).remote()))
+
+
+def fewer_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 0), (["--nothing"], 2)], ids=["help", "mistake"]
+)
+@pytest.mark.parametrize("surroundings", [None, fewer_files], ids=["same", "other"])
+def test_a_fork_prints_and_ends_as_a_new_process(
+    words: list[str], code: int, surroundings: Callable[[], None] | None
+) -> None:
+    import ray
+
+    script = os.path.join(os.path.dirname(ray.__path__[0]), WORKER)
+    new = {name: value for name, value in os.environ.items() if name != SOCKET}
+    one, other = (
+        subprocess.run(
+            [sys.executable, script, *words], env=environment, preexec_fn=surroundings,
+            capture_output=True, text=True, timeout=60, check=False,
+        )
+        for environment in (new, dict(os.environ))
+    )  # fmt: skip
+    assert (one.returncode, one.stdout, one.stderr) == (
+        other.returncode,
+        other.stdout,
+        other.stderr,
+    )
+    assert one.returncode == code
+    assert "usage: default_worker.py" in one.stdout + one.stderr
