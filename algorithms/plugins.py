@@ -99,7 +99,7 @@ def offered(group: str) -> Mapping[str, EntryPoint]:
 
 @lru_cache(maxsize=32)
 def _offered(group: str, _: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
-    """Read once, as it takes 20 ms and every check of a config asks for several groups.
+    """Read once, as it takes 20 ms and every sentence about an unknown setting asks several times.
 
     Again when an installation has changed one of the folders in which Python looks for packages.
     """
