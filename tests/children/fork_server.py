@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -55,25 +56,23 @@ class Server:
         while True:
             for key, _ in self._events.select():
                 if key.fileobj is sys.stdin:
-                    self._kill(*self._forks)
+                    for fork in self._forks:
+                        os.kill(fork, signal.SIGKILL)
                     return None
                 if key.fileobj is self._ended:
                     self._ended.recv(64)
                     self._tell_of_ended()
-                elif (
-                    key.fileobj is not self._listener
-                ):  # the process that a fork stands for is gone
+                elif key.fileobj is self._listener:
+                    if (request := self._fork()) is not None:
+                        return request
+                elif key.data in self._forks:  # the process that the fork stands for was killed
                     self._events.unregister(key.fileobj)
-                    self._kill(key.data)
-                elif (request := self._fork()) is not None:
-                    return request
+                    os.kill(key.data, signal.SIGKILL)
 
     def _fork(self) -> Request | None:
         client, _ = self._listener.accept()
-        length, streams, _, _ = socket.recv_fds(client, 8, 3)
-        with client.makefile("rb") as body:
-            request: Request = json.loads(body.read(int.from_bytes(length, "big")))
-        fork = os.fork() if request["surroundings"] == self._surroundings else None
+        request, streams = _received(client)
+        fork = os.fork() if request.get("surroundings") == self._surroundings else None
         if fork == 0:
             self._leave(client)
             for number, stream in enumerate(streams):
@@ -88,7 +87,7 @@ class Server:
         file = os.path.join(self._folder, str(request["process"]))
         with open(file, "w", encoding="utf-8") as found:
             found.write(str(fork))
-        client.sendall(b"%d\n" % fork)
+        _say(client, fork)
         self._forks[fork] = client, file
         self._events.register(client, selectors.EVENT_READ, fork)
         return None
@@ -102,13 +101,8 @@ class Server:
             os.unlink(file)
             if client in {key.fileobj for key in self._events.get_map().values()}:
                 self._events.unregister(client)
-                client.sendall(b"%d\n" % status)
+                _say(client, status)
             client.close()
-
-    def _kill(self, *forks: int) -> None:
-        for fork in forks:
-            if fork in self._forks:
-                os.kill(fork, signal.SIGKILL)
 
     def _leave(self, client: socket.socket) -> None:
         """In a fork: nothing of the server stays, and Ray may end the fork's process group."""
@@ -121,6 +115,21 @@ class Server:
             one.close()
         for other, _ in self._forks.values():
             other.close()
+
+
+def _received(client: socket.socket) -> tuple[Request, list[int]]:
+    """The request and its standard streams; an empty one if the process was killed meanwhile."""
+    length, streams, _, _ = socket.recv_fds(client, 8, 3)
+    try:
+        with client.makefile("rb") as body:
+            return json.loads(body.read(int.from_bytes(length, "big"))), streams
+    except (OSError, ValueError):
+        return {}, streams
+
+
+def _say(client: socket.socket, number: int) -> None:
+    with suppress(OSError):  # it was killed
+        client.sendall(b"%d\n" % number)
 
 
 def become(request: Request) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def processes_below(pid: int) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     for process in list(found):
-        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):  # none, or it has ended
             fork = int(Path(os.environ[SOCKET]).with_name(str(process.pid)).read_text())
             found += [psutil.Process(fork), *processes_below(fork)]
     return list(dict.fromkeys(found))
@@ -45,3 +45,10 @@ def processes_below(pid: int) -> list[psutil.Process]:
 def parts_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
     """A process and all that it has started."""
     return [psutil.Process(process.pid), *processes_below(process.pid)]
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """With SIGKILL. A fork ends by itself when the process that it stands for is killed."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -7,10 +7,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
-import psutil
-from forks import parts_of
+from forks import kill, parts_of
 from ports import free_port, wait_for_port
 
 Process = subprocess.Popen[bytes]
@@ -97,7 +96,5 @@ def cluster(environment: dict[str, str], ray_version: str | None = None) -> Iter
 def end(process: Process) -> None:
     """With all that it started, as a machine that loses its power."""
     if process.poll() is None:
-        for part in parts_of(process):
-            with suppress(psutil.NoSuchProcess):  # a fork ends with the process that it stands for
-                part.kill()
+        kill(parts_of(process))
         process.wait()

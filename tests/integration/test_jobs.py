@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
-from forks import processes_below
+from forks import kill, processes_below
 from PIL import Image
 from ports import free_port
 from runs import steps_of, wait_for, wait_for_step
@@ -169,8 +169,7 @@ def test_up_starts_a_lost_node_again(
     runner: Runner, cluster: dict[str, object], home: Path
 ) -> None:
     head, lost = nodes_of(home)
-    for part in lost:
-        part.kill()
+    kill(lost)
     psutil.wait_procs(lost)
     assert "1 of its nodes ended" in runner("cluster", "status").stdout
     again = runner("cluster", "up")

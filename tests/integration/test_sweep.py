@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from forks import processes_below
+from forks import kill, processes_below
 from runs import steps_of
 from sweeps import essence, said, sweeping, trials_of
 
@@ -199,8 +199,7 @@ def test_a_trial_whose_process_is_lost_goes_on_in_another(
         below = processes_below(process.pid)
         trials = [one for one in below if "ImplicitFunc" in " ".join(one.cmdline())]
         assert trials, "no process of a trial was found"
-        for trial in trials:
-            trial.kill()
+        kill(trials)
         assert process.wait(timeout=120) == 0, said(folder)
     assert essence(folder) == essence(undisturbed)
 
