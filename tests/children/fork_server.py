@@ -23,9 +23,11 @@ from typing import Any
 from fork_client import surroundings
 
 LIBRARIES = (
-    "aiohttp", "google.protobuf.json_format", "grpc", "jsonschema", "optuna", "pandas", "PIL.Image",
-    "psutil", "pyarrow.fs", "pydantic", "requests", "rich.console", "safetensors.torch", "tqdm",
-    "torch.func", "urllib3", "uvloop", "yaml",
+    "aiohttp", "boto3", "google.protobuf.json_format", "grpc", "jinja2", "jsonschema",
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "optuna", "pandas",
+    "PIL.Image", "psutil", "pyarrow.fs", "pydantic", "requests", "rich.console",
+    "safetensors.torch", "scipy.stats", "tensorboardX", "torch.func", "tqdm", "typer", "urllib3",
+    "uvloop", "yaml",
 )  # fmt: skip
 """without Ray, which reads its settings from the environment when it is imported"""
 Request = dict[str, Any]
