@@ -35,10 +35,11 @@ def processes_below(pid: int) -> list[psutil.Process]:
         found = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    for process in list(found):
+    for process in found:  # also those that the loop adds: a fork may stand for the next one
         with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):  # none, or it has ended
-            fork = int(Path(os.environ[SOCKET]).with_name(str(process.pid)).read_text())
-            found += [psutil.Process(fork), *processes_below(fork)]
+            file = Path(os.environ[SOCKET]).with_name(str(process.pid))
+            fork = psutil.Process(int(file.read_text()))
+            found += [fork, *fork.children(recursive=True)]
     return list(dict.fromkeys(found))
 
 
