@@ -11,18 +11,22 @@ from collections.abc import Callable
 import psutil
 import pytest
 from children.fork_client import SOCKET  # type: ignore[import-not-found]
+from forks import processes_below
 from shared_ray import RAY
 
 WORKER = "ray/_private/workers/default_worker.py"
 
 
 @pytest.mark.ray
-def test_workers_of_ray_are_forks() -> None:
+def test_workers_of_ray_are_forks_and_are_found() -> None:
     RAY.begin()
     import ray
 
-    parent: Callable[[], list[str]] = lambda: psutil.Process(os.getppid()).cmdline()  # noqa: E731
-    assert any("fork_server" in word for word in ray.get(ray.remote(parent).remote()))
+    ids: Callable[[], tuple[int, int]] = lambda: (os.getpid(), os.getppid())  # noqa: E731
+    worker, parent = ray.get(ray.remote(ids).remote())
+    assert any("fork_server" in word for word in psutil.Process(parent).cmdline())
+    (raylet,) = [one for one in psutil.Process().children() if one.name() == "raylet"]
+    assert worker in {process.pid for process in processes_below(raylet.pid)}
 
 
 def fewer_files() -> None:
