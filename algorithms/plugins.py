@@ -99,9 +99,9 @@ def offered(group: str) -> Mapping[str, EntryPoint]:
 
 @lru_cache(maxsize=32)
 def _offered(group: str, _: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
-    """Read once, as it takes 20 ms and every sentence about an unknown setting asks several times.
+    """Cached: reading takes 20 ms, and one error message about a name can need several groups.
 
-    Again when an installation has changed one of the folders in which Python looks for packages.
+    An installation changes a folder of ``sys.path``, and then they are read again.
     """
     return {entry.name: entry for entry in entry_points(group=group)}
 

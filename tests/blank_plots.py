@@ -14,7 +14,7 @@ _drawing: dict[str, Any] = {}
 
 
 def draw(is_wanted: bool) -> None:
-    """Whether plots of this process are drawn from now on, or their files are there and blank."""
+    """From now on, draw the plots of this process, or write blank files in their place."""
     from matplotlib.figure import Figure
 
     for name, blank in BLANK.items():

@@ -1,8 +1,8 @@
 """Lets the fork server of the tests run the program of this process: see ``fork_server``.
 
-A worker of Ray hands over what a new process has: arguments, environment, folder and standard
-streams. It then stands for the fork: it passes signals on and ends as the fork has ended. Where
-anything else would differ (limits, namespaces, another Python) it runs its program itself.
+A worker of Ray sends its arguments, environment, folder and standard streams. Then it waits for the
+fork: it passes signals on, and ends with the fork's exit status. If other properties of the process
+differ from the server's (limits, namespaces, the interpreter), it runs its program itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PASSED_ON = ("SIGCONT", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "S
 
 
 def surroundings() -> list[object]:
-    """What a fork has from the server, where a new process has it from whoever started it."""
+    """Properties that a fork inherits from the server, and a new process from its parent."""
     import resource
 
     limits = [name for name in sorted(vars(resource)) if name.startswith("RLIMIT_")]
@@ -42,28 +42,28 @@ def surroundings() -> list[object]:
 
 
 def hand_over() -> None:
-    """Returns if this process is to run its program itself, else when the fork has ended."""
+    """Run the program in a fork and exit; returns if this process must run it itself."""
     path = os.environ.get(SOCKET)
     words = sys.orig_argv[1:]
     unbuffered = words[:1] == ["-u"]
     words = words[unbuffered:]
-    if path is None or not words or not words[0].endswith(_PROGRAMS):
+    if not path or not words or not words[0].endswith(_PROGRAMS):
         return
     import json
     import socket
 
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        server.connect(path)
-    except OSError:  # its tests are over
-        return
     request = {
         "arguments": words, "unbuffered": unbuffered, "environment": dict(os.environ),
         "folder": os.getcwd(), "surroundings": surroundings(), "process": os.getpid(),
     }  # fmt: skip
     body = json.dumps(request).encode()
-    socket.send_fds(server, [len(body).to_bytes(8, "big")], [0, 1, 2])
-    server.sendall(body)
+    try:
+        server.connect(path)
+        socket.send_fds(server, [len(body).to_bytes(8, "big")], [0, 1, 2])
+        server.sendall(body)
+    except OSError:  # the server has ended
+        return
     with server.makefile("rb") as answers:
         fork = answers.readline()
         if not fork:

@@ -35,7 +35,8 @@ Request = dict[str, Any]
 
 
 class Server:
-    """Beside its socket, a file with the id of each fork, named by the process it stands for."""
+    """For each fork it writes a file beside its socket: named by the id of the process that asked,
+    with the id of the fork."""
 
     def __init__(self, path: str) -> None:
         self._folder = os.path.dirname(path)
@@ -48,7 +49,7 @@ class Server:
         self._forks: dict[int, tuple[socket.socket, str]] = {}
 
     def serve(self) -> Request | None:
-        """Returns what to run in each fork, and None in the server, when its input has ended."""
+        """Returns the request in each fork, and None in the server when its input has ended."""
         self._ending.setblocking(False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -63,11 +64,11 @@ class Server:
                     return None
                 if key.fileobj is self._ended:
                     self._ended.recv(64)
-                    self._tell_of_ended()
+                    self._report_ended()
                 elif key.fileobj is self._listener:
                     if (request := self._fork()) is not None:
                         return request
-                elif key.data in self._forks:  # the process that the fork stands for was killed
+                elif key.data in self._forks:  # the process that asked was killed
                     self._events.unregister(key.fileobj)
                     os.kill(key.data, signal.SIGKILL)
 
@@ -89,12 +90,12 @@ class Server:
         file = os.path.join(self._folder, str(request["process"]))
         with open(file, "w", encoding="utf-8") as found:
             found.write(str(fork))
-        _say(client, fork)
+        _answer(client, fork)
         self._forks[fork] = client, file
         self._events.register(client, selectors.EVENT_READ, fork)
         return None
 
-    def _tell_of_ended(self) -> None:
+    def _report_ended(self) -> None:
         while self._forks:
             fork, status = os.waitpid(-1, os.WNOHANG)
             if fork == 0:
@@ -103,11 +104,12 @@ class Server:
             os.unlink(file)
             if client in {key.fileobj for key in self._events.get_map().values()}:
                 self._events.unregister(client)
-                _say(client, status)
+                _answer(client, status)
             client.close()
 
     def _leave(self, client: socket.socket) -> None:
-        """In a fork: nothing of the server stays, and Ray may end the fork's process group."""
+        """In a fork: close the server's files. Ray may kill a worker's process group, so it gets
+        a separate one."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -120,7 +122,7 @@ class Server:
 
 
 def _received(client: socket.socket) -> tuple[Request, list[int]]:
-    """The request and its standard streams; an empty one if the process was killed meanwhile."""
+    """The request and its standard streams; an empty request if the process was killed."""
     length, streams, _, _ = socket.recv_fds(client, 8, 3)
     try:
         with client.makefile("rb") as body:
@@ -129,13 +131,13 @@ def _received(client: socket.socket) -> tuple[Request, list[int]]:
         return {}, streams
 
 
-def _say(client: socket.socket, number: int) -> None:
-    with suppress(OSError):  # it was killed
+def _answer(client: socket.socket, number: int) -> None:
+    with suppress(OSError):  # the process was killed
         client.sendall(b"%d\n" % number)
 
 
 def become(request: Request) -> None:
-    """What a new process has at its start."""
+    """Take on the folder, environment, arguments and streams of the process that asked."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(request["folder"])
     os.environ.clear()

@@ -1,8 +1,8 @@
 """Python imports this first in processes whose PYTHONPATH has this folder: their plots are blank.
 
-As ``blank_plots``, for processes that tests start, and for those of Ray. They look
-for cycles of garbage seldom, and not when they end: else that is a quarter of importing torch.
-Workers of Ray are forks of a process that has imported it: see ``fork_server``.
+As ``blank_plots``, for processes that tests start, and for those of Ray. They look for cycles of
+garbage seldom, and not when they end: else that is a quarter of importing torch. Workers of Ray are
+forks of a process that has imported torch: see ``fork_server``.
 """
 
 from __future__ import annotations

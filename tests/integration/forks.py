@@ -19,7 +19,13 @@ CHILDREN = Path(__file__).parents[1] / "children"
 
 @contextmanager
 def fork_server() -> Iterator[tuple[str, str]]:
-    """Its environment variable and value; it begins to import, and ends with the block."""
+    """Start the server. Yields the environment variable by which processes find it, and its value.
+
+    It runs on Linux alone. Elsewhere, as without it, each worker is a new process.
+    """
+    if sys.platform != "linux":
+        yield SOCKET, ""
+        return
     with tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp") as folder:
         path = os.path.join(folder, "forks")
         command = [sys.executable, CHILDREN / "fork_server.py", path]
@@ -30,7 +36,7 @@ def fork_server() -> Iterator[tuple[str, str]]:
 
 
 def processes_below(pid: int) -> list[psutil.Process]:
-    """All that the process ``pid`` has started, with the forks that run the programs of some."""
+    """All that the process ``pid`` has started, and the forks that run programs in their place."""
     try:
         found = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -43,13 +49,22 @@ def processes_below(pid: int) -> list[psutil.Process]:
     return list(dict.fromkeys(found))
 
 
-def parts_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
+def parts_of(process: subprocess.Popen[Any] | psutil.Process) -> list[psutil.Process]:
     """A process and all that it has started."""
     return [psutil.Process(process.pid), *processes_below(process.pid)]
 
 
+def titled(pid: int, word: str) -> list[psutil.Process]:
+    """The processes below ``pid`` with ``word`` in their title, as Ray names its workers."""
+    found = []
+    for process in processes_below(pid):
+        with suppress(psutil.NoSuchProcess):
+            found += [process] if word in " ".join(process.cmdline()) else []
+    return found
+
+
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """With SIGKILL. A fork ends by itself when the process that it stands for is killed."""
+    """Send SIGKILL. A fork ends by itself when the process that asked for it is killed."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Command, arguments  # type: ignore[attr-defined]
-from forks import processes_below
+from forks import parts_of
 from shared_ray import RAY
 
 from metaray.algorithms.registry import METHODS
@@ -54,7 +54,7 @@ def digest_after(pool: Pool, config: RunConfig, steps: int = 4) -> str:
 def listening_addresses() -> set[str]:
     """Addresses on which this process and all below it accept TCP connections."""
     addresses = set()
-    for process in [psutil.Process(), *processes_below(os.getpid())]:
+    for process in parts_of(psutil.Process()):
         with suppress(psutil.NoSuchProcess):  # Ray starts and ends processes all the time
             connections = process.net_connections(kind="tcp")
             addresses |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
-from forks import kill, processes_below
+from forks import kill, parts_of
 from PIL import Image
 from ports import free_port
 from runs import steps_of, wait_for, wait_for_step
@@ -74,7 +74,7 @@ def noted(home: Path) -> dict[str, object]:
 def nodes_of(home: Path) -> list[list[psutil.Process]]:
     """The processes of each node."""
     leaders = [psutil.Process(node["mark"]["pid"]) for node in noted(home)["nodes"]]  # type: ignore[attr-defined]
-    return [[one, *processes_below(one.pid)] for one in leaders]
+    return [parts_of(one) for one in leaders]
 
 
 @pytest.mark.timeout(600)

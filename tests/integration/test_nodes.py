@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import COMMAND, Command, arguments, summary_of  # type: ignore[attr-defined]
-from forks import parts_of
+from forks import titled
 from nodes import cluster, end
 from runs import output_of, running, wait_for_step
 
@@ -37,7 +37,7 @@ def test_nodes_come_and_go_and_the_driver_too(
             nodes.environment, "train", folder, sets, "--address", nodes.address
         ) as driver:
             wait_for_step(folder, 40)
-            assert any("ray::" in " ".join(part.cmdline()) for part in parts_of(second))
+            assert titled(second.pid, "ray::")
             end(second)
             wait_for_step(folder, 80)
             nodes.add(total=2)
@@ -63,7 +63,7 @@ def test_a_preempted_node_is_left_before_it_ends(
             nodes.environment, "train", folder, sets, "--address", nodes.address
         ) as driver:
             wait_for_step(folder, 40)
-            assert any("ray::WorkerActor" in " ".join(p.cmdline()) for p in parts_of(second))
+            assert titled(second.pid, "ray::WorkerActor")
             nodes.add(total=3)
             nodes.drain(second, within_s=60)
             assert driver.wait(200) == 0

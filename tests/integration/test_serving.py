@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import COMMAND, Command, arguments  # type: ignore[attr-defined]
-from forks import parts_of
+from forks import parts_of, titled
 from PIL import Image
 from ports import free_port
 
@@ -140,10 +140,7 @@ def connections(process: psutil.Process) -> list[Any]:
 
 
 def replicas(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    found = []
-    for part in parts_of(process):
-        with suppress(psutil.NoSuchProcess):
-            found += [part] if "ServeReplica" in " ".join(part.cmdline()) else []
+    found = titled(process.pid, "ServeReplica")
     assert found
     return found
 

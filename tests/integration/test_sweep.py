@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, arguments, summary_of  # type: ignore[attr-defined]
-from forks import kill, processes_below
+from forks import kill, titled
 from runs import steps_of
 from sweeps import essence, said, sweeping, trials_of
 
@@ -196,8 +196,7 @@ def test_a_trial_whose_process_is_lost_goes_on_in_another(
     folder = tmp_path / "sweep"
     options = ["--space", space, "--out", folder, *ONE_BY_ONE, *own]
     with sweeping(environment, folder, options, trials=[1]) as process:
-        below = processes_below(process.pid)
-        trials = [one for one in below if "ImplicitFunc" in " ".join(one.cmdline())]
+        trials = titled(process.pid, "ImplicitFunc")
         assert trials, "no process of a trial was found"
         kill(trials)
         assert process.wait(timeout=120) == 0, said(folder)

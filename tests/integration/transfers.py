@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
-from forks import processes_below
+from forks import titled
 
 from metaray.platform.run.checkpoint import read_checkpoint
 
@@ -17,11 +16,7 @@ WAIT_S = 200.0
 
 def train_workers(driver: int) -> list[psutil.Process]:
     """The workers of Ray Train below the process ``driver``."""
-    found = []
-    for process in processes_below(driver):
-        with suppress(psutil.NoSuchProcess):
-            found += [process] if "RayTrainWorker" in process.name() else []
-    return found
+    return titled(driver, "RayTrainWorker")
 
 
 def state(folder: Path) -> dict[str, np.ndarray]:
