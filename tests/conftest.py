@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import blank_plots
@@ -20,6 +20,13 @@ os.environ["METARAY_HOME"] = os.path.join(tempfile.gettempdir(), f"metaray-tests
 
 # By Python's own, a tenth of the time goes into looking for cycles
 GC_THRESHOLDS = (5000, 20, 20)
+
+LESS = {
+    "caml": ("method.layers=2", "method.width=128"),
+    "pt_map": ("method.steps=3", "method.sinkhorn_iterations=5"),
+    **dict.fromkeys(("baseline", "baselinepp", "reptile"), ("method.eval_inner_steps=9",)),
+}
+"""Settings of methods that compute much for an episode, so that tests take seconds."""
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -68,6 +75,18 @@ def tiny(cache: Path) -> list[str]:
         "evaluate.shard_size=4",
         "workers.count=0",
     ]
+
+
+@pytest.fixture(scope="session")
+def tiny_of(tiny: list[str]) -> Callable[[str], list[str]]:
+    """Those overrides for a method: more ways in training where it can, and less to compute."""
+    from metaray.algorithms.registry import METHODS
+
+    def overrides(method: str) -> list[str]:
+        ways = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
+        return [*tiny, f"method.name={method}", *ways, *LESS.get(method, ())]
+
+    return overrides
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,8 @@ class PTMAPConfig(TransductiveHeadConfig):
     """factor of the squared distances in the transport; larger ones make assignments harder"""
     steps: int = Field(20, ge=1, le=1000)
     """how often queries are assigned and centres moved"""
+    sinkhorn_iterations: int = Field(50, ge=1, le=10_000)
+    """of the transport plan in each step; four times as many for the first plan and the last one"""
     step_size: float = Field(0.2, gt=0, le=1)
     """share of the way to the new means that centres move in a step"""
 

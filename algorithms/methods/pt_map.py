@@ -37,8 +37,7 @@ from metaray.algorithms.methods.transductive_head import TransductiveHead
 from metaray.algorithms.models.backbone import Backbone
 
 _LEAST = 1e-6  # added to each feature, as in the authors' code: the slope of the power is finite
-_ITERATIONS = 50  # of the transport plan in a step
-_MORE_ITERATIONS = 200  # of the first plan, which starts from nothing, and of the one that decides
+_MORE = 4  # times the iterations for the first plan, which starts from nothing, and for the last
 
 
 class Centres(NamedTuple):
@@ -75,13 +74,13 @@ class PowerTransport(TransductiveHead):
         support, asked = unit_length(support - support.mean(0)), unit_length(asked - asked.mean(0))
         centres = class_means(support, one_hot)
         of_classes = torch.zeros_like(centres[:, 0])
+        few = self.config.sinkhorn_iterations
         for step in range(self.config.steps):
-            iterations = _ITERATIONS if step else _MORE_ITERATIONS
-            plan, of_classes = self._plan(asked, centres, of_classes, iterations)
+            plan, of_classes = self._plan(asked, centres, of_classes, few if step else few * _MORE)
             assigned = torch.cat([one_hot, plan.exp()])
             means = class_means(torch.cat([support, asked]), assigned)
             centres = centres + self.config.step_size * (means - centres)
-        return self._plan(asked, centres, of_classes, _MORE_ITERATIONS)[0]
+        return self._plan(asked, centres, of_classes, few * _MORE)[0]
 
     def _spread(self, features: Tensor) -> Tensor:
         """Features ``[B, F]`` after the power transform, of length one."""

@@ -1,7 +1,7 @@
-"""A process that has imported torch, and forks for each worker of Ray that tests start.
+"""A process that has imported torch and metaray, and forks for each worker of Ray in a test.
 
-Importing it takes three seconds of CPU time, more than what a worker of a test does after that.
-Each worker imports Ray and metaray itself, as a new process does.
+Importing them takes five seconds of CPU time, more than what a worker of a test does after that.
+Each worker imports Ray itself, and what needs Ray, as a new process does.
 
 ``python fork_server.py SOCKET`` serves until its standard input ends.
 """
@@ -24,12 +24,17 @@ from fork_client import surroundings
 
 LIBRARIES = (
     "aiohttp", "boto3", "google.protobuf.json_format", "grpc", "jinja2", "jsonschema",
-    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "optuna", "pandas",
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
+    "metaray.algorithms.methods.maml", "metaray.algorithms.models.conv4",
+    "metaray.platform.cli.main", "metaray.platform.experiment.meta_session",
+    "metaray.platform.report.page", "metaray.platform.training.meta.learner",
+    "metaray.platform.training.meta.worker", "optuna", "pandas",
     "PIL.Image", "psutil", "pyarrow.fs", "pydantic", "requests", "rich.console",
-    "safetensors.torch", "scipy.stats", "tensorboardX", "torch.func", "tqdm", "typer", "urllib3",
-    "uvloop", "yaml",
+    "safetensors.torch", "scipy.stats", "sklearn.linear_model", "tensorboardX", "torch.func",
+    "tqdm", "typer", "urllib3", "uvloop", "yaml",
 )  # fmt: skip
-"""without Ray, which reads its settings from the environment when it is imported"""
+"""without Ray, which reads its settings from the environment when it is imported, and without
+triton, whose objects have to be collected as garbage when a process ends"""
 Request = dict[str, Any]
 """as ``fork_client.hand_over`` writes it"""
 
@@ -158,6 +163,7 @@ def main() -> None:
     server = Server(sys.argv[1])
     for library in LIBRARIES:
         importlib.import_module(library)
+    assert {"ray", "triton"}.isdisjoint(sys.modules)
     gc.collect()
     gc.freeze()
     request = server.serve()

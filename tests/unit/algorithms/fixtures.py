@@ -71,7 +71,7 @@ SMALL: dict[str, MethodSection] = {
     "logistic": LogisticConfig(normalise=False, penalty=1.0),
     "ridge": RidgeConfig(normalise=False, penalty=0.1),
     "lda": LDAConfig(normalise=False),
-    "pt_map": PTMAPConfig(steps=3),
+    "pt_map": PTMAPConfig(steps=3, sinkhorn_iterations=5),
     "laplacianshot": LaplacianShotConfig(neighbours=8, steps=3),  # all of them: a tie has no slope
 }
 

@@ -5,7 +5,7 @@ Workers on Ray do the same in processes of their own, which ``tests/integration`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,10 @@ def scattered(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_worker_in_any_order_gives_the_bits_of_one_process(
-    tiny: list[str], method: str
+    tiny_of: Callable[[str], list[str]], method: str
 ) -> None:
     """Five tasks in shards of two: the last shard is smaller."""
-    sets = [*tiny, f"method.name={method}", "train.meta_batch_size=5", "train.shard_size=2"]
-    if not METHODS[method].fixed_head:
-        sets.append("task.train_ways=8")
-    config = META.load(None, sets)
+    config = META.load(None, [*tiny_of(method), "train.meta_batch_size=5", "train.shard_size=2"])
     alone, learner = LocalPool(Blueprint.open(config)), MetaLearner(Blueprint.open(config))
     state = learner.state()
     for step in range(2):

@@ -5,6 +5,7 @@ Left out where there is no such device. Nothing here needs Ray.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,12 @@ pytestmark = [
 ]
 
 
-def config_of(tiny: list[str], method: str, *more: str) -> RunConfig:
-    ways = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
-    return META.load(None, [*tiny, f"method.name={method}", "workers.count=0", *ways, *more])
+Overrides = Callable[[str], list[str]]
+"""of a method, by its name"""
+
+
+def config_of(tiny_of: Overrides, method: str, *more: str) -> RunConfig:
+    return META.load(None, [*tiny_of(method), *more])
 
 
 def payloads(config: RunConfig, step: int = 0) -> list[Any]:
@@ -57,10 +61,10 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("method", METHODS.builtin)
-def test_every_method_agrees_with_the_cpu(tiny: list[str], method: str, path: str) -> None:
+def test_every_method_agrees_with_the_cpu(tiny_of: Overrides, method: str, path: str) -> None:
     exact = ("workers.precision=float64", path)
     cpu, gpu = (
-        payloads(config_of(tiny, method, f"workers.device={device}", *exact))
+        payloads(config_of(tiny_of, method, f"workers.device={device}", *exact))
         for device in ("cpu", "cuda")
     )
     for ours, theirs in zip(gpu, cpu, strict=True):
@@ -68,33 +72,33 @@ def test_every_method_agrees_with_the_cpu(tiny: list[str], method: str, path: st
 
 
 @pytest.mark.parametrize("method", METHODS.builtin)
-def test_cuda_graphs_do_not_change_a_bit(tiny: list[str], method: str, path: str) -> None:
+def test_cuda_graphs_do_not_change_a_bit(tiny_of: Overrides, method: str, path: str) -> None:
     with_graphs, without = (
-        payloads(config_of(tiny, method, f"workers.cuda_graphs={graphs}", path))
+        payloads(config_of(tiny_of, method, f"workers.cuda_graphs={graphs}", path))
         for graphs in ("true", "false")
     )
     assert all(map(np.array_equal, with_graphs, without))
 
 
 @pytest.mark.parametrize("step", [0, 1, 5])  # of 6: losses move, first order, exact
-def test_cuda_graphs_follow_what_mamlpp_anneals(tiny: list[str], path: str, step: int) -> None:
+def test_cuda_graphs_follow_what_mamlpp_anneals(tiny_of: Overrides, path: str, step: int) -> None:
     with_graphs, without = (
-        payloads(config_of(tiny, "mamlpp", f"workers.cuda_graphs={graphs}", path), step)
+        payloads(config_of(tiny_of, "mamlpp", f"workers.cuda_graphs={graphs}", path), step)
         for graphs in ("true", "false")
     )
     assert all(map(np.array_equal, with_graphs, without))
 
 
 @pytest.mark.parametrize("method", ["maml", "protonet", "baseline", "mamlpp"])
-def test_a_training_repeats_its_bits(tiny: list[str], method: str) -> None:
-    config = config_of(tiny, method)
+def test_a_training_repeats_its_bits(tiny_of: Overrides, method: str) -> None:
+    config = config_of(tiny_of, method)
     assert params_after(config) == params_after(config)
 
 
 def test_images_on_the_device_are_those_of_the_cpu(
-    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+    tiny_of: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tiny, "protonet", "data.rotations=train")
+    config = config_of(tiny_of, "protonet", "data.rotations=train")
     on_device = params_after(config)
     monkeypatch.setattr(
         "metaray.platform.training.meta.worker.images_on", lambda device, source: None
@@ -102,20 +106,20 @@ def test_images_on_the_device_are_those_of_the_cpu(
     assert params_after(config) == on_device
 
 
-def test_tf32_is_used_only_where_it_is_asked_for(tiny: list[str]) -> None:
+def test_tf32_is_used_only_where_it_is_asked_for(tiny_of: Overrides) -> None:
     wide = ("model.width=64", "workers.device=cuda")
-    exact = payloads(config_of(tiny, "maml", *wide, "workers.precision=float64"))[1]
+    exact = payloads(config_of(tiny_of, "maml", *wide, "workers.precision=float64"))[1]
     errors = {}
     for precision in ("float32", "tf32"):
-        found = payloads(config_of(tiny, "maml", *wide, f"workers.precision={precision}"))[1]
+        found = payloads(config_of(tiny_of, "maml", *wide, f"workers.precision={precision}"))[1]
         errors[precision] = float(abs(found - exact).max() / abs(exact).max())
     assert errors["float32"] < 1e-4 < errors["tf32"]
 
 
 def test_a_method_that_waits_for_the_device_is_computed_without_a_graph(
-    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+    tiny_of: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tiny, "protonet", "workers.derivatives=autograd")
+    config = config_of(tiny_of, "protonet", "workers.derivatives=autograd")
     expected = params_after(config)
     from metaray.algorithms.methods.protonet import ProtoNet
 

@@ -129,14 +129,12 @@ def test_divergence_stops_the_run_and_names_the_shard(tiny: list[str], tmp_path:
     ("method", "stop_after"), [("maml", 1), *((method, 4) for method in METHODS)]
 )
 def test_stopped_and_resumed_equals_uninterrupted(
-    tiny: list[str], tmp_path: Path, method: str, stop_after: int
+    tiny_of: Callable[[str], list[str]], tmp_path: Path, method: str, stop_after: int
 ) -> None:
     """Adam's state, Reptile's moments, running statistics, schedule, best step, and the log."""
-    more = [f"method.name={method}", "train.schedule=linear", "model.width=4"]
+    more = ["train.schedule=linear", "model.width=4"]
     more += ["train.meta_batch_size=3", "train.shard_size=2", "train.validate_episodes=4"]
-    if not METHODS[method].fixed_head:
-        more.append("task.train_ways=8")
-    config = config_of(tiny, *more)
+    config = config_of(tiny_of(method), *more)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     whole.mkdir()
     halves.mkdir()
@@ -194,9 +192,10 @@ def test_a_pool_in_process_opens_no_data_and_builds_no_algorithm_again(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_evaluation_changes_no_bit_of_the_learner(tiny: list[str], method: str) -> None:
-    more = [] if METHODS[method].fixed_head else ["task.train_ways=8"]
-    config = config_of(tiny, f"method.name={method}", *more)
+def test_evaluation_changes_no_bit_of_the_learner(
+    tiny_of: Callable[[str], list[str]], method: str
+) -> None:
+    config = config_of(tiny_of(method))
     pool = LocalPool(Blueprint.open(config))
     pool.train_step(train_requests(0, config.train))
     before = pool.snapshot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,11 @@ def ways_for(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_takes_uneven_shots(name: str, vectors: Path) -> None:
-    steps = (
-        ["method.eval_inner_steps=2"] if "eval_inner_steps" in METHODS[name].model_fields else []
-    )
-    blueprint = Blueprint.open(config_of(vectors, f"method.name={name}", *ways_for(name), *steps))
+def test_every_method_takes_uneven_shots(
+    name: str, vectors: Path, tiny_of: Callable[[str], list[str]]
+) -> None:
+    own = [override for override in tiny_of(name) if override.startswith("method.")]
+    blueprint = Blueprint.open(config_of(vectors, *own, *ways_for(name)))
     pool = LocalPool(blueprint)
     pool.train_step(train_requests(0, blueprint.config.train))
     test = evaluate(pool, blueprint, "test", 4)
