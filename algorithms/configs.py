@@ -307,10 +307,12 @@ class ModelConfig(NamedSection):
     """conv4: four 3x3 blocks with max pooling; conv4_strided: stride 2 and mean over space;
     conv4_map: pooling in the first two blocks only, which leaves a feature map; resnet12 and
     wrn28_10: residual networks; torchvision and timm: the network `arch` of that package; mlp:
-    linear layers; identity: no network, where the data are features already"""
+    linear layers; mlp_norm: four of them with a norm, of 4, 2, 1 and 1 times `width` units;
+    identity: no network, where the data are features already"""
     width: int = Field(64, ge=1, le=65_536)
-    """channels of a conv4, units of an mlp layer; of resnet12 and wrn28_10 64 is the published
-    size, and all widths follow; torchvision's networks have their own"""
+    """channels of a conv4, units of a layer of an mlp and of the last two of mlp_norm; of resnet12
+    and wrn28_10 64 is the published size, and all widths follow; torchvision's networks have their
+    own"""
     depth: int = Field(2, ge=1, le=1_000)
     """hidden layers of an mlp"""
     norm: NormKind = "batch"
@@ -347,6 +349,11 @@ class ModelConfig(NamedSection):
             )
         if self.norm != "batch" and self.name in ("mlp", "identity"):
             raise InputError(f"{self.name} has no norm: leave out model.norm")
+        if self.norm == "instance" and self.name == "mlp_norm":
+            raise InputError(
+                "instance norm leaves nothing of a single number, as a unit of mlp_norm is: set "
+                "model.norm to batch or group"
+            )
         return self
 
     def _in_effect_outside(self) -> Self:

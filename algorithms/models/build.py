@@ -78,7 +78,15 @@ def mlp(input_shape: Shape, config: ModelConfig) -> Backbone:
     """Linear layers."""
     from metaray.algorithms.models.mlp import MLP
 
-    return MLP(input_shape, config.width, config.depth)
+    return MLP(input_shape, [config.width] * config.depth)
+
+
+def mlp_norm(input_shape: Shape, config: ModelConfig) -> Backbone:
+    """Linear layers with a norm behind each."""
+    from metaray.algorithms.models.mlp import MLP
+
+    width = config.width
+    return MLP(input_shape, [4 * width, 2 * width, width, width], config.norm)
 
 
 def identity(input_shape: Shape, config: ModelConfig) -> Backbone:

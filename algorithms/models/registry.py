@@ -12,7 +12,7 @@ from metaray.algorithms.errors import InputError
 from metaray.algorithms.open_registry import SectionRegistry
 
 _BUILD = "metaray.algorithms.models.build"
-ANY_INPUT = ("mlp", "identity")
+ANY_INPUT = ("mlp", "mlp_norm", "identity")
 """those of ours that take inputs of any shape"""
 _OURS = (
     *("conv4", "conv4_strided", "conv4_map", "resnet12", "wrn28_10", "torchvision", "timm"),

@@ -56,7 +56,7 @@ class _Moved(NamedTuple):
 
 
 class BatchNormReLU(Layer):
-    """``[T, B, H, W, C]``, normalised by channel over the images of a task.
+    """``[T, B, H, W, C]`` or ``[T, B, C]``, normalised by channel over the examples of a task.
 
     With statistics of the first ``rows`` images, a support set decides how queries are normalised.
     """
@@ -67,7 +67,7 @@ class BatchNormReLU(Layer):
 
     @override
     def forward(self, p: Params, x: Tensor, rows: int | None) -> tuple[Tensor, Any]:
-        y = x.flatten(1, 3)
+        y = x.flatten(1, -2)
         first = y.shape[1] if rows is None else rows * (y.shape[1] // x.shape[1])
         mean = y[:, :first].mean(1, keepdim=True)
         h = y - mean
@@ -143,7 +143,8 @@ class BatchNormReLU(Layer):
 
 
 class GroupNormReLU(Layer):
-    """``[T, B, H, W, C]``, each image normalised over groups of ``gcd(group, C)`` channels."""
+    """``[T, B, H, W, C]`` or ``[T, B, C]``, each example normalised over groups of
+    ``gcd(group, C)`` channels."""
 
     def __init__(self, prefix: str, group: int) -> None:
         self.scale, self.shift = self.names = (f"{prefix}.scale", f"{prefix}.shift")
@@ -221,8 +222,7 @@ class GroupNormReLU(Layer):
     def _grouped(self, x: Tensor) -> Tensor:
         """``[T, B, H W, groups, C / groups]`` of ``[T, B, H, W, C]``."""
         size = gcd(self._group, x.shape[-1])
-        grouped: Tensor = x.flatten(2, 3).unflatten(-1, (-1, size))
-        return grouped
+        return x.reshape(*x.shape[:2], -1, x.shape[-1] // size, size)
 
     def _affine(self, value: Tensor, like: Tensor) -> Tensor:
         """A scale or shift ``[T, C]`` beside groups ``like``."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 from typing_extensions import override
 
+from metaray.algorithms.parameters import Tensors
 from metaray.algorithms.rules.layer import FlatLayer, Layer, LinearMap, Params, Pulled
 
 
@@ -84,10 +85,11 @@ class ReLU(FlatLayer):
 
 
 class Linear(Layer):
-    """``[T, B, F]`` to ``[T, B, N]``; the parameters are ``weight`` ``[N, F]`` and ``bias``."""
+    """``[T, B, F]`` to ``[T, B, N]``; the parameters are ``weight`` ``[N, F]`` and any ``bias``."""
 
-    def __init__(self, weight: str, bias: str) -> None:
-        self.weight, self.bias = self.names = (weight, bias)
+    def __init__(self, weight: str, bias: str | None = None) -> None:
+        self.weight, self.bias = weight, bias
+        self.names = (weight,) if bias is None else (weight, bias)
 
     @override
     def pack(self, name: str, value: Tensor) -> Tensor:
@@ -103,11 +105,13 @@ class Linear(Layer):
 
     @override
     def forward(self, p: Params, x: Tensor, rows: int | None) -> tuple[Tensor, Any]:
+        if self.bias is None:
+            return torch.bmm(x, p[self.weight]), x
         return torch.baddbmm(p[self.bias][:, None], x, p[self.weight]), x
 
     @override
     def backward(self, p: Params, tape: Any, gy: Tensor, need_x: bool) -> Pulled:
-        grads = {self.weight: torch.bmm(tape.transpose(1, 2), gy), self.bias: gy.sum(1)}
+        grads = self._named(torch.bmm(tape.transpose(1, 2), gy), gy)
         gx = torch.bmm(gy, p[self.weight].transpose(1, 2)) if need_x else None
         return Pulled(gx, grads, gy)
 
@@ -118,7 +122,7 @@ class Linear(Layer):
             terms.append(torch.bmm(tape, pd[self.weight]))
         if xd is not None:
             terms.append(torch.bmm(xd, p[self.weight]))
-        if self.bias in pd:
+        if self.bias is not None and self.bias in pd:
             bias = pd[self.bias][:, None]
             terms.append(bias if terms else bias.expand(-1, tape.shape[1], -1))
         return sum(terms[1:], terms[0]), xd
@@ -143,4 +147,9 @@ class Linear(Layer):
             gx = torch.bmm(gyd, p[self.weight].transpose(1, 2))
             if self.weight in pd:
                 gx.baddbmm_(gy, pd[self.weight].transpose(1, 2))
-        return Pulled(gx, {self.weight: gw, self.bias: gyd.sum(1)})
+        return Pulled(gx, self._named(gw, gyd))
+
+    def _named(self, of_weight: Tensor, gy: Tensor) -> Tensors:
+        """Derivatives by the names of the parameters; that of the bias is the sum of ``gy``."""
+        grads = {self.weight: of_weight}
+        return grads if self.bias is None else grads | {self.bias: gy.sum(1)}

@@ -98,3 +98,4 @@ WideResNet = _network("WideResNet", "wrn28_10", "The wide residual network WRN-2
 Torchvision = _network("Torchvision", "torchvision", "A network of torchvision, named by `arch`.")
 Timm = _network("Timm", "timm", "A network of timm, named by `arch`.")
 MLP = _network("MLP", "mlp", "Fully connected layers.")
+MLPNorm = _network("MLPNorm", "mlp_norm", "Four fully connected layers with a norm behind each.")

@@ -1,8 +1,9 @@
 """Lets the fork server of the tests run the program of this process: see ``fork_server``.
 
-A worker of Ray sends its arguments, environment, folder and standard streams. Then it waits for the
-fork: it passes signals on, and ends with the fork's exit status. If other properties of the process
-differ from the server's (limits, namespaces, the interpreter), it runs its program itself.
+A worker of Ray, and a command or page where the tests ask for it, sends its arguments, environment,
+folder and standard streams. Then it waits for the fork: it passes signals on, and ends with the
+fork's exit status. If other properties of the process differ from the server's (limits, namespaces,
+the interpreter), it runs its program itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import sys
 
 SOCKET = "METARAY_TEST_FORK_SERVER"
 """environment variable: path of the server's socket. Without it nothing is handed over."""
-_PROGRAMS = ("/ray/_private/workers/setup_worker.py", "/ray/_private/workers/default_worker.py")
+COMMANDS = "METARAY_TEST_FORK_COMMANDS"
+"""environment variable: whether ``python -m metaray`` and ``python page.py`` are handed over too"""
+_WORKERS = ("/ray/_private/workers/setup_worker.py", "/ray/_private/workers/default_worker.py")
 _HANDED_OVER = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONBREAKPOINT")
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _PASSED_ON = ("SIGCONT", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2")
@@ -47,7 +50,7 @@ def hand_over() -> None:
     words = sys.orig_argv[1:]
     unbuffered = words[:1] == ["-u"]
     words = words[unbuffered:]
-    if not path or not words or not words[0].endswith(_PROGRAMS):
+    if not path or not _is_handed_over(words):
         return
     import json
     import socket
@@ -70,6 +73,14 @@ def hand_over() -> None:
             return
         _pass_signals_to(int(fork))
         _end_with(int(answers.readline() or 1 << 8))
+
+
+def _is_handed_over(words: list[str]) -> bool:
+    if not words or words[0].endswith(_WORKERS):
+        return bool(words)
+    if not os.environ.get(COMMANDS):
+        return False
+    return words[:2] == ["-m", "metaray"] or os.path.basename(words[0]) == "page.py"
 
 
 def _pass_signals_to(fork: int) -> None:

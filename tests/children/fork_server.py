@@ -1,7 +1,7 @@
-"""A process that has imported torch and metaray, and forks for each worker of Ray in a test.
+"""A process that has imported torch and metaray, and forks for programs that tests start.
 
 Importing them takes five seconds of CPU time, more than what a worker of a test does after that.
-Each worker imports Ray itself, and what needs Ray, as a new process does.
+Each program imports Ray itself, and what needs Ray, as a new process does.
 
 ``python fork_server.py SOCKET`` serves until its standard input ends.
 """
@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -143,18 +144,22 @@ def _answer(client: socket.socket, number: int) -> None:
 
 def become(request: Request) -> None:
     """Take on the folder, environment, arguments and streams of the process that asked."""
+    import torch
+
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["arguments"]
+    is_module = sys.argv[0] == "-m"
     sys.path[:] = [
-        os.path.dirname(sys.argv[0]),
+        request["folder"] if is_module else os.path.dirname(os.path.abspath(sys.argv[0])),
         *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
         *(path for path in sys.path[1:] if path not in given),
     ]
     importlib.invalidate_caches()
     unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=stream is sys.stderr, write_through=unbuffered)
 
@@ -170,6 +175,10 @@ def main() -> None:
     if request is None:
         return
     become(request)
+    if sys.argv[0] == "-m":
+        sys.argv = sys.argv[1:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
     program = ModuleType("__main__")
     program.__dict__.update(__file__=sys.argv[0], __builtins__=__builtins__)
     sys.modules["__main__"] = program

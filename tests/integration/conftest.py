@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forks import CHILDREN, fork_server
+from forks import CHILDREN, Done, fork_server, run_program
 from shared_ray import RAY
 
 from metaray.platform.cli.main import run
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., Done]
 COMMAND = [sys.executable, "-m", "metaray"]
 
 
@@ -63,16 +63,8 @@ def process(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     """Run ``metaray`` with arguments, in a new process and a separate folder."""
     folder = tmp_path_factory.mktemp("cwd")
 
-    def command(*args: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *map(str, args)],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+    def command(*args: object) -> Done:
+        return run_program([*COMMAND, *args], environment, cwd=folder, timeout=240)
 
     return command
 
@@ -93,7 +85,7 @@ def here(tmp_path: Path) -> Command:
     return lambda *args: called(RAY.words(args), tmp_path)
 
 
-def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def called(words: list[str], folder: Path) -> Done:
     """The command line in this process, in ``folder``."""
     out, err = StringIO(), StringIO()
     with (

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
-from children.fork_client import SOCKET  # type: ignore[import-not-found]
+from children.fork_client import COMMANDS, SOCKET  # type: ignore[import-not-found]
+from typing_extensions import override
 
+Done: TypeAlias = "subprocess.CompletedProcess[str]"
 CHILDREN = Path(__file__).parents[1] / "children"
 
 
@@ -35,17 +39,50 @@ def fork_server() -> Iterator[tuple[str, str]]:
             server.communicate(timeout=30)
 
 
+class Program(subprocess.Popen[Any]):
+    """A command or page that a fork runs."""
+
+    def __init__(self, words: Sequence[object], env: dict[str, str], **options: Any) -> None:
+        super().__init__([*map(str, words)], env=env | {COMMANDS: "1"}, **options)
+
+    @property
+    def runs_in(self) -> int:
+        """The id of the process that runs it."""
+        return _fork_of(self.pid) or self.pid
+
+    @override
+    def send_signal(self, sig: int) -> None:
+        """SIGKILL goes to the fork: it has ended when this process ends."""
+        if self.poll() is None:
+            os.kill(self.runs_in if sig == signal.SIGKILL else self.pid, sig)
+
+
+def run_program(words: Sequence[object], env: dict[str, str], **options: Any) -> Done:
+    """``subprocess.run`` of a ``Program``, with its output as text."""
+    env = env | {COMMANDS: "1"}
+    return subprocess.run(
+        [*map(str, words)], env=env, capture_output=True, text=True, check=False, **options
+    )
+
+
+def _fork_of(pid: int) -> int | None:
+    with suppress(FileNotFoundError, ValueError):  # none, or it has ended
+        return int(Path(os.environ[SOCKET]).with_name(str(pid)).read_text())
+    return None
+
+
 def processes_below(pid: int) -> list[psutil.Process]:
     """All that the process ``pid`` has started, and the forks that run programs in their place."""
     try:
-        found = psutil.Process(pid).children(recursive=True)
+        top = psutil.Process(pid)
+        found = top.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    for process in found:  # also those that the loop adds: a fork may stand for the next one
-        with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):  # none, or it has ended
-            file = Path(os.environ[SOCKET]).with_name(str(process.pid))
-            fork = psutil.Process(int(file.read_text()))
-            found += [fork, *fork.children(recursive=True)]
+    for process in chain([top], found):  # also those that the loop adds: forks may have forks
+        if number := _fork_of(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                fork = psutil.Process(number)
+                found += [fork, *fork.children(recursive=True)]
     return list(dict.fromkeys(found))
 
 

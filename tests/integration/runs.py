@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +10,18 @@ from time import monotonic, sleep
 from typing import Any
 
 from conftest import COMMAND, arguments  # type: ignore[attr-defined]
+from forks import Program
 
 
 @contextmanager
 def running(
     environment: dict[str, str], command: str, folder: Path, sets: list[str], *options: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Program]:
     """``metaray COMMAND`` until the block ends; what it prints goes to ``output_of(folder)``."""
     words = [*command.split(), "--out", str(folder), *options, *arguments(sets)]
     with (
         folder.with_suffix(".log").open("wb") as log,
-        subprocess.Popen([*COMMAND, *words], env=environment, stdout=log, stderr=log) as process,
+        Program([*COMMAND, *words], environment, stdout=log, stderr=log) as process,
     ):
         try:
             yield process

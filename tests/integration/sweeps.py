@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from conftest import COMMAND  # type: ignore[attr-defined]
+from forks import Program
 from runs import steps_of
 
 SPACE = """
@@ -30,12 +30,11 @@ high = 3
 @contextmanager
 def sweeping(
     environment: dict[str, str], folder: Path, options: Sequence[object], trials: Sequence[int]
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Program]:
     """``metaray sweep`` while all of ``trials`` train; what it prints goes to ``said(folder)``."""
-    command = [*COMMAND, "sweep", *map(str, options)]
     with (
         folder.with_suffix(".log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+        Program([*COMMAND, "sweep", *options], environment, stdout=log, stderr=log) as process,
     ):
         try:
             _wait_for(process, folder, trials)
@@ -59,7 +58,7 @@ def essence(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "duration_s"} for row in trials_of(folder)]
 
 
-def _wait_for(process: subprocess.Popen[bytes], folder: Path, trials: Sequence[int]) -> None:
+def _wait_for(process: Program, folder: Path, trials: Sequence[int]) -> None:
     folders = [folder / "trials" / f"{number:04d}" for number in trials]
     deadline = monotonic() + 120
     while not all(map(steps_of, folders)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -14,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import COMMAND, arguments, summary_of  # type: ignore[attr-defined]
-from forks import kill, parts_of
+from forks import Done, kill, parts_of, run_program
 from PIL import Image
 from ports import free_port
 from runs import steps_of, wait_for, wait_for_step
@@ -22,7 +21,7 @@ from runs import steps_of, wait_for, wait_for_step
 import metaray as mr
 
 pytestmark = [pytest.mark.ray]
-Runner = Callable[..., "subprocess.CompletedProcess[str]"]
+Runner = Callable[..., Done]
 LONG_S = 240.0
 
 
@@ -40,16 +39,9 @@ def runner(
     """Run ``metaray`` beside the cluster of these tests; ``token`` is for one elsewhere."""
     folder = tmp_path_factory.mktemp("cwd")
 
-    def run(*words: object, **changed: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *map(str, words)],
-            cwd=folder,
-            env=environment | {"METARAY_HOME": str(home)} | changed,
-            capture_output=True,
-            text=True,
-            timeout=LONG_S,
-            check=False,
-        )
+    def run(*words: object, **changed: str) -> Done:
+        home_too = environment | {"METARAY_HOME": str(home)} | changed
+        return run_program([*COMMAND, *words], home_too, cwd=folder, timeout=LONG_S)
 
     return run
 

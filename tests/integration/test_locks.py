@@ -40,7 +40,7 @@ def test_a_run_that_trains_is_not_resumed_but_can_be_tested(
         for options in (["--resume", folder], ["--resume", folder, "--set", "workers.count=1"]):
             result = here("train", *options)
             assert result.returncode == 2, output_of(folder)
-            assert f"the run in {folder} is in use by process {process.pid} on" in result.stderr
+            assert f"the run in {folder} is in use by process {process.runs_in} on" in result.stderr
             assert "Traceback" not in result.stderr
         assert here("evaluate", folder).returncode == 0
         assert summary_of(folder)["num_episodes"] == 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from time import monotonic
 
-import psutil
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
+from forks import processes_below
 from runs import output_of, running, wait_for_step
 
 from metaray.platform.run.status import Status
@@ -23,7 +23,7 @@ def test_a_lost_ray_is_named(
     sets = [*tiny, "train.outer_steps=100000", "train.schedule=constant", "workers.count=1"]
     with running(environment, "train", folder, [*sets, "workers.cpus=0.5"]) as process:
         wait_for_step(folder, 4)
-        lost = [one for one in psutil.Process(process.pid).children() if name in one.name()]
+        lost = [one for one in processes_below(process.pid) if name in one.name()]
         lost[0].kill()
         began = monotonic()
         assert process.wait(timeout=120) == 1, output_of(folder)

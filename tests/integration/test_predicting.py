@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import Command  # type: ignore[attr-defined]
 from desks import commands_run
+from forks import run_program
 from PIL import Image
 
 pytestmark = pytest.mark.timeout(600)
@@ -92,10 +92,7 @@ def test_the_python_of_the_page(desk: Path, environment: dict[str, str], tmp_pat
         assert large in code
         code = code.replace(large, small)
     (tmp_path / "page.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "page.py"], env=environment, cwd=desk, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = run_program([sys.executable, tmp_path / "page.py"], environment, cwd=desk)
     assert done.returncode == 0, done.stderr
     assert "('blue', 'green', 'red')" in done.stdout
 

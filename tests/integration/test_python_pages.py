@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import sys
 from pathlib import Path
 
 import documented  # type: ignore[import-not-found]
 import pytest
+from forks import run_program
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -72,15 +72,12 @@ def test_the_blocks_of_a_page_are_one_program(
         code = code.replace(large, small)
     file = tmp_path / "page.py"
     file.write_text(ONE_RAY + code + LEFT_RUNNING if page == "python.md" else code)
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, file],
-        env=(environment if page == "python.md" else _drawing(environment))
+        (environment if page == "python.md" else _drawing(environment))
         | {"METARAY_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg"}
         | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for line in code.splitlines():  # what a page says that is printed

@@ -208,7 +208,11 @@ def wave(seed: int = 0, points: int = 6) -> Episode:
     return Episode(x[:points], y[:points], x[points:], y[points:])
 
 
-def assert_same(a: dict[str, Tensor], b: dict[str, Tensor], relative: float = 1e-10) -> None:
+def assert_same(
+    a: dict[str, Tensor], b: dict[str, Tensor], relative: float = 1e-10, of_largest: float = 0.0
+) -> None:
+    """To ``relative`` in each number, or to ``of_largest`` of the largest number of its tensor."""
     assert a.keys() == b.keys()
     for name in a:
-        torch.testing.assert_close(a[name], b[name], rtol=relative, atol=1e-12, msg=name)
+        least = max(1e-12, of_largest * float(b[name].abs().max()))
+        torch.testing.assert_close(a[name], b[name], rtol=relative, atol=least, msg=name)

@@ -93,6 +93,17 @@ LAYERS = {
         simple.Linear("w", "b"), {"w": (3, 5), "b": (3,)}, (5,),
         lambda p, x: F.linear(x, p["w"], p["b"]),
     ),
+    "linear without bias": Row(
+        simple.Linear("w"), {"w": (3, 5)}, (5,), lambda p, x: F.linear(x, p["w"])
+    ),
+    "batch norm of vectors": Row(
+        norm.BatchNormReLU("n"), NORM, (4,),
+        lambda p, x: F.relu(batch_norm(p, "n", x[:, :, None, None], None)[0][:, :, 0, 0]),
+    ),
+    "group norm of vectors": Row(
+        norm.GroupNormReLU("n", 2), NORM, (4,),
+        lambda p, x: F.relu(group_norm(p, "n", x[:, :, None, None], 2)[:, :, 0, 0]),
+    ),
 }  # fmt: skip
 
 
