@@ -66,7 +66,7 @@ class Algorithm(ABC):
         ...         none = {name: torch.zeros_like(p) for name, p in state.params.items()}
         ...         return TaskGradient(none, state.buffers, {"loss": torch.tensor(0.0)})
         >>> from metaray.algorithms.models.mlp import MLP
-        >>> method = Nearest(MLP((2,), width=8, depth=1), "classification", num_outputs=2)
+        >>> method = Nearest(MLP((2,), widths=[8]), "classification", num_outputs=2)
         >>> state = method.init(seed=0)
         >>> points = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
         >>> adapted = method.adapt(state, points, torch.tensor([0, 1]), 2, "transductive")[-1]

@@ -23,6 +23,7 @@ _WITHOUT_EFFECT = (
 )  # fmt: skip
 """settings that leave a schedule as it was published"""
 # not checked in print again; docs/results.md says so
+_MAML = "Finn et al. 2017 (arXiv 1703.03400), table 1"
 _META_SGD = "Li et al. 2017 (arXiv 1707.09835), table 1"
 _PROTONET = "Snell et al. 2017 (arXiv 1703.05175), table 1"
 
@@ -63,11 +64,22 @@ def _protonet(ways: int, shots: int, value: float) -> Published:
     )
 
 
+def _maml_without_convolutions(shots: int, value: float, within: float) -> Published:
+    own = (
+        "data.name=omniglot", "data.split=random", "evaluate.rotations=classes", "method.name=maml",
+        "model.name=mlp_norm", "task.ways=5", f"task.shots={shots}",
+    )  # fmt: skip
+    what = f"maml without convolutions, Omniglot, 5-way {shots}-shot"
+    return Published(what, _MAML, own, value, within, "accuracy", needs="data.root")
+
+
 PUBLISHED: dict[str, Published] = {
     "maml-sinusoid-5": _curves("maml", 5, 1.13, 0.18),
     "metasgd-sinusoid-5": _curves("metasgd", 5, 0.90, 0.16),
     "maml-sinusoid-10": _curves("maml", 10, 0.77, 0.11),
     "metasgd-sinusoid-10": _curves("metasgd", 10, 0.53, 0.09),
+    "maml-mlp-omniglot-5way-1shot": _maml_without_convolutions(1, 0.897, 0.011),
+    "maml-mlp-omniglot-5way-5shot": _maml_without_convolutions(5, 0.975, 0.006),
     "protonet-omniglot-5way-1shot": _protonet(5, 1, 0.988),
     "protonet-omniglot-5way-5shot": _protonet(5, 5, 0.997),
     "protonet-omniglot-20way-1shot": _protonet(20, 1, 0.960),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import pytest
@@ -86,6 +87,24 @@ def test_mlp_is_linear_relu_layers() -> None:
     expected = (hidden @ params["layer1.weight"].T + params["layer1.bias"]).clamp(min=0)
     torch.testing.assert_close(backbone.apply(params, x, None)[0], expected)
     assert stats == {}
+
+
+def test_mlp_norm_is_the_network_of_finn_without_convolutions() -> None:
+    backbone = build_backbone(ModelConfig(name="mlp_norm"), (1, 28, 28))
+    params, stats = backbone.init(torch.Generator().manual_seed(0))
+    sizes = [784, 256, 128, 64, 64]
+    assert [tuple(p.shape) for n, p in params.items() if n.endswith("weight")] == [
+        (units, inputs) for inputs, units in pairwise(sizes)
+    ]
+    x = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    expected = x.flatten(1)
+    for layer in range(4):
+        scale, shift = (params[f"layer{layer}.norm.{kind}"] for kind in ("scale", "shift"))
+        expected = F.linear(expected, params[f"layer{layer}.weight"])
+        expected = F.relu(F.batch_norm(expected, None, None, scale, shift, training=True))
+    found, used = backbone.apply(params, x, None)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert used.keys() == stats.keys()
 
 
 def test_input_that_does_not_fit() -> None:

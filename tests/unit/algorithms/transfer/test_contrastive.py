@@ -335,7 +335,7 @@ def redraw(image: Tensor, generator: torch.Generator) -> Tensor:
 @pytest.mark.parametrize("name", ["simclr", "moco"])
 def test_features_tell_classes_that_no_label_named(name: str) -> None:
     shape = (1, 4, 4)
-    nets = Networks(MLP(shape, 32, 2), shape, 4)
+    nets = Networks(MLP(shape, [32, 32]), shape, 4)
     objective: BackboneObjective
     if name == "simclr":
         objective = SimCLR(SimCLRConfig(projection_dim=16), nets, redraw)

@@ -104,7 +104,7 @@ def test_hints_are_regressed_by_a_1x1_convolution_where_maps_have_the_same_size(
 
 
 def test_hints_are_regressed_by_a_linear_layer_where_sizes_differ() -> None:
-    teacher = MLP(SHAPE, 7, 1)
+    teacher = MLP(SHAPE, [7])
     config = DistillConfig(**NO_CLASSES, hint_weight=1.0)
     objective = Distillation(config, networks("group", teacher))
     start = Start(teacher=teacher_state(teacher))
@@ -277,9 +277,9 @@ def test_attention_needs_maps() -> None:
 def taught_by(settings: dict[str, float], steps: int = 150) -> tuple[Distillation, State, Tensor]:
     """A narrow student of a wide random network, which alone says what the classes are."""
     shape = (1, 4, 4)
-    teacher = MLP(shape, 32, 1)
+    teacher = MLP(shape, [32])
     config = DistillConfig.model_validate(settings)
-    objective = Distillation(config, Networks(MLP(shape, 16, 1), shape, 3, teacher))
+    objective = Distillation(config, Networks(MLP(shape, [16]), shape, 3, teacher))
     start = Start(teacher=teacher_state(teacher, classes=3))
 
     def batches(step: int) -> Batch:

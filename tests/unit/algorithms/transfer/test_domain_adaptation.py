@@ -310,7 +310,7 @@ def target_accuracy(adaptation: str, size: int = 200) -> float:
     """Two moons, and two moons turned by 35 degrees (section 5.1 of the paper)."""
     config = DANNConfig.model_validate({"adaptation": adaptation, "label_hidden": []})
     shape = (1, 1, 2)
-    objective = domain_adaptation(config, Networks(MLP(shape, 15, 1), shape, 2))
+    objective = domain_adaptation(config, Networks(MLP(shape, [15]), shape, 2))
     (source_x, source_y), (target_x, target_y) = moons(0, 0, size), moons(35, 1, size)
     views = len(objective.views)
     batch = Batch((source_x, target_x)[:views], (source_y, None)[:views])
