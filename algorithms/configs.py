@@ -349,10 +349,11 @@ class ModelConfig(NamedSection):
             )
         if self.norm != "batch" and self.name in ("mlp", "identity"):
             raise InputError(f"{self.name} has no norm: leave out model.norm")
-        if self.norm == "instance" and self.name == "mlp_norm":
+        alone = self.norm == "instance" or (self.norm == "group" and self.width % 2)
+        if alone and self.name == "mlp_norm":
             raise InputError(
-                "instance norm leaves nothing of a single number, as a unit of mlp_norm is: set "
-                "model.norm to batch or group"
+                f"model.norm = {self.norm} would normalise each unit of mlp_norm by itself, which "
+                "leaves nothing of it: set model.norm = batch, or group with an even model.width"
             )
         return self
 

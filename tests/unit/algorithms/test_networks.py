@@ -212,7 +212,8 @@ def test_drop_block_needs_a_key_and_follows_it() -> None:
     [
         ({"name": "conv4", "drop_block": 0.1}, "conv4 has no DropBlock"),
         ({"name": "mlp", "norm": "group"}, "mlp has no norm"),
-        ({"name": "mlp_norm", "norm": "instance"}, "leaves nothing of a single number"),
+        ({"name": "mlp_norm", "norm": "instance"}, "each unit of mlp_norm by itself"),
+        ({"name": "mlp_norm", "norm": "group", "width": 7}, "group with an even model.width"),
         ({"name": "conv4", "arch": "resnet50"}, "model.arch has no effect on conv4"),
         ({"name": "conv4", "depth": 3}, "model.depth has no effect on conv4"),
         ({"name": "resnet12", "weights": "download"}, "model.weights has no effect on resnet12"),
