@@ -4,7 +4,7 @@
 
 Each cell is ``metaray train`` in one process of one thread, as many cells at once as there are
 cores. A few steps are timed first, and the run gets as many as fit into the time: so schedules and
-whatever a method anneals come to their ends. Time is that of the processor, so what else runs on
+all that a method anneals come to their ends. Time is that of the processor, so what else runs on
 the machine takes none of it away. A finished cell under ``--out`` is not computed again, one that
 was interrupted is resumed.
 The settings below replace those of the papers where a paper counts on days of training: larger

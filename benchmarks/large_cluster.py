@@ -151,7 +151,7 @@ def settings(name: str, workers: int) -> RunConfig:
 
 
 def alone(name: str, shards: int, steps: int) -> Row:
-    """What an update costs the learner's own thread, whatever else the machine does."""
+    """What an update costs the learner's own thread, with any other load on the machine."""
     config = settings(name, shards)
     learner = MetaLearner(Blueprint.open(config))
     result = ShardReport(

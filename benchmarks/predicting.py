@@ -2,7 +2,7 @@
 
     python benchmarks/predicting.py
 
-Three parts, each on one thread or in a process of its own:
+Three parts, each on one thread or in a separate process:
 
 * ``methods``: time to adapt to a task and to classify one more picture, for each method with its
   recipe for Omniglot (untrained: the time is the same), 5-way 1-shot and 20-way 5-shot. The median

@@ -2,7 +2,7 @@
 
     python benchmarks/recovery.py
 
-A cluster of a head and two nodes on this machine's loopback, of its own and ended with the
+A new cluster of a head and two nodes on this machine's loopback, which ends with the
 benchmark. MAML on glyphs with two workers, one on each node. After each loss training continues by
 itself; a lost node is replaced by ``metaray cluster up``, a lost driver by ``--resume``. In the end
 the parameters are compared with those of an undisturbed run in one process.

@@ -185,8 +185,8 @@ def _mann(ways: int, shots: int) -> Recipe:
 
 
 def _snail(ways: int, shots: int) -> Recipe:
-    # the paper's batch norm spans the episodes of a step; one episode of few ways has statistics
-    # of its own, on which the reader of the sequence comes to rely (docs/results.md)
+    # the paper's batch norm spans the episodes of a step; one episode of few ways has its own
+    # statistics, on which the reader of the sequence comes to rely (docs/results.md)
     return {
         "method.sequence_length": ways * shots + 1,
         "task.train_queries": 1,

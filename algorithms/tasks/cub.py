@@ -174,7 +174,7 @@ def _table(files: FileTree, place: Path, name: str) -> dict[int, str]:
     for number, line in enumerate(text.splitlines(), start=1):
         key, _, value = line.strip().partition(" ")
         if not _is_id(key) or not value:
-            raise InputError(f"line {number} of {name} in {place} is not whole: {_NEEDS}")
+            raise InputError(f"line {number} of {name} in {place} is incomplete: {_NEEDS}")
         rows[int(key)] = value
     if not rows:
         raise InputError(f"{name} in {place} is empty: {_NEEDS}")

@@ -140,7 +140,7 @@ def _read_list(root: Path, split: Split) -> dict[str, list[str]]:
             raise InputError(f"{path} has no columns filename and label: {_NEEDS}")
         for row in rows:
             if not row["filename"] or not row["label"]:
-                raise InputError(f"line {rows.line_num} of {path} is not whole: fetch it again")
+                raise InputError(f"line {rows.line_num} of {path} is incomplete: fetch it again")
             paths.setdefault(row["label"], []).append(f"images/{row['filename']}")
     if not paths:
         raise InputError(f"{path} lists no images: {_NEEDS}")

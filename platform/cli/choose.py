@@ -59,7 +59,7 @@ def choose(
     ] = None,
     device: Annotated[str, typer.Option(help="That embeds: auto, cpu, cuda or mps.")] = "auto",
     address: Annotated[
-        str, typer.Option(help="Ray cluster; local: one of its own, on this machine.")
+        str, typer.Option(help="Ray cluster; local: a new one on this machine.")
     ] = "local",
     overrides: Annotated[
         list[str] | None,

@@ -78,7 +78,7 @@ def option_hint(option: str, command: str = "metaray train") -> str:
     if word in ("output", "output_dir", "out_dir", "save_dir", "log_dir", "o"):
         return "the folder of the run is --out runs/mine"
     choices = _AS_OPTIONS.get(word) or OURS.get(word, ())
-    if " transfer " in command:  # which has no episodes, and settings of training of its own
+    if " transfer " in command:  # which has no episodes, and other settings of training
         choices = tuple(one for one in choices if not one.key.startswith(_OF_EPISODES))[-1:]
     if not choices:
         return ""

@@ -173,7 +173,8 @@ class Learner:
         """
         if not self.spec.classes:
             raise InputError(
-                f"{self.spec.title} has no classifier of its own classes: give support pictures"
+                f"{self.spec.title} has no classifier for the classes it was trained on: give "
+                "support pictures"
             )
         none = torch.empty(0, *self.spec.preprocessing.input_shape)
         head = TrainedHead(self.state.params, self.state.buffers)

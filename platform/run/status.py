@@ -77,7 +77,7 @@ class Status:
     trial: str = ""
     state: State = "starting"
     began: UnixTime
-    """this start of it: a resumed run begins anew"""
+    """this start of it; a resumed run has a new one"""
     updated: UnixTime
     pid: Annotated[int, Field(gt=0, lt=2**31)] = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)

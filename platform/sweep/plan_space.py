@@ -122,7 +122,7 @@ def _left_of(space: Space, fixed: Mapping[str, Any]) -> Space:
 
 
 def _sentences(plan: SweepPlan, suggested: Iterable[str], searched: Collection[str]) -> list[str]:
-    """What became of the settings that the user gave and the space has, a sentence each."""
+    """What is done with settings that the user gave and the space has, a sentence each."""
     given = dict(flat(plan.settings))
     values = {path: set_value(given[path]) for path in suggested if path in given}
     return [

@@ -1,4 +1,4 @@
-"""Tune's side of the study: what to try next, and what became of it.
+"""Tune's side of the study: what to try next, and its result.
 
 Tune's own ``OptunaSearch`` records a trial that a scheduler ended early as complete, samples on
 from another random state after a restart, and cannot continue with a trial whose result the storage

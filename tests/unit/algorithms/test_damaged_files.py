@@ -1,4 +1,4 @@
-"""Whatever a damaged file of data or weights holds, its reader gives a value or one sentence."""
+"""From any damaged file of data or weights a reader gets a value, or gives one sentence."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
     [
         (lambda r: (r / "classes.txt").unlink(), "does not hold CUB-200-2011 .*caltech.edu"),
         (lambda r: (r / "classes.txt").write_text(""), "classes.txt in .* is empty"),
-        (lambda r: (r / "images.txt").write_text("1"), "line 1 of images.txt .* is not whole"),
+        (lambda r: (r / "images.txt").write_text("1"), "line 1 of images.txt .* is incomplete"),
         (
             lambda r: rewrite(r / "image_class_labels.txt", "5 2\n", "5 77\n"),
             "image 5 .*no class",

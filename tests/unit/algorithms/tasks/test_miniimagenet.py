@@ -97,7 +97,7 @@ def first_image(root: Path) -> Path:
         ),
         (lambda r: (r / "val.csv").write_text("name,label\n"), "no columns filename and label"),
         (lambda r: (r / "val.csv").write_text("filename,label\n"), "lists no images"),
-        (lambda r: (r / "val.csv").write_text("filename,label\na.jpg\n"), "line 2 .*is not whole"),
+        (lambda r: (r / "val.csv").write_text("filename,label\na.jpg\n"), "line 2 .*is incomplete"),
         (lambda r: (r / "val.csv").write_bytes(b"\xff\xfe\x00"), "cannot read .*val.csv"),
         (
             lambda r: (r / "val.csv").write_text((r / "test.csv").read_text()),

@@ -56,7 +56,7 @@ def test_a_view_is_a_image_and_a_function_of_the_generator(name: str, shape: Sha
         assert view.dtype == torch.float32
         assert 0 <= view.min() <= view.max() <= 1
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(5)  # whatever the global generator holds
+        torch.manual_seed(5)  # the global generator has no effect
         assert all(torch.equal(draw(transform, x, seed), v) for seed, v in enumerate(views))
     assert not any(torch.equal(views[0], v) for v in views[1:4])
 

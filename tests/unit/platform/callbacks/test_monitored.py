@@ -1,4 +1,4 @@
-"""What a run tells while it computes; and that whatever fails there does not end it."""
+"""What a run tells while it computes; and that no failure there ends it."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_trial_is_labelled_by_its_sweep(tmp_path: Path) -> None:
 def test_a_full_disk_stops_tensorboard_alone(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own writer would block whoever writes next, once its thread has died."""
+    """Its own writer would block the next one that writes, once its thread has died."""
     with open("/dev/full", "wb", buffering=0) as full:
         monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
         with following(tmp_path, tiny) as callbacks, callbacks.training():

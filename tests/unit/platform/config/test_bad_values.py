@@ -1,4 +1,4 @@
-"""Whatever stands in ``--set``, it is taken, or refused in one sentence."""
+"""Any text in ``--set`` is taken, or refused in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that a report prints does the run again, whatever was changed or set to null."""
+"""The command that a report prints does the run again, with any setting changed or set to null."""
 
 from __future__ import annotations
 

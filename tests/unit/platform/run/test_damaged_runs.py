@@ -1,4 +1,4 @@
-"""Whatever a damaged folder of a run holds, its reader gives a value or one sentence."""
+"""With any content of a damaged folder of a run, its reader gives a value or one sentence."""
 
 from __future__ import annotations
 
