@@ -10,6 +10,7 @@ Glorot-uniform, where their code has a normal distribution of standard deviation
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -42,7 +43,7 @@ class MLP(Backbone):
         """Glorot-uniform weights and zero biases."""
         params: Tensors = {}
         stats: Tensors = {}
-        for layer, fan_in, units in zip(self._layers, self.sizes, self.sizes[1:], strict=False):
+        for layer, (fan_in, units) in zip(self._layers, pairwise(self.sizes), strict=True):
             params[f"{layer}.weight"] = glorot_uniform(generator, units, fan_in)
             if self.norm is None:
                 params[f"{layer}.bias"] = torch.zeros(units)

@@ -143,7 +143,8 @@ def test_a_package_offers_tasks_without_images(here: Command, tmp_path: Path) ->
     assert summary["mse"] > 0
     assert "on lines: mean squared error" in done.stdout
     wrong = here("train", *sets, "--set", "model.name=conv4")
-    assert "lines has no images for conv4: set model.name to one of mlp, mlp_norm" in wrong.stderr
+    networks = "mlp, mlp_norm, identity"
+    assert f"lines has no images for conv4: set model.name to one of {networks}" in wrong.stderr
 
 
 @pytest.mark.ray

@@ -1,4 +1,4 @@
-"""Workers of Ray are forks that have imported torch, and behave as new processes do."""
+"""Workers of Ray and commands are forks that have imported torch, and behave as new processes."""
 
 from __future__ import annotations
 
