@@ -6,6 +6,8 @@ from time import monotonic
 
 import ray
 
+from metaray.platform.distributed.ray_alive import check_ray_now
+
 _EVERY_S = 2.0
 
 
@@ -18,8 +20,12 @@ class DrainingNodes:
 
     @property
     def ids(self) -> frozenset[str]:
-        """Ids of the nodes, at most two seconds old."""
-        if monotonic() - self._asked_s >= _EVERY_S:
+        """Ids of the nodes, at most two seconds old while Ray's head is there.
+
+        Raises:
+            RayEndedError: Ray is gone.
+        """
+        if monotonic() - self._asked_s >= _EVERY_S and check_ray_now():
             self._ids, self._asked_s = _draining(), monotonic()
         return self._ids
 

@@ -32,11 +32,16 @@ def check_ray() -> None:
         check_ray_now()
 
 
-def check_ray_now() -> None:
-    """As ``check_ray``, also right after it."""
+def check_ray_now() -> bool:
+    """As ``check_ray``, also right after it.
+
+    Returns:
+        Whether the head is there. Until it is back, calls to it wait, for a minute at most; then
+        Ray ends this process.
+    """
     node = ray._private.worker.global_worker.node if ray.is_initialized() else None
     if node is None or not getattr(node, "raylet_socket_name", None):
-        return  # a Ray client has neither
+        return True  # a Ray client has neither
     if _is_gone(socket.AF_UNIX, str(node.raylet_socket_name).removeprefix("unix://")):
         raise _ended("its raylet, which starts workers on this machine, is gone")
     now = monotonic()
@@ -49,6 +54,7 @@ def check_ray_now() -> None:
         _Head.seen_s = now
     elif now - _Head.seen_s > _HEAD_S:
         raise _ended(f"its head at {node.gcs_address} has not answered for {_HEAD_S:.0f} s")
+    return _Head.seen_s == now
 
 
 def answer(reference: Any, limit_s: float) -> Any:
