@@ -15,7 +15,7 @@ from metaray.platform.api.choice import METHODS_TRIED, ChoiceOptions, comparison
 from metaray.platform.api.comparison import Comparison
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
-from metaray.platform.api.run import Run
+from metaray.platform.api.run import Run, place_of
 from metaray.platform.common.formatting import plural
 from metaray.platform.config.values import set_value
 
@@ -102,7 +102,7 @@ class MethodChoice:
 
 def choose(
     folder: str | Path,
-    encoder: str | Path,
+    encoder: Run | str | Path,
     *,
     weights: str | None = None,
     methods: Sequence[str] | None = None,
@@ -125,7 +125,7 @@ def choose(
     Args:
         folder: with a folder of pictures for each class, a zip of one, or a CSV file of the columns
             path and label.
-        encoder: a run's folder, ``torchvision:ARCH`` or ``timm:ARCH``.
+        encoder: a run or its folder, ``torchvision:ARCH`` or ``timm:ARCH``.
         weights: file with the weights of such a network.
         methods: that are tried; None: four heads and four that are trained.
         shots: labels per class at which each is tested.
@@ -149,7 +149,7 @@ def choose(
     from metaray.platform.api.choice import make_choice
 
     options = ChoiceOptions(
-        folder=user_path(folder), encoder=str(encoder), weights=weights,
+        folder=user_path(folder), encoder=place_of(encoder), weights=weights,
         methods=tuple(METHODS_TRIED) if methods is None else tuple(methods), shots=tuple(shots),
         seconds=seconds, episodes=episodes, workers=workers, device=device,
         overrides=[f"{key}={set_value(value)}" for key, value in (settings or {}).items()],

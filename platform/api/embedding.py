@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaray.algorithms.paths import user_path
+from metaray.platform.api.run import Run, place_of
 
 if TYPE_CHECKING:
     from metaray.platform.inference.embedding import Embedding
 
 
 def embed(
-    encoder: str | Path,
+    encoder: Run | str | Path,
     data: str,
     out: str | Path,
     *,
@@ -27,7 +28,7 @@ def embed(
     computes what is not there yet.
 
     Args:
-        encoder: a run's folder, one of its checkpoints, ``torchvision:ARCH`` or
+        encoder: a run or its folder, one of its checkpoints, ``torchvision:ARCH`` or
             ``timm:ARCH``.
         data: name of the data set.
         out: a new folder.
@@ -46,7 +47,7 @@ def embed(
     from metaray.platform.inference.embedding import embed as story
 
     return story(
-        str(encoder),
+        place_of(encoder),
         {"name": data, **settings},
         user_path(out),
         weights=weights,

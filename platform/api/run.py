@@ -260,6 +260,11 @@ class Run(Scored):
             self.__dict__.pop(name, None)
 
 
+def place_of(run: Run | str | Path) -> str:
+    """The folder or URI of a run, or what stands for one."""
+    return run.place if isinstance(run, Run) else str(run)
+
+
 def evaluate(run: Run | str | Path, **options: Any) -> Evaluation:
     """Test a run, or the run at a place; ``options`` are those of ``Run.evaluate``."""
     return (run if isinstance(run, Run) else Run(run)).evaluate(**options)

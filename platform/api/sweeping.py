@@ -19,7 +19,7 @@ from metaray.platform.api.methods import Method
 from metaray.platform.api.models import NetworkLike, check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import console_for, ray_address, torch_settings_kept
-from metaray.platform.api.run import Run
+from metaray.platform.api.run import Run, place_of
 from metaray.platform.api.scored import Scored
 from metaray.platform.api.settings import trial_tree
 from metaray.platform.callbacks.base import Callback
@@ -251,7 +251,7 @@ def sweep(
         data,
         episodes={"ways": ways, "shots": shots, "queries": queries},
         transfer={"target": target, "model": model},
-        checkpoint=init.place if isinstance(init, Run) else init,
+        checkpoint=None if init is None else place_of(init),
         workers=workers,
         seed=seed,
         settings=settings,

@@ -14,7 +14,7 @@ from metaray.platform.api.methods import Method
 from metaray.platform.api.models import check_importable
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
-from metaray.platform.api.run import Run
+from metaray.platform.api.run import Run, place_of
 from metaray.platform.api.settings import meta_tree, nested
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.config.meta import RunConfig
@@ -85,7 +85,7 @@ class Trainer:
             workers=workers,
             seed=seed,
             settings=settings,
-            checkpoint=init.place if isinstance(init, Run) else init,
+            checkpoint=None if init is None else place_of(init),
         )
         self._callbacks, self._progress, self._address = tuple(callbacks), progress, address
         self.config: RunConfig = META.resolve(self._tree)

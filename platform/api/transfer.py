@@ -11,7 +11,7 @@ from metaray.platform.api.jobs import Job
 from metaray.platform.api.models import Model
 from metaray.platform.api.parts import Settings
 from metaray.platform.api.process import running
-from metaray.platform.api.run import Run
+from metaray.platform.api.run import Run, place_of
 from metaray.platform.api.settings import transfer_tree
 from metaray.platform.callbacks.base import Callback
 from metaray.platform.experiment.transfer import TRANSFER
@@ -80,7 +80,7 @@ def transfer(
         workers=workers,
         seed=seed,
         settings=settings,
-        checkpoint=init.place if isinstance(init, Run) else init,
+        checkpoint=None if init is None else place_of(init),
         train={"epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr},
     )
     config = TRANSFER.resolve(tree)

@@ -192,9 +192,8 @@ class AdaptedModel:
             return self.refusal
         if self.learner.spec.calibration is None:
             raise InputError(
-                "nothing is known of how sure this model may be, so it cannot refuse: test its run "
-                "with metaray evaluate, which measures that on validation episodes of one shape "
-                "(task.sampler = fixed)"
+                "the probabilities of this model are not calibrated, so it cannot refuse: "
+                f"{self.learner.spec.how_to_calibrate}"
             )
         raise InputError(
             "the threshold to refuse by is set on validation episodes with further classes, and "

@@ -57,6 +57,20 @@ class LearnerSpec:
         """The number of classes that a task must have; None: any from two on."""
         return self.num_outputs if self.method is not None and self.method.fixed_head else None
 
+    @property
+    def how_to_calibrate(self) -> str:
+        """What to do where ``calibration`` is None."""
+        if self.method is None:
+            return (
+                "a transfer job has no episodes to measure them on; metaray choose FOLDER "
+                "--encoder RUN --methods nearest_mean makes a run on its features that is "
+                "calibrated, on classes of FOLDER"
+            )
+        return (
+            "test the run with metaray evaluate, which measures them on validation episodes of one "
+            "shape (task.sampler = fixed)"
+        )
+
     def build(self) -> Algorithm:
         """The algorithm, with a network without weights."""
         shape = self.preprocessing.input_shape if self.encoder is None else self.encoder.shape

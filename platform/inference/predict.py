@@ -86,7 +86,7 @@ def _sentences(model: AdaptedModel, tally: Tally, reject: bool) -> list[str]:
     calibration = model.learner.spec.calibration
     if calibration is None:
         found.append(
-            "The probabilities are not calibrated: nothing was measured on validation episodes."
+            f"The probabilities are not calibrated: {model.learner.spec.how_to_calibrate}."
         )
     else:
         found.append(

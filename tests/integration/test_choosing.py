@@ -16,12 +16,12 @@ from metaray.platform.api import choice as story
 from metaray.platform.api.choosing import MethodChoice
 from metaray.platform.compare import compare as comparing
 
-COLOURS = [(r, g, b) for r in (40, 200) for g in (40, 200) for b in (40, 200)]
+COLOURS = [(r, g, b) for r in (40, 200) for g in (40, 120, 200) for b in (40, 200)]
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight classes of six pictures, which their colour tells apart."""
+    """Twelve classes of six pictures, which their colour tells apart."""
     folder = tmp_path_factory.mktemp("choosing") / "photos"
     rng = np.random.default_rng(0)
     for number, colour in enumerate(COLOURS):
@@ -55,7 +55,7 @@ SMALL = {
 }
 
 
-def choose(photos: Path, encoder: Path, out: Path, **more: Any) -> MethodChoice:
+def choose(photos: Path, encoder: Path | mr.Run, out: Path, **more: Any) -> MethodChoice:
     keywords: dict[str, Any] = {
         "methods": ["ridge", "protonet"], "shots": (1, 3), "seconds": 60,
         "episodes": 6, "workers": 0, "settings": SMALL, "progress": False, "out": out,
@@ -100,7 +100,7 @@ def test_from_pictures_to_a_table_and_to_predictions(
         assert choice.table.loc[name, shots] == choice.table[shots].max()
     model = choice.run(3).adapt(photos)
     first = sorted(photos.glob("kind0/*.png"))
-    assert model.predict_proba(first).shape == (6, 8)
+    assert model.predict_proba(first).shape == (6, 12)
     with pytest.raises(InputError, match="no test with 2 labels per class: it has 1, 3"):
         choice.run(2)
 
@@ -112,3 +112,24 @@ def test_from_pictures_to_a_table_and_to_predictions(
     assert mr.load(tmp_path / "choice" / "compare").best in choice.table.index
     with pytest.raises(InputError, match="holds a choice with other methods or settings"):
         choose(photos, encoder, tmp_path / "choice", shots=(1, 2))
+
+
+@pytest.mark.ray
+def test_an_encoder_of_a_transfer_job_is_calibrated_on_its_features(
+    photos: Path, tmp_path: Path
+) -> None:
+    """It has no episodes; the advice that predictions give leads to a run that can refuse."""
+    RAY.begin()
+    data = mr.datasets.Folder(root=str(photos), image_size=16)
+    encoder = mr.transfer(
+        "simclr", data, model=mr.models.Conv4(width=8), steps=2, batch_size=8, progress=False,
+        out=tmp_path / "simclr", settings={"evaluate.references": []},
+    )  # fmt: skip
+    with pytest.raises(InputError, match="metaray choose FOLDER --encoder RUN --methods nearest"):
+        encoder.adapt(photos).predict(sorted(photos.glob("kind0/*.png")), reject=True)
+    choice = choose(photos, encoder, tmp_path / "choice", methods=["nearest_mean"])
+    model = choice.run(3).adapt(photos)
+    assert model.learner.spec.calibration is not None
+    assert 0 <= model.check_refusal().wrongly_accepted <= 1
+    found = model.predict(sorted(photos.glob("kind0/*.png")), reject=True)
+    assert len(found) == 6

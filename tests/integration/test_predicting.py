@@ -25,6 +25,10 @@ CHOOSING = {
     "--time": 1, "--episodes": 4, "--methods": "nearest_mean,protonet",
     "train.outer_steps": 2, "train.validate_every": 0, "train.validate_episodes": 4,
 }  # fmt: skip
+PRETRAINING = {
+    "train.steps": 2, "train.batch_size": 8, "model.name": "conv4", "model.width": 8,
+    "workers.count": 0, "evaluate.references": "[]",
+}  # fmt: skip
 PROGRAM = {"time=300": f"time=300, settings={SMALL}"}
 
 
@@ -61,7 +65,7 @@ def _small_cache(monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
 
 @pytest.mark.ray
 def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> None:
-    small = {"fit": SMALL, "choose": CHOOSING}
+    small = {"fit": SMALL, "choose": CHOOSING, "transfer": PRETRAINING}
     for words, done in commands_run(PAGE, desk, here, tmp_path, lambda w: small.get(w[0], {})):
         if words[0] == "fit":
             assert "found 104 pictures of 13 classes" in done.stdout
@@ -70,10 +74,11 @@ def test_the_commands_of_the_page(desk: Path, here: Command, tmp_path: Path) -> 
         if words[0] == "choose":
             assert "the encoder was trained on these pictures" in done.stdout
             assert "with 3 labels per class: " in done.stdout
-            assert "next: metaray predict --run runs/choice/compare/runs/" in done.stdout
+            assert f"next: metaray predict --run {words[-1]}/compare/runs/" in done.stdout
         if words[0] == "predict":
             assert "torn.jpg is not an image" in done.stdout
             assert "accuracy" in done.stdout
+            assert "not calibrated" not in done.stdout
     with (desk / "found.csv").open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert len(rows) == 11
