@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from metaray.algorithms.atomic import write_text
@@ -47,7 +48,7 @@ def fit(
     Args:
         folder: with a folder of pictures for each class, a zip of one, or a CSV file of the columns
             path and label.
-        time: seconds that the training may take, with the test.
+        time: about how many seconds it may take, test and report included.
         out: new folder for the run; None: ``runs/`` and a name with the time.
         settings: settings by path that you choose yourself.
         callbacks: subclasses of ``mr.Callback`` that follow the run.
@@ -76,6 +77,7 @@ def settings_of(
     Raises:
         InputError: as of ``fit``.
     """
+    began = monotonic()
     if seconds < _LEAST_S:
         raise InputError(f"a training of {seconds:g} s learns nothing: give {_LEAST_S:g} s or more")
     root = user_path(folder)
@@ -87,7 +89,7 @@ def settings_of(
     void = META.load(None, [f"method.name={method}", *tasks]).without_effect
     settled = {*(key.partition("=")[0] for key in overrides), *void}
     chosen: dict[str, Any] = {"data.name": "folder", "data.root": str(root.absolute())}
-    for one in chosen_for(found, seconds, _device(), method):
+    for one in chosen_for(found, seconds, _device(), method, monotonic() - began):
         own = {key: value for key, value in one.settings.items() if key not in settled}
         chosen |= own
         if own:

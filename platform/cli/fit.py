@@ -27,7 +27,8 @@ def fit(
         ),
     ],
     time: Annotated[
-        float, typer.Option(help="Seconds that training and test may take together.")
+        float,
+        typer.Option(help="About how many seconds the command may take, test and report included."),
     ] = 300.0,
     out: Annotated[
         str | None,

@@ -18,7 +18,8 @@ _SIZES = (28, 32, 48, 64, 84)
 _LARGEST = {"cpu": 64, "cuda": 84}  # pixels
 _LARGEST_IN_SHORT_TIME = 32
 _SHORT_S = 120.0
-_TRAINING_SHARE = 0.8  # of the time; the rest is for preparation and test
+_TRAINING_SHARE = 0.8  # of the time; the rest is for preparation, test and report
+_LEAST_REST_S = 15.0
 _LEAST_S = 5.0
 _LONG_S = 1800.0
 
@@ -53,15 +54,16 @@ def found_in(survey: Survey) -> Iterator[str]:
 
 
 def chosen_for(
-    survey: Survey, seconds: float, device: str, method: str = "protonet"
+    survey: Survey, seconds: float, device: str, method: str = "protonet", spent_s: float = 0.0
 ) -> list[Chosen]:
     """The settings of a training, in the order in which they depend on one another.
 
     Args:
         survey: of the folder.
-        seconds: that it may take.
+        seconds: that all may take.
         device: ``cpu`` or ``cuda``.
         method: that the user wants.
+        spent_s: seconds that went by before, looking at the folder.
 
     Raises:
         InputError: there are too few classes, or a class has too few pictures.
@@ -79,7 +81,7 @@ def chosen_for(
         _method(method),
         *_network(seconds, device),
         _episodes(survey.counts[fewest], train, min(val, test), METHODS[method].fixed_head),
-        _training(seconds),
+        _training(seconds, spent_s),
         *copies_of(survey),
     ]
 
@@ -162,10 +164,11 @@ def _episodes(fewest: int, train: int, held: int, fixed_head: bool) -> Chosen:
     )
 
 
-def _training(seconds: float) -> Chosen:
+def _training(seconds: float, spent_s: float) -> Chosen:
+    rest_s = max(_LEAST_REST_S, (1 - _TRAINING_SHARE) * seconds)
     return Chosen(
         settings={
-            "train.time_budget_s": max(_LEAST_S, round(_TRAINING_SHARE * seconds, 1)),
+            "train.time_budget_s": max(_LEAST_S, round(seconds - spent_s - rest_s, 1)),
             "train.outer_steps": 1_000_000,
             "train.schedule": "constant",
             "train.meta_batch_size": 4,

@@ -53,6 +53,21 @@ def test_the_folder_is_described(tmp_path: Path) -> None:
     assert not survey(tmp_path).grey
 
 
+def test_training_leaves_time_for_the_rest() -> None:
+    def training_s(seconds: float, spent_s: float) -> float:
+        (one,) = [
+            c
+            for c in chosen_for(SURVEY, seconds, "cpu", spent_s=spent_s)
+            if "train.time_budget_s" in c.settings
+        ]
+        return float(one.settings["train.time_budget_s"])
+
+    assert training_s(600, 0) == 480
+    assert training_s(600, 30) == 450
+    assert training_s(60, 5) == 40
+    assert training_s(10, 5) == 5  # less would learn nothing
+
+
 def test_size_follows_the_pictures_and_the_device() -> None:
     assert chosen()["data.image_size"] == 64
     assert chosen(device="cuda", median_side=200)["data.image_size"] == 84
@@ -125,7 +140,8 @@ def test_what_the_user_sets_stays(photos: Path) -> None:
     assert config.task.shots == 1
     assert config.method.name == "maml"
     assert config.task.train_ways == config.task.ways == 2  # its head is fixed
-    assert config.train.time_budget_s == 80
+    assert config.train.time_budget_s is not None
+    assert 70 < config.train.time_budget_s <= 80
     assert not any("data.image_size" in sentence for sentence in told)
     assert any("trains with as many classes as it is tested with" in one for one in told)
 
