@@ -10,8 +10,9 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
@@ -40,7 +41,11 @@ _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a 
 
 @contextmanager
 def connected(
-    address: str, package: ModuleType, files: Sequence[Path] = (), start_s: float = 120.0
+    address: str,
+    package: ModuleType,
+    files: Sequence[Path] = (),
+    start_s: float = 120.0,
+    metrics_port: int | None = None,
 ) -> Iterator[None]:
     """A Ray connection for the time of the block.
 
@@ -53,6 +58,8 @@ def connected(
         package: what workers of a joined cluster need to import; it is shipped to them.
         files: modules that workers need to import too.
         start_s: how long an embedded Ray may take to start; it is tried at least twice.
+        metrics_port: of loopback, where an embedded Ray has its metrics for Prometheus; None: it
+            has none. Another Ray has its own.
 
     Raises:
         ClusterError: nothing answers there, or it refuses.
@@ -60,7 +67,8 @@ def connected(
     if address == "current" and not _leads_a_job():
         yield
         return
-    with _embedded(files, start_s) if address == "local" else _joined(address, package, files):
+    local = address == "local"
+    with _embedded(files, start_s, metrics_port) if local else _joined(address, package, files):
         yield
 
 
@@ -74,27 +82,27 @@ def address_here() -> str:
 
 
 @contextmanager
-def _embedded(files: Sequence[Path], start_s: float) -> Iterator[None]:
+def _embedded(files: Sequence[Path], start_s: float, metrics_port: int | None) -> Iterator[None]:
     """Bound to loopback, without a dashboard, behind a token that no file holds.
 
     Its own files lie in a private folder, which is removed with it.
     """
     folder = private_folder()
     try:
-        _try_to_start(folder, files, start_s)
+        _try_to_start(partial(_start_local, folder, files, metrics_port), start_s)
         with _until_the_end():
             yield
     finally:
         remove_folder(folder)
 
 
-def _try_to_start(folder: Path, files: Sequence[Path], start_s: float) -> None:
+def _try_to_start(start: Callable[[], None], start_s: float) -> None:
     """Some limits of Ray cannot be set, so a slow start is tried again, until ``start_s``."""
     began, tries = monotonic(), 0
     os.environ.update(patient(start_s))
     while True:
         try:
-            return _start_local(folder, files)
+            return start()
         except ClusterError:
             raise
         except Exception as error:
@@ -164,7 +172,7 @@ def _until_the_end() -> Iterator[None]:
         ray.shutdown()
 
 
-def _start_local(folder: Path, files: Sequence[Path]) -> None:
+def _start_local(folder: Path, files: Sequence[Path], metrics_port: int | None) -> None:
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
         raise ClusterError(
             "Ray was imported without a token, so that what it starts could be entered by "
@@ -180,9 +188,13 @@ def _start_local(folder: Path, files: Sequence[Path]) -> None:
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = False  # as the variable, had Ray been imported before
-    with without_helpers():
+    with without_helpers(metrics=metrics_port is not None):
         ray.init(
-            address="local", include_dashboard=False, _temp_dir=str(folder / "ray"), **_quiet()
+            address="local",
+            include_dashboard=False,
+            _temp_dir=str(folder / "ray"),
+            _metrics_export_port=metrics_port,
+            **_quiet(),
         )
 
 

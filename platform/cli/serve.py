@@ -39,10 +39,18 @@ def serve(request: ServeRequest) -> None:
         from metaray.platform.api.loading import load_learner
         from metaray.platform.common.shutdown import GracefulShutdown
         from metaray.platform.serve.limits import ServeLimits
-        from metaray.platform.serve.server import PATIENT, check_place, model_in, served, url_of
+        from metaray.platform.serve.server import (
+            PATIENT,
+            check_metrics,
+            check_place,
+            model_in,
+            served,
+            url_of,
+        )
         from metaray.platform.serve.token_file import given_token, made_token
 
         check_place(host, port, token=not request.no_token)
+        check_metrics(request.metrics_port, port, request.where)
         given = given_token(request.token_file, request.no_token)
         limits = ServeLimits.from_environment()
         learner = load_learner(request.run_dir)
@@ -54,12 +62,16 @@ def serve(request: ServeRequest) -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENT.items()})
     with ExitStack() as stack:
         with waiting(console, "starting the server"):
-            stack.enter_context(connected(request.where, metaray))
+            stack.enter_context(
+                connected(request.where, metaray, metrics_port=request.metrics_port)
+            )
             # after Ray, which takes SIGTERM for itself
             shutdown = stack.enter_context(GracefulShutdown())
             stack.enter_context(served(model, place, secret, host, port, replicas, limits))
         console.print(f"serving {learner.spec.title} at {url_of(host, port)}")
         console.print(f"tasks: {place}")
+        if request.metrics_port is not None:
+            console.print(f"metrics: {url_of('127.0.0.1', request.metrics_port)}/metrics")
         if given is not None:
             console.print(f"token: that of {request.token_file}")
         elif secret is not None:

@@ -20,6 +20,10 @@ class ServeRequest(Request):
     replicas: int | None = option("Processes that answer, a CPU each [1].", "--replicas", least=1)
     host: str | None = option("Address to listen on [127.0.0.1].", "--host")
     port: int | None = option("Port to listen on [8000].", "--port")
+    metrics_port: int | None = option(
+        "Port of this machine for metrics of requests, which Prometheus reads at /metrics [none].",
+        "--metrics-port",
+    )
     state: Path | None = option(
         "Folder for tasks, token and model; a server that is started with it again has the same "
         "tasks [serving, and the name of the run].",

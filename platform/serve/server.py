@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic, sleep
 
 from metaray.algorithms.atomic import write_text
 from metaray.algorithms.errors import InputError, write_error
-from metaray.platform.common.errors import first_line
+from metaray.platform.common.errors import RayEndedError, first_line
 from metaray.platform.inference.learner import Learner
 from metaray.platform.inference.saved import save_learner
 from metaray.platform.inference.state_bytes import to_bytes
@@ -25,25 +26,44 @@ PATIENT = {
 }
 """for the processes of an embedded Ray: on a busy machine the proxy needs more than Ray's 5 seconds
 to start, and would be ended and started again and again"""
+_END_S = 30.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def check_place(host: str, port: int, token: bool) -> None:
     """Raise InputError where a server cannot listen, or should not."""
-    if not 1 <= port <= 65535:
-        raise InputError(f"--port {port} is no port: give one from 1 to 65535")
     if host not in _LOOPBACK and not token:
         raise InputError(
             f"--no-token on {host} lets everyone who reaches it use the server: leave out "
             "--no-token, or listen on 127.0.0.1"
         )
+    _check_free(host, port, "--port", "give another --port or --host")
+
+
+def check_metrics(metrics_port: int | None, port: int, address: str) -> None:
+    """Raise InputError where metrics cannot be served on a port of their own."""
+    if metrics_port is None:
+        return
+    if address != "local":
+        raise InputError(
+            "--metrics-port has no effect on a cluster, whose nodes have their own pages of "
+            "metrics: leave it out, and see metaray cluster monitoring"
+        )
+    if metrics_port == port:
+        raise InputError(f"--metrics-port and --port are both {port}: give two")
+    _check_free("127.0.0.1", metrics_port, "--metrics-port", "give another one")
+
+
+def _check_free(host: str, port: int, option: str, remedy: str) -> None:
+    if not 1 <= port <= 65535:
+        raise InputError(f"{option} {port} is no port: give one from 1 to 65535")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(
-                f"cannot listen on {host}:{port} ({error.strerror}): give another --port or --host"
+                f"cannot listen on {host}:{port} ({error.strerror}): {remedy}"
             ) from error
 
 
@@ -123,4 +143,27 @@ def served(
             ) from error
         yield
     finally:
+        _end_controller()
         serve.shutdown()
+
+
+def _end_controller() -> None:
+    """What ``serve.shutdown`` does first, by a call that returns.
+
+    That call is lost with the controller, and Ray prints a line about it on the terminal.
+    """
+    import ray
+    from ray.exceptions import RayError
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    from metaray.platform.distributed.ray_alive import check_ray_now
+
+    deadline = monotonic() + _END_S
+    with suppress(RayEndedError, RayError, ValueError):  # Ray or the controller has ended
+        if not check_ray_now():
+            return
+        controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+        ray.get(controller.graceful_shutdown.remote(wait=False), timeout=_END_S)
+        while monotonic() < deadline:
+            ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+            sleep(0.1)

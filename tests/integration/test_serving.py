@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -77,14 +78,17 @@ def test_a_server_answers_as_the_run_on_loopback_alone(
     environment: dict[str, str], trained: Path, tmp_path: Path, drawings: list[Path]
 ) -> None:
     state, log = tmp_path / "state", tmp_path / "log"
-    with server([str(trained), "--state", str(state)], environment, log) as (process, url):
+    metrics, words = free_port(), [str(trained), "--state", str(state), "--metrics-port"]
+    with server([*words, str(metrics)], environment, log) as (process, url):
         token = (state / "token").read_text().strip()
         assert token in log.read_text()
         client = mr.Client(url, token)
         client.register("letters", drawings[:4], LABELS)
         assert_same(client, drawings, expected_of(trained, drawings))
         assert listening_outside(process) == []
+        assert_is_soon_at(f"http://127.0.0.1:{metrics}/metrics", "ray_serve_num_http_requests")
     assert process.returncode == 0, log.read_text()
+    assert log.read_text().splitlines()[-2:] == ["Ctrl-C ends the server", "the server has ended"]
 
 
 @pytest.mark.slow
@@ -131,6 +135,16 @@ def assert_same(client: mr.Client, drawings: list[Path], expected: Any) -> None:
     assert [one["label"] for one in found] == ["ab"[row.argmax()] for row in expected]
 
 
+def assert_is_soon_at(url: str, word: str) -> None:
+    """Ray collects its metrics every ten seconds."""
+    deadline, found = monotonic() + 60, ""
+    while word not in found:
+        assert monotonic() < deadline, found
+        sleep(1)
+        with urlopen(url, timeout=10) as answer:
+            found = answer.read().decode()
+
+
 def connections(process: psutil.Process) -> list[Any]:
     try:
         found: list[Any] = process.net_connections("inet")
@@ -151,6 +165,12 @@ def replicas(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         (["nowhere"], "is not a run directory"),
         (["nowhere", "--replicas", "0"], "--replicas"),
         (["nowhere", "--port", "0"], "--port 0 is no port"),
+        (["nowhere", "--metrics-port", "8000"], "--metrics-port and --port are both 8000"),
+        (["nowhere", "--metrics-port", "70000"], "--metrics-port 70000 is no port"),
+        (
+            ["nowhere", "--metrics-port", "9100", "--address", "127.0.0.1:1"],
+            "--metrics-port has no effect on a cluster",
+        ),
         (["nowhere", "--token-file", "none"], "cannot read the token in none"),
         (["nowhere", "--host", "0.0.0.0", "--no-token"], "lets everyone who reaches it"),
     ],
