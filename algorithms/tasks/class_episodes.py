@@ -314,9 +314,11 @@ class ClassEpisodes(ABC):
         labels, places = chosen
         header = self.store.header
         stored = np.empty((len(labels), *header.image_shape), header.dtype)
-        for label, (class_id, turns) in enumerate(ways):
-            rows = np.flatnonzero(labels == label)
-            stored[rows] = self._seen_at(turns, self.store.images(class_id)[places[rows]])
+        by_class = labels.argsort(kind="stable")
+        ends = np.bincount(labels, minlength=len(ways)).cumsum().tolist()
+        for (class_id, turns), start, end in zip(ways, [0, *ends[:-1]], ends, strict=True):
+            rows = by_class[start:end]
+            stored[rows] = self._seen_at(turns, self.store.images(class_id).take(places[rows], 0))
         return self._inputs(rng, split, stored), torch.from_numpy(labels)
 
     @cached_property

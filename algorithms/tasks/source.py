@@ -89,4 +89,4 @@ def shape_rng(spec: TaskSpec) -> np.random.Generator:
 
 def episode_key(rng: np.random.Generator) -> Tensor:
     """The ``key`` of an episode: drawn last, so that it changes nothing else."""
-    return torch.tensor(rng.integers(2**31), dtype=torch.int64)
+    return torch.tensor(int(rng.integers(2**31)))
