@@ -91,7 +91,7 @@ def _restored(name: str, module: str, class_name: str, values: dict[str, Any]) -
     return section
 
 
-Sampler = Literal["fixed", "varying"]
+Sampler = Literal["fixed", "varying", "sequence"]
 
 
 class TaskConfig(Section):
@@ -102,7 +102,7 @@ class TaskConfig(Section):
     shots: int = Field(1, ge=1, le=10_000)
     """labelled examples per class in a test episode (K)"""
     queries: int = Field(15, ge=1, le=10_000)
-    """examples to predict per class in a test episode; 10 unless set where `sampler` is varying"""
+    """examples to predict per class in a test episode; without a fixed `sampler` 10 unless set"""
     train_ways: int = Field(5, ge=1, le=10_000)
     """classes per training episode; as `ways` unless set"""
     train_shots: int = Field(1, ge=1, le=10_000)
@@ -116,7 +116,9 @@ class TaskConfig(Section):
     """the same in training; as `within_group` unless set"""
     sampler: Sampler = "fixed"
     """fixed: every test episode has `ways` and `shots`; varying: each has its own number of classes
-    and, for each class, its own number of shots, as in Meta-Dataset (Triantafillou et al. 2020)"""
+    and, for each class, its own number of shots, as in Meta-Dataset (Triantafillou et al. 2020);
+    sequence: each is the beginning of a sequence of `ways` classes, as Santoro et al. (2016)
+    present them, for methods that read labels"""
     train_sampler: Sampler = "fixed"
     """that of training; tasks of a shard then share ways and the size of the support set; as
     `sampler` unless set"""
@@ -132,13 +134,15 @@ class TaskConfig(Section):
     max_support_per_class: int = Field(100, ge=1, le=100_000)
     """varying sampler: most that a class adds to the size of a support set, which classes then
     share unevenly, so that one may have more"""
+    sequence_shots: int = Field(10, ge=1, le=10_000)
+    """sequence sampler: examples of each class in a whole sequence"""
 
     @model_validator(mode="before")
     @classmethod
     def _train_as_test(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        if values.get("sampler") == "varying":
+        if values.get("sampler") in ("varying", "sequence"):
             values = {"queries": VARYING_QUERIES} | values
         followed = ("ways", "shots", "queries", "within_group", "sampler")
         return {f"train_{key}": values[key] for key in followed if key in values} | values
@@ -159,13 +163,26 @@ class TaskConfig(Section):
 
     @property
     def without_effect(self) -> tuple[str, ...]:
-        """The settings that a sampler makes void."""
-        void = ("ways", "shots") if self.sampler == "varying" else ()
-        if self.train_sampler == "varying":
-            return (*void, "train_ways", "train_shots")
-        bounds = ("min_ways", "max_ways", "max_support", "max_support_per_class")
-        return void or bounds
+        """The settings that the samplers make void."""
+        void = [
+            *_VOID[self.sampler],
+            *(f"train_{key}" for key in _VOID[self.train_sampler]),
+        ]
+        for sampler, own in _OWN.items():
+            if sampler not in (self.sampler, self.train_sampler):
+                void += own
+        return tuple(void)
 
+
+_VOID: dict[Sampler, tuple[str, ...]] = {
+    "fixed": (),
+    "varying": ("ways", "shots"),
+    "sequence": ("shots",),
+}
+_OWN: dict[Sampler, tuple[str, ...]] = {
+    "varying": ("min_ways", "max_ways", "max_support", "max_support_per_class"),
+    "sequence": ("sequence_shots",),
+}
 
 # What a data set has been used with in the literature, where it is not the class default.
 _IMAGES_84 = {"split": "published", "image_size": 84}

@@ -17,6 +17,9 @@ class Varying:
     """most examples in a support set"""
     max_support_per_class: int
     """most that a class adds to the size of a support set"""
+    in_sequence: bool = False
+    """the support set is the beginning of a sequence in which each class has
+    ``max_support_per_class`` examples, so that a class may have none yet"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +33,20 @@ class EpisodeShape:
     """all classes are of one group, such as an alphabet"""
     varying: Varying | None = None
     """None: every episode has these ways and shots. Otherwise ``ways`` are the most that an
-    episode has, and ``shots`` the fewest that a class has"""
+    episode has, and ``shots`` the fewest that a class has; in a sequence the most"""
     unlabelled: bool = False
     """every image is a separate class, and its queries are augmented copies of it"""
 
     @property
     def label(self) -> str:
         """For titles."""
-        varies = self.varying is not None
-        return shape_label(*((None, None) if varies else (self.ways, self.shots)))
+        ways = None if self.has_own_ways else self.ways
+        return shape_label(ways, self.shots if self.varying is None else None)
+
+    @property
+    def has_own_ways(self) -> bool:
+        """Whether its number of classes is drawn for each episode."""
+        return self.varying is not None and not self.varying.in_sequence
 
     @property
     def fewest_ways(self) -> int:
@@ -52,9 +60,11 @@ class EpisodeShape:
 
 
 def shape_label(ways: int | None, shots: int | None) -> str:
-    """``5-way 1-shot``; None: they vary from episode to episode."""
-    if ways is None or shots is None:
+    """``5-way 1-shot``; None: they vary from episode to episode. In sequences shots vary alone."""
+    if ways is None:
         return "varying ways and shots"
+    if shots is None:
+        return f"{ways}-way sequences"
     return f"{ways}-way {shots}-shot"
 
 

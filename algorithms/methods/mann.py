@@ -13,8 +13,9 @@ the start of each episode.
 Deviations. The paper presents 50 examples of five classes in one sequence and trains on the
 prediction at every step, so that first sights count as well, and each step's past is its support.
 Here the support set is the sequence and each query is its last step, taken from the same state; a
-query's label is never presented, and the loss is that of the queries alone. The accuracy after k
-shots is what the paper calls that of instance k + 1. The controller reads the features of the
+query's label is never presented, and the loss is that of the queries alone. With ``task.sampler =
+sequence`` the support set is the beginning of such a sequence, of any length, and the accuracy by
+shots of the class is the paper's by instance. The controller reads the features of the
 backbone; the paper's own reads flattened images. Labels are one-hot for any number of ways; the
 paper's 15-way labels are strings of five letters. Each head writes to a least used slot of its
 own. The outer optimizer of the recipe is Adam in place of RMSProp. The paper

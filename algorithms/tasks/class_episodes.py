@@ -21,7 +21,13 @@ from metaray.algorithms.tasks.content import Examples
 from metaray.algorithms.tasks.source import episode_key, episode_rng, shape_rng
 from metaray.algorithms.tasks.splits import Splits
 from metaray.algorithms.tasks.store import ImageStore
-from metaray.algorithms.tasks.varying import Counts, draw_shots, draw_support_size, draw_ways
+from metaray.algorithms.tasks.varying import (
+    Counts,
+    draw_beginning,
+    draw_shots,
+    draw_support_size,
+    draw_ways,
+)
 
 
 class Way(NamedTuple):
@@ -122,7 +128,7 @@ class ClassEpisodes(ABC):
             self._check_unlabelled(split, shape)
             return
         available, fewest = self.most_ways(split, shape.within_group), shape.fewest_ways
-        key = f"{task}ways" if shape.varying is None else "task.min_ways"
+        key = "task.min_ways" if shape.has_own_ways else f"{task}ways"
         if available < fewest and shape.within_group:
             raise InputError(
                 f"no group of the {split} split of {self.store.header.name} has more than "
@@ -137,7 +143,8 @@ class ClassEpisodes(ABC):
         needed = shape.shots + shape.queries
         number, name = self.smallest_class(split)
         if number < needed:
-            lower = f"{task}shots or {task}queries" if shape.varying is None else f"{task}queries"
+            shots = "task.sequence_shots" if shape.varying is not None else f"{task}shots"
+            lower = f"{task}queries" if shape.has_own_ways else f"{shots} or {task}queries"
             raise InputError(
                 f"class {name} of the {split} split has "
                 f"{number} {self.things}, fewer than {shape.shots} shots + {shape.queries} "
@@ -290,6 +297,8 @@ class ClassEpisodes(ABC):
         shape, varying = spec.shape, spec.shape.varying
         assert varying is not None
         rng, turns = shape_rng(spec), self.turns(spec.split)
+        if varying.in_sequence:
+            return shape.ways, int(rng.integers(1, varying.max_support))
         # within a group there are no more ways than one that is drawn as if for an episode has
         classes = self._draw_classes(rng, replace(spec, shape_index=None), shape.ways)
         ways = draw_ways(rng, varying, min(shape.ways, len(classes) * turns))
@@ -303,9 +312,11 @@ class ClassEpisodes(ABC):
             return np.full(len(images), shape.shots)
         if spec.draws_shape:
             size = draw_support_size(rng, shape, images)
-            return draw_shots(rng, size, images, shape.queries)
-        size = self._shared_size(spec)[1]
-        return draw_shots(rng, size, images, shape.queries, exactly=True)
+        else:
+            size = self._shared_size(spec)[1]
+        if shape.varying.in_sequence:
+            return draw_beginning(rng, size, shape)
+        return draw_shots(rng, size, images, shape.queries, exactly=not spec.draws_shape)
 
     def _read(
         self, rng: Generator, split: Split, ways: Sequence[Way], chosen: Chosen

@@ -12,7 +12,16 @@ and q queries of each class::
 with beta uniform in (0, 1] and alpha_c uniform in [log 1/2, log 2). So a class has at least one
 shot, and may have more than ``max_support_per_class``, which bounds what it adds to S alone.
 
-Deviations:
+In a sequence (Santoro et al. 2016, arXiv 1605.06065) N classes have K examples each, in a random
+order, and each example is predicted from the t before it. The probability of t before the k-th
+example of a class is in proportion to P(k - 1 of the class among t) / (N K - t). So an episode is
+the beginning of a sequence, whose length is t with a probability in proportion to 1 / (N K - t),
+and its queries are further examples of all classes: the accuracy of those whose class has k - 1
+support examples is that of the k-th instance. The empty beginning, where all is a guess, is left
+out. Tasks of training share t, and there all t are equally likely: the loss of the paper counts
+each place once.
+
+Deviations from Meta-Dataset:
 
 * The number of queries is a setting. In the paper it is at most half of the smallest class of the
   episode; here a default that is too large for the data is lowered to half of their smallest class.
@@ -51,9 +60,21 @@ def draw_support_size(rng: Generator, shape: EpisodeShape, images: Counts) -> in
         images: of each of the classes, ``[N]``; more than ``shape.queries``.
     """
     assert shape.varying is not None
+    if shape.varying.in_sequence:
+        sizes = np.arange(1, shape.varying.max_support)
+        chances = 1 / (shape.varying.max_support - sizes)
+        return int(rng.choice(sizes, p=chances / chances.sum()))
     beta = 1 - rng.random()  # in (0, 1]
     most = np.minimum(images - shape.queries, shape.varying.max_support_per_class)
     return min(int(np.ceil(beta * most).sum()), shape.varying.max_support)
+
+
+def draw_beginning(rng: Generator, size: int, shape: EpisodeShape) -> Counts:
+    """The examples of each class, ``[N]``, in the first ``size`` of a sequence."""
+    assert shape.varying is not None
+    each = np.full(shape.ways, shape.varying.max_support_per_class)
+    counts: Counts = rng.multivariate_hypergeometric(each, size)
+    return counts
 
 
 def draw_shots(

@@ -13,6 +13,7 @@ from metaray.algorithms.configs import (
     BatchNormMode,
     DataConfig,
     ModelConfig,
+    Sampler,
     Section,
     TaskConfig,
 )
@@ -160,15 +161,16 @@ class RunConfig(ExperimentConfig):
             recipe = METHODS[located(method)].defaults
         if is_outside(str(get(user, "model.name", ""))):  # settings of our networks are not its own
             recipe = {path: recipe[path] for path in recipe if not path.startswith("model.")}
-        if get(user, "task.train_sampler", sampler) == "varying":
+        if get(user, "task.train_sampler", sampler) != "fixed":
             recipe = {path: recipe[path] for path in recipe if path not in _OF_FIXED_TRAINING}
         return chosen | dict(recipe)
 
     @property
     @override
     def identity(self) -> list[str]:
-        shape = ["task.sampler"] if self.task.sampler == "varying" else ["task.ways", "task.shots"]
-        return ["method.name", "data.name", *shape]
+        shape = [key for key in ("ways", "shots") if key not in self.task.without_effect]
+        sampler = [] if self.task.sampler == "fixed" else ["sampler"]
+        return ["method.name", "data.name", *(f"task.{key}" for key in (*sampler, *shape))]
 
     @property
     @override
@@ -178,7 +180,7 @@ class RunConfig(ExperimentConfig):
     @property
     @override
     def without_effect(self) -> tuple[str, ...]:
-        shards = ("evaluate.shard_size",) if self.task.sampler == "varying" else ()
+        shards = ("evaluate.shard_size",) if self.task.sampler != "fixed" else ()
         return (*(f"task.{key}" for key in self.task.without_effect), *shards)
 
     @override
@@ -195,15 +197,23 @@ class RunConfig(ExperimentConfig):
                 "by itself: leave it out"
             )
         if void in ("task.ways", "task.shots", "task.train_ways", "task.train_shots"):
-            sampler = "task.train_sampler" if void.startswith("task.train_") else "task.sampler"
+            of = "train_sampler" if void.startswith("task.train_") else "sampler"
+            sampler = getattr(self.task, of)
             raise InputError(
-                f"{void} has no effect with {sampler} = varying, which draws ways and shots for "
-                "each episode: leave it out, or bound them by task.min_ways and task.max_ways"
+                f"{void} has no effect with task.{of} = {sampler}, which draws "
+                + (
+                    "ways and shots for each episode: leave it out, or bound them by "
+                    "task.min_ways and task.max_ways"
+                    if sampler == "varying"
+                    else "the place at which a sequence is cut: leave it out, or set "
+                    "task.sequence_shots"
+                )
             )
         if void is not None:
+            sampler = "sequence" if void == "task.sequence_shots" else "varying"
             raise InputError(
-                f"{void} has no effect on episodes of one shape: leave it out, or set "
-                "task.sampler = varying"
+                f"{void} has no effect with task.sampler = {self.task.sampler}: leave it out, or "
+                f"set task.sampler = {sampler}"
             )
 
     @property
@@ -211,9 +221,9 @@ class RunConfig(ExperimentConfig):
         """Shape of training episodes."""
         t = self.task
         # of mini-batches there is none that could vary
-        varies = t.train_sampler == "varying" and not isinstance(self.method, BatchTrained)
+        sampler = "fixed" if isinstance(self.method, BatchTrained) else t.train_sampler
         shape = self._shape(
-            varies, t.train_ways, t.train_shots, t.train_queries, t.train_within_group
+            sampler, t.train_ways, t.train_shots, t.train_queries, t.train_within_group
         )
         return replace(shape, unlabelled=t.train_labels == "none")
 
@@ -221,13 +231,21 @@ class RunConfig(ExperimentConfig):
     def test_shape(self) -> EpisodeShape:
         """Shape of validation and test episodes."""
         t = self.task
-        return self._shape(t.sampler == "varying", t.ways, t.shots, t.queries, t.within_group)
+        return self._shape(t.sampler, t.ways, t.shots, t.queries, t.within_group)
 
     def _shape(
-        self, varies: bool, ways: int, shots: int, queries: int, within_group: bool
+        self, sampler: Sampler, ways: int, shots: int, queries: int, within_group: bool
     ) -> EpisodeShape:
         t, varying = self.task, None
-        if varies:
+        if sampler == "sequence":
+            shots = t.sequence_shots
+            varying = Varying(
+                min_ways=ways,
+                max_support=ways * shots,
+                max_support_per_class=shots,
+                in_sequence=True,
+            )
+        if sampler == "varying":
             ways, shots = t.max_ways, 1
             varying = Varying(
                 min_ways=t.min_ways,
@@ -243,6 +261,7 @@ class RunConfig(ExperimentConfig):
         if self.method.fixed_head and not self.data.is_regression:
             self._check_ways()
         self._check_most_ways()
+        self._check_sequences()
         if self.init.checkpoint and self.model.weights:
             raise InputError(
                 "init.checkpoint and model.weights both say where the network starts: leave out one"
@@ -269,7 +288,7 @@ class RunConfig(ExperimentConfig):
             (not self.data.has_images, f"changes copies of images: {self.data.label} has none"),
             (isinstance(self.method, BatchTrained),
              f"is for training on episodes, and {self.method.name} learns the labels of images"),
-            (task.train_sampler == "varying", "needs task.train_sampler = fixed"),
+            (task.train_sampler != "fixed", "needs task.train_sampler = fixed"),
             (task.train_within_group, "draws from all images: set task.train_within_group = false"),
         ):  # fmt: skip
             if is_wrong:
@@ -288,19 +307,30 @@ class RunConfig(ExperimentConfig):
                 )
         if train.ways != test.ways:
             keys = [
-                f"task.{'max_ways' if shape.varying else key} ({shape.ways})"
+                f"task.{'max_ways' if shape.has_own_ways else key} ({shape.ways})"
                 for key, shape in (("train_ways", train), ("ways", test))
             ]
             raise InputError(
                 f"{self.method.name} has one output per class, so {' must equal '.join(keys)}"
             )
 
+    def _check_sequences(self) -> None:
+        """Raise InputError where a method cannot take classes without an example."""
+        for key in ("sampler", "train_sampler"):
+            if getattr(self.task, key) == "sequence" and not self.method.labels_are_inputs:
+                able = [name for name, method in METHODS.items() if method.labels_are_inputs]
+                raise InputError(
+                    f"task.{key} = sequence has episodes in which some classes have no example "
+                    f"yet, and {self.method.name} needs one of each: set task.{key} = varying, or "
+                    f"method.name to one of {', '.join(able)}"
+                )
+
     def _check_most_ways(self) -> None:
         """Raise InputError where an episode may have more classes than the method takes."""
         most = self.method.most_ways
         for key, shape in (("train_ways", self.train_shape), ("ways", self.test_shape)):
             if most is not None and shape.ways > most:
-                shown = "max_ways" if shape.varying else key
+                shown = "max_ways" if shape.has_own_ways else key
                 raise InputError(
                     f"{self.method.name} takes at most method.max_ways = {most} classes, got "
                     f"task.{shown} = {shape.ways}: raise method.max_ways, or lower task.{shown}"

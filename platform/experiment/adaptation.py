@@ -43,7 +43,7 @@ def adaptation_time(session: MetaSession, state: FlatState, split: Split) -> flo
                 at,
                 episode.support_x,
                 episode.support_y,
-                shape.ways if shape.varying is None else num_classes(episode),
+                num_classes(episode) if shape.has_own_ways else shape.ways,
                 config.evaluate.batch_norm,
             )
             algorithm.predict(adapted[-1], episode.query_x)

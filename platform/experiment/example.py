@@ -32,7 +32,7 @@ def example_episode(
     spec = TaskSpec(split="test", index=0, seed=config.seed, shape=shape)
     episode = source.sample(spec).to(torch.device("cpu"), blueprint.dtype)
     at = blueprint.unflatten(torch.from_numpy(state))
-    ways = shape.ways if shape.varying is None else num_classes(episode)
+    ways = num_classes(episode) if shape.has_own_ways else shape.ways
     outputs = blueprint.algorithm.predict_by_step(at, episode, ways, config.evaluate.batch_norm)
     outputs = outputs[-1].detach()
     arrays = {name: t.numpy() for name, t in episode._asdict().items() if name != "key"}

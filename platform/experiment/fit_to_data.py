@@ -48,12 +48,12 @@ def _fewer_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     elif config.method.fixed_head and train < few:
         few, split = train, "train"
     part = f"{'a group of ' if task.within_group else ''}the {split} split"
-    fixed = config.test_shape.varying is None
+    fixed = not config.test_shape.has_own_ways
     if fixed and few >= 2 and _left_open(config, "task.ways", config.task.ways > few):
         yield Lowered("task.ways", few, f"{part} has {few} classes")
         if config.method.fixed_head and "task.train_ways" not in (config.given or ()):
             yield Lowered("task.train_ways", few, f"as task.ways for {config.method.name}")
-    if config.method.fixed_head or config.train_shape.varying is not None:
+    if config.method.fixed_head or config.train_shape.has_own_ways:
         return  # it trains with the ways of the test, or draws them
     reason = f"the train split has {train} classes"
     if task.train_within_group:  # more would leave few groups, or the largest alone
@@ -70,7 +70,7 @@ def _fewer_min_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowere
     found = [
         (source.most_ways(split, shape.within_group), split)
         for split, shape in used
-        if shape.varying is not None
+        if shape.has_own_ways
     ]
     few, split = min(found, default=(config.task.min_ways, "test"))
     if few >= 2 and _left_open(config, "task.min_ways", config.task.min_ways > few):
@@ -79,18 +79,19 @@ def _fewer_min_ways(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowere
 
 def _fewer_images(config: RunConfig, source: ClassEpisodes) -> Iterator[Lowered]:
     images, name = min(source.smallest_class(split) for split in _tested(config))
-    varies = config.test_shape.varying is not None
-    room = images // 2 if varies else images - config.task.shots
+    shape = config.test_shape
+    room = images // 2 if shape.has_own_ways else images - shape.shots
     if room >= 1 and _left_open(config, "task.queries", config.task.queries > room):
         yield Lowered("task.queries", room, f"{name} has {images} {source.things}")
     if not config.train.outer_steps or isinstance(config.method, BatchTrained):
         return
     images, name = source.smallest_class("train")
-    shots, varies = config.task.train_shots, config.train_shape.varying is not None
-    if not varies and images >= 2 and _left_open(config, "task.train_shots", shots >= images):
+    shape = config.train_shape
+    shots, fixed = shape.shots, shape.varying is None
+    if fixed and images >= 2 and _left_open(config, "task.train_shots", shots >= images):
         shots = images // 2
         yield Lowered("task.train_shots", shots, f"{name} has {images} {source.things}")
-    room = images // 2 if varies else images - shots
+    room = images // 2 if shape.has_own_ways else images - shots
     if room >= 1 and _left_open(config, "task.train_queries", config.task.train_queries > room):
         yield Lowered("task.train_queries", room, f"{name} has {images} {source.things}")
 

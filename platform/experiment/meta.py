@@ -40,7 +40,7 @@ _RESUMABLE = (
 _EVALUABLE = (
     *_PLACES,
     *(f"task.{key}" for key in ("ways", "shots", "queries", "within_group", "sampler")),
-    *(f"task.{key}" for key in ("min_ways", "max_ways", "max_support")),
+    *(f"task.{key}" for key in ("min_ways", "max_ways", "max_support", "sequence_shots")),
     *("workers.", "evaluate.", "method.eval_"),
 )
 

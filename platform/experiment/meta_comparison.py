@@ -155,11 +155,11 @@ class MetaComparison(Comparable[RunConfig]):
 
     @override
     def test_of(self, config: RunConfig) -> dict[str, Any]:
-        task, varies = config.task, config.test_shape.varying is not None
+        task, shape = config.task, config.test_shape
         return {
             "dataset": config.data.name,
-            "ways": None if varies else task.ways,
-            "shots": None if varies else task.shots,
+            "ways": None if shape.has_own_ways else task.ways,
+            "shots": None if shape.varying is not None else task.shots,
             "queries": task.queries,
             "within_group": task.within_group,
             "rotations": _rotations(config),

@@ -39,7 +39,7 @@ def summarize(
     """
     config = blueprint.config
     metrics = result.test.headline()
-    method, varies = config.method, config.test_shape.varying is not None
+    method, shape = config.method, config.test_shape
     return {
         "method": method.name,
         "dataset": config.data.name,
@@ -47,13 +47,13 @@ def summarize(
         "data_settings": _data_settings(config, trained_on),
         "split": config.data.split if config.data.is_divided else None,
         "sampler": config.task.sampler,
-        "ways": None if varies else config.task.ways,
-        "shots": None if varies else config.task.shots,
+        "ways": None if shape.has_own_ways else config.task.ways,
+        "shots": None if shape.varying is not None else config.task.shots,
         "queries": config.task.queries,
         "within_group": config.task.within_group,
         "test_rotations": test_rotations(blueprint.source),
         **metrics,
-        **shape_results(result.test),
+        **shape_results(result.test, in_sequence=config.task.sampler == "sequence"),
         "batch_norm": config.evaluate.batch_norm,
         "transductive": method.transductive and config.evaluate.batch_norm == "transductive",
         **result.baseline.baseline_headline(),

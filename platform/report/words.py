@@ -287,8 +287,14 @@ def _episode(run: RunRecord) -> str:
     group = " of one group" if task.within_group else ""
     turned = run.summary.get("test_rotations") == "classes"
     ways = str(task.ways)
+    if task.varying is not None and task.varying.in_sequence:
+        return (
+            f"Each shows {_drawn(run, 'support')} examples of a sequence of {ways} new "
+            f"classes{group}, {task.shots} of each, and asks for the class of {task.queries} more "
+            "of each. Some classes may have no example yet."
+        )
     if task.varying is not None:
-        ways, images = _drawn(run), f"its own number of labelled {thing}s"
+        ways, images = _drawn(run, "ways"), f"its own number of labelled {thing}s"
     return (
         f"Each shows {ways} new classes{group} with {images} of each, and asks for "
         f"the class of {task.queries} more of each."
@@ -296,10 +302,10 @@ def _episode(run: RunRecord) -> str:
     )
 
 
-def _drawn(run: RunRecord) -> str:
-    """The classes that the test episodes had."""
-    ways = run.per_episode("ways")
-    return "some" if ways is None else f"{ways.min():.0f} to {ways.max():.0f}"
+def _drawn(run: RunRecord, column: str) -> str:
+    """The classes, or the support examples, that the test episodes had."""
+    found = run.per_episode(column)
+    return "some" if found is None else f"{found.min():.0f} to {found.max():.0f}"
 
 
 def _by_shape(bins: Iterable[Mapping[str, Any]]) -> str:

@@ -19,13 +19,16 @@ SHOTS = (1, 2, 3, 5, 10, 20, 50, 100)
 Array = NDArray[Any]
 
 
-def shape_results(test: MetaTest) -> dict[str, Any]:
+def shape_results(test: MetaTest, in_sequence: bool = False) -> dict[str, Any]:
     """The keys that a summary has of episodes whose shapes differ; none where they do not.
 
     ``by_ways`` has the accuracy of the episodes with so many classes; ``by_shots`` that of the
     queries of classes with so many support examples, as a mean over the episodes that have such
     classes. Each is a list of bins ``from`` .. ``to``, both included, with the number of
     ``episodes`` and ``ci95``, None of one episode. ``chance`` is the accuracy of guessing.
+
+    In a sequence each number of shots has a bin, and each query counts the same: the bin of k - 1
+    shots has the accuracy on the k-th instance of a class (``tasks/varying.py``).
     """
     if test.shots is None or test.labels is None or test.predicted is None:
         return {}
@@ -33,24 +36,36 @@ def shape_results(test: MetaTest) -> dict[str, Any]:
     hits = [predicted == labels for predicted, labels in pairs]
     each = list(zip(hits, test.shots, strict=True))
     by_query = [shots[labels] for shots, labels in zip(test.shots, test.labels, strict=True)]
+    most = max(int(shots.max()) for shots in by_query)
+    starts = range(most + 1) if in_sequence else SHOTS
     return {
         "chance": float(np.mean([1 / len(shots) for shots in test.shots])),
         "by_ways": _binned(WAYS, [np.full(len(y), len(n)) for y, n in each], hits),
-        "by_shots": _binned(SHOTS, by_query, hits),
+        "by_shots": _binned(starts, by_query, hits, pooled=in_sequence),
     }
 
 
 def _binned(
-    starts: Sequence[int], values: Sequence[Array], hits: Sequence[Array]
+    starts: Sequence[int],
+    values: Sequence[Array],
+    hits: Sequence[Array],
+    pooled: bool = False,
 ) -> list[dict[str, Any]]:
-    """Bins by ``values`` ``[Q]`` of the queries of each episode; ``hits`` says which are right."""
+    """Bins by ``values`` ``[Q]`` of the queries of each episode; ``hits`` says which are right.
+
+    ``pooled`` counts queries alike, and not episodes; the interval is then that of a ratio.
+    """
     most = max(int(value.max()) for value in values)
     rows = []
     for first, after in zip(starts, [*starts[1:], max(most, starts[-1]) + 1], strict=True):
         inside = [(first <= value) & (value < after) for value in values]
         found = [hit[chosen] for hit, chosen in zip(hits, inside, strict=True) if chosen.any()]
-        scores = np.array([hit.mean() for hit in found])
-        if len(scores):
+        if found:
+            right, asked = (np.array([f(hit) for hit in found]) for f in (np.sum, len))
+            scores = right / asked
+            if pooled:
+                share = right.sum() / asked.sum()
+                scores = share + (right - share * asked) / asked.mean()
             interval = float(mean_and_ci95(scores)[1]) if len(scores) > 1 else None
             rows.append(
                 {

@@ -77,7 +77,7 @@ class TaskWorker:
         sampled = perf_counter()
         progress = request.step / self.config.train.outer_steps
         shape = self.config.train_shape
-        ways = shape.ways if shape.varying is None else num_classes(episodes)
+        ways = num_classes(episodes) if shape.has_own_ways else shape.ways
 
         def summed(state: Tensor, *episode: Tensor) -> tuple[Tensor, Tensors]:
             result = batched_task_gradients(
@@ -116,7 +116,7 @@ class TaskWorker:
         episodes = tasks()
         if request.unknown_ways is not None:
             episodes = with_fewer_classes(episodes, ways)
-        if shape.varying is not None:
+        if shape.has_own_ways:
             ways = num_classes(episodes)
         sampled = perf_counter()
         batch_norm = request.batch_norm or self.config.evaluate.batch_norm
@@ -137,7 +137,8 @@ class TaskWorker:
         array = outputs.to("cpu", self.blueprint.dtype).numpy()
         shots = None
         if shape.varying is not None:
-            shots = np.stack([np.bincount(y) for y in episodes.support_y.cpu().numpy()])
+            support = episodes.support_y.cpu().numpy()
+            shots = np.stack([np.bincount(y, minlength=ways) for y in support])
         found = Predictions(outputs=array, labels=episodes.query_y.cpu().numpy(), shots=shots)
         return found, ShardReport(
             num_tasks=request.num_episodes,

@@ -166,7 +166,7 @@ def test_a_run_of_fixed_shapes_is_tested_with_varying_ones(vectors: Path, tmp_pa
         ),
         (
             ["task.sampler=fixed", "task.max_ways=9"],
-            "task.max_ways has no effect on episodes of one",
+            "task.max_ways has no effect with task.sampler = fixed",
         ),
         (["evaluate.shard_size=4"], "evaluate.shard_size has no effect"),
         (["task.min_ways=9", "task.max_ways=8"], "task.min_ways .9. is above task.max_ways"),
@@ -234,6 +234,84 @@ def test_a_comparison_has_no_curves_over_shapes(vectors: Path) -> None:
     assert (curves.shots, curves.ways, shapes_of(config, curves)) == ((), (), [])
     with pytest.raises(InputError, match="--shots and --ways have no effect"):
         META.comparison.curves(config, source, (1, 5), None, 10)
+
+
+SEQUENCES = ("task.sampler=sequence", "task.ways=3", "task.sequence_shots=4", "method.name=mann")
+
+
+def test_a_run_on_sequences(vectors: Path, tmp_path: Path) -> None:
+    """Training and test, and the test of a run that was trained on one shape."""
+    config = config_of(vectors, *SEQUENCES)
+    assert config.train_shape == config.test_shape
+    runner.new(config, tmp_path / "run", "local", QUIET)
+    run = RunDirectory(tmp_path / "run")
+    summary = json.loads(run.summary.read_text())
+    assert [(one["from"], one["to"]) for one in summary["by_shots"]] == [(k, k) for k in range(5)]
+    assert (summary["sampler"], summary["chance"]) == ("sequence", pytest.approx(1 / 3))
+    record = RunRecord.read(run)
+    assert set(record.episodes["ways"].to_pylist()) == {3}
+    assert "3-way sequences" in title(record)
+    text = " ".join(measured(record))
+    assert "Each shows 1 to 11 examples of a sequence of 3 new classes, 4 of each" in text
+    assert read_config(RunConfig, run.config) == record.config
+
+    fixed = config_of(vectors, "method.name=mann", "task.sampler=fixed", "task.ways=3")
+    runner.new(fixed, tmp_path / "fixed", "local", QUIET)
+    changes = ["task.sampler=sequence", "task.sequence_shots=4"]
+    runner.evaluate(tmp_path / "fixed", changes, "local", QUIET)
+    tested = json.loads((tmp_path / "fixed" / "summary.json").read_text())
+    assert len(tested["by_shots"]) == 5
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.labels_are_inputs])
+def test_classes_without_an_example_are_taken_as_outputs(name: str, vectors: Path) -> None:
+    """The same bits in any process, and as many outputs as the sequence has classes."""
+    config = config_of(vectors, *SEQUENCES, f"method.name={name}")
+    blueprint = Blueprint.open(config)
+    alone, learner = LocalPool(blueprint), MetaLearner(Blueprint.open(config))
+    requests, state = train_requests(0, config.train), learner.state().copy()
+    alone.train_step(requests)
+    backwards = [TaskWorker(Blueprint.open(config)).run(r, state) for r in requests[::-1]]
+    sums, reports = zip(*backwards[::-1], strict=True)
+    learner.update(requests, reports, sums)
+    assert params_sha256(learner.snapshot()) == params_sha256(alone.snapshot())
+    test = evaluate(alone, blueprint, "test", 12)
+    assert test.shots is not None
+    assert {len(shots) for shots in test.shots} == {3}
+    assert min(int(shots.min()) for shots in test.shots) == 0
+
+
+def test_methods_that_need_an_example_of_each_class_take_no_sequences(vectors: Path) -> None:
+    for more, sentence in (
+        (["method.name=protonet"], "protonet needs one of each.*one of mann, snail"),
+        (
+            ["task.shots=2"],
+            "task.shots has no effect with task.sampler = sequence, which draws the",
+        ),
+        (["task.max_ways=9"], "task.max_ways has no effect with task.sampler = sequence"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            config_of(vectors, *SEQUENCES, *more)
+    with pytest.raises(InputError, match=r"fewer than 30 shots .*task.sequence_shots or"):
+        Blueprint.open(config_of(vectors, *SEQUENCES, "task.sequence_shots=30")).source.check(
+            "test", config_of(vectors, *SEQUENCES, "task.sequence_shots=30").test_shape
+        )
+
+
+def test_each_query_counts_the_same_in_a_sequence() -> None:
+    def part(shots: list[int], labels: list[int], predicted: list[int]) -> Predictions:
+        logits = 5.0 * np.eye(len(shots))[predicted][None, None]
+        return Predictions(
+            outputs=logits, labels=np.array([labels]), shots=np.array([shots], np.int64)
+        )
+
+    # two queries of a class with one example, one of which is right, and then a third, wrong one
+    parts = [part([1, 1, 0], [0, 1], [0, 0]), part([1, 2, 2], [0, 1], [1, 1])]
+    found = shape_results(MetaTest.of_parts("classification", parts, [0]), in_sequence=True)
+    one, two = found["by_shots"]
+    assert (one["from"], one["episodes"], one["accuracy"]) == (1, 2, pytest.approx(1 / 3))
+    assert one["ci95"] > 0
+    assert (two["from"], two["accuracy"], two["ci95"]) == (2, 1.0, None)
 
 
 def test_results_by_shape_by_hand() -> None:
