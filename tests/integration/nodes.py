@@ -14,6 +14,11 @@ from ports import free_port, wait_for_port
 
 Process = subprocess.Popen[bytes]
 _START = "from metaray.cluster.loopback_node import main; main()"
+_ADDED = (
+    "[node['NodeID'] for node in ray.nodes()"
+    " if node['Alive'] and 'node:__internal_head__' not in node['Resources']]"
+)
+"""nodes other than the head, in no order"""
 
 
 class Nodes:
@@ -48,11 +53,10 @@ class Nodes:
     def add(self, total: int) -> Process:
         """Another node, once there are ``total`` with it and the head."""
         added = self._start(f"--address={self.address}")
-        alive = "[node['NodeID'] for node in ray.nodes() if node['Alive']]"
         script = (
             f"import ray, time; ray.init({self.address!r}, log_to_driver=False)\n"
-            f"while len({alive}) < {total}: time.sleep(0.1)\n"
-            f"print(*{alive})"
+            f"while len({_ADDED}) < {total - 1}: time.sleep(0.1)\n"
+            f"print(*{_ADDED})"
         )
         ids = self._run("-c", script).split()
         self._ids[added.pid] = next(name for name in ids if name not in self._ids.values())
