@@ -71,5 +71,6 @@ Emoji = _dataset("Emoji", "emoji", "One concept by many designers, from npm pack
 FashionMNIST = _dataset("FashionMNIST", "fashion_mnist", "70,000 pictures of clothes.")
 Folder = _dataset("Folder", "folder", "Your images: a folder, or a zip or tar file, of classes.")
 Arrays = _dataset("Arrays", "arrays", "Your arrays in .npz files.")
+Features = _dataset("Features", "features", "Your vectors, or those of ``mr.embed``.")
 Glyphs = _dataset("Glyphs", "glyphs", "Drawn characters; needs no files.")
 Sinusoid = _dataset("Sinusoid", "sinusoid", "Regression of sine waves; needs no files.")

@@ -145,11 +145,6 @@ class MetaTraining(Experiment[RunConfig]):
             raise InputError(
                 "a sweep compares trials on validation: set train.validate_every above 0"
             )
-        if not config.train.outer_steps:
-            raise InputError(
-                "a sweep compares trials on validation while they train: set train.outer_steps "
-                "above 0, and for a head on vectors model.name = mlp"
-            )
         if config.train.time_budget_s is not None:
             raise InputError(
                 "train.time_budget_s would end trials by the clock, which others slow down: set "
@@ -162,8 +157,12 @@ class MetaTraining(Experiment[RunConfig]):
 
     @override
     def space(self, config: RunConfig) -> Space:
-        space = space_of(config.method)
-        return {key: space[key] for key in space if key not in config.without_effect}
+        space, trains = space_of(config.method), config.train.outer_steps > 0
+        return {
+            key: space[key]
+            for key in space
+            if key not in config.without_effect and (trains or not key.startswith("train."))
+        }
 
     @override
     def rates(self, config: RunConfig) -> tuple[str, ...]:
@@ -196,9 +195,13 @@ class MetaTraining(Experiment[RunConfig]):
 
     @override
     def bars(self, test: dict[str, Any]) -> list[Bar]:
+        untrained: Bar = (
+            "untrained", test["baseline_accuracy"], test["baseline_ci95"], "other",
+        )  # fmt: skip
+        is_as_it_began = test.get("outer_steps") == 0 and test.get("init") is None
         return [
             ("meta-test", test["accuracy"], test["ci95"], "main"),
-            ("untrained", test["baseline_accuracy"], test["baseline_ci95"], "other"),
+            *([] if is_as_it_began else [untrained]),
             ("guessing", 1 / test["ways"] if test["ways"] else test["chance"], None, "chance"),
         ]
 

@@ -39,12 +39,14 @@ from metaray.platform.experiment.other_data import (
 from metaray.platform.experiment.session import Executor, Prepared, Session, Summary
 from metaray.platform.run.checkpoint import CheckpointStore
 from metaray.platform.run.directory import RunDirectory
-from metaray.platform.run.metrics_log import MetricsLog
+from metaray.platform.run.metrics_log import MetricsLog, MetricsRow
 from metaray.platform.run.provenance import DataRecord
 from metaray.platform.run.summary import read_summary
 from metaray.platform.training.meta.blueprint import Blueprint
 from metaray.platform.training.meta.class_results import class_results
+from metaray.platform.training.meta.executor import ShardSumExecutor
 from metaray.platform.training.meta.messages import FlatState
+from metaray.platform.training.meta.pool import LocalPool
 
 if TYPE_CHECKING:
     from metaray.platform.experiment.meta import MetaTraining
@@ -101,6 +103,12 @@ class MetaSession(Session):
             result.calibration.write(self.run.calibration)
         write_report(self.run, example_episode(self.source, self.blueprint, result.state))
         return summary
+
+    @override
+    def validation(self) -> MetricsRow:
+        pool = LocalPool(self.blueprint)
+        pool.restore(self.last)
+        return ShardSumExecutor(pool, self.blueprint).validate()
 
     @override
     def adaptation_time(self) -> float:

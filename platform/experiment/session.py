@@ -13,6 +13,7 @@ from metaray.platform.callbacks.callback_list import CallbackList
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.run.checkpoint import Checkpoint, CheckpointStore
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.metrics_log import MetricsRow
 from metaray.platform.run.provenance import DataRecord
 
 Summary = dict[str, Any]
@@ -85,6 +86,10 @@ class Session(ABC):
     def references(self) -> Mapping[str, Reference]:
         """Runs to train and compare with, by name."""
         return {}
+
+    def validation(self) -> MetricsRow:
+        """Validation of the newest parameters, as a row of the log of a training has it."""
+        raise NotImplementedError
 
     def adaptation_time(self) -> float | None:
         """Median seconds to adapt to one validation task; None where nothing is adapted."""

@@ -153,8 +153,14 @@ def make_plan(settings: Tree, **options: Any) -> SweepPlan:
         settings = with_values(settings, {path: get(base.model_dump(), path, None)})
     given = {key: value for key, value in options.items() if value is not None}
     given.setdefault("metrics", (experiment.default_metric(base),))
-    if len(given["metrics"]) > 1:
+    trains = experiment.steps(base) > 0
+    if len(given["metrics"]) > 1 or not trains:
         given.setdefault("scheduler", "none")
+    if not trains and given["scheduler"] != "none":
+        raise InputError(
+            f"--scheduler {given['scheduler']} looks at trials while they train, and "
+            f"{experiment.steps_key} is 0: leave it out"
+        )
     given.setdefault("grace", base.train.validate_every or 1)
     try:
         return SweepPlan(settings=settings, **given)
@@ -181,6 +187,11 @@ def check_space(space: Space, plan: SweepPlan) -> None:
                 plan.config_of({key: 0})  # says which setting is nearest
         if path.startswith((*_NOT_SEARCHED, *plan.base.places)):
             raise InputError(f"{path} has no effect on training; remove it from the search space")
+        steps_key = plan.experiment.steps_key
+        if path.startswith("train.") and not plan.steps and steps_key not in space:
+            raise InputError(
+                f"{path} has no effect with {steps_key} = 0: remove it from the search space"
+            )
         for value in dimension.ends:
             try:
                 plan.config_of({**dimension.when, path: value})

@@ -12,6 +12,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from ray import tune
@@ -26,6 +27,7 @@ from metaray.platform.config.loading import validate_as
 from metaray.platform.config.schema import ExperimentConfig
 from metaray.platform.experiment import runner
 from metaray.platform.experiment.registry import experiment_of
+from metaray.platform.experiment.session import Session
 from metaray.platform.run.directory import RunDirectory
 from metaray.platform.run.metrics_log import MetricsLog, MetricsRow
 from metaray.platform.sweep.outcome import Metrics, TrialResult
@@ -72,7 +74,8 @@ def train_trial(spec: Mapping[str, Any], report: Report) -> Metrics:
         shutil.rmtree(folder)  # killed while it was being made
     reporter = TrialReporter(config, run, report, spec["until"])
     session = runner.fit(config, folder, address_of(config), [reporter])
-    metrics = kept_metrics(MetricsLog.read(run.metrics), config)
+    rows = MetricsLog.read(run.metrics) or [_without_training(session)]
+    metrics = kept_metrics(rows, config)
     if spec["time_adaptation"]:
         metrics["adapt_s"] = session.adaptation_time()
     TrialResult(metrics=metrics).write(folder)
@@ -124,6 +127,12 @@ class TrialReporter(Callback):
                 self._report(kept_metrics(rows[: self._reported], self._config))
         done = rows[-1]["step"] if rows else 0
         return self._until is not None and done >= self._until
+
+
+def _without_training(session: Session) -> MetricsRow:
+    """What takes the place of a log where a method trains nothing."""
+    began = perf_counter()
+    return {"step": 0, **session.validation(), "wall_s": perf_counter() - began}
 
 
 def kept_metrics(rows: list[dict[str, Any]], config: ExperimentConfig) -> Metrics:

@@ -8,10 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from shared_ray import RAY
 
 import metaray as mr
+from metaray.platform.training.meta.blueprint import Blueprint
+from metaray.platform.training.meta.evaluation import evaluate
+from metaray.platform.training.meta.pool import LocalPool
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -48,6 +52,29 @@ def test_a_sweep_of_a_transfer_job_is_opened_and_resumed_in_silence(
     assert set(opened.best_settings) == {"train.lr", "job.strategy"}
     assert 0 <= opened.accuracy <= 1
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_sweep_of_a_method_without_training_validates_each_trial_once(tmp_path: Path) -> None:
+    """The validation is that of a training with such a network, before its first step."""
+    RAY.begin()
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(30), 12)
+    x = rng.normal(size=(30, 5))[y] + rng.normal(size=(len(y), 5))
+    np.savez(tmp_path / "vectors.npz", x=x.astype(np.float32), y=y)
+    settings = {"evaluate.num_episodes": 5, "train.validate_episodes": 20, "workers.count": 0,
+                "data.cache": str(tmp_path / "cache"), "task.queries": 4}  # fmt: skip
+    found = mr.sweep(
+        mr.LogisticRegression(), mr.datasets.Features(tmp_path / "vectors.npz"), num_trials=3, parallel=2,
+        ways=4, settings=settings, out=tmp_path / "sweep", progress=False,
+    )  # fmt: skip
+    trials = found.trials
+    assert list(trials["state"]) == ["complete"] * 3
+    assert (trials["step"] == 0).all()
+    best = found.best_run
+    assert best.config.train.outer_steps == 0
+    blueprint = Blueprint.open(best.config)
+    again = evaluate(LocalPool(blueprint), blueprint, "val", 20).headline()["accuracy"]
+    assert trials["val_accuracy"].max() == again
+    assert set(found.best_settings) == {"method.penalty", "method.normalise"}
 
 
 def test_a_comparison_is_silent(

@@ -51,7 +51,9 @@ def check(plan: SweepPlan) -> None:
 @pytest.mark.parametrize("method", SPACES)
 def test_a_trial_of_each_method_can_be_made_from_its_space(method: str, data: str) -> None:
     settings = {"method": {"name": method}, "data": {"name": data, "root": "omniglot"}}
-    check_space(SPACES[method], plan_of(settings))
+    plan = plan_of(settings)
+    check_space(plan.experiment.space(plan.base), plan)
+    check_space(SPACES[method], plan_of(settings | {"train": {"outer_steps": 9}}))
 
 
 def test_a_choice_of_no_value_survives_its_file(tmp_path: Path) -> None:
@@ -177,13 +179,25 @@ def test_defaults_follow_the_data_and_the_number_of_metrics() -> None:
     ("train", "complaint"),
     [
         ({"validate_every": 0}, "validate_every above 0"),
-        ({"outer_steps": 0}, "outer_steps above 0"),
         ({"time_budget_s": 9.0}, "--time-budget"),
     ],
 )
 def test_trials_that_cannot_be_compared_are_refused(train: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         check(plan_of({"train": train}))
+
+
+def test_trials_without_training_search_what_has_an_effect_on_them() -> None:
+    settings = {"method": {"name": "logistic"}, "train": {"outer_steps": 0}}
+    plan = plan_of(settings)
+    assert plan.scheduler == "none"  # which would look at trials while they train
+    space = plan.experiment.space(plan.base)
+    assert set(space) == {"method.penalty", "method.normalise"}
+    check_space(space, plan)
+    with pytest.raises(InputError, match=r"--scheduler asha looks at trials while they train"):
+        plan_of(settings, scheduler="asha")
+    with pytest.raises(InputError, match=r"train.meta_lr has no effect with train.outer_steps = 0"):
+        check_space({"train.meta_lr": Float(1e-4, 1e-2)}, plan)
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
