@@ -52,7 +52,7 @@ def config_of_test(trained: RunConfig, overrides: Iterable[str], run: RunDirecto
     overrides = list(overrides)
     other = other_data(trained, overrides)
     given = with_overrides({}, overrides)
-    if get(given, "task.sampler", None) == "varying" != trained.task.sampler:
+    if get(given, "task.sampler", None) not in (None, "fixed", trained.task.sampler):
         overrides = [f"task.queries={VARYING_QUERIES}", *overrides]  # its default
     if other is None:
         config = override(trained, overrides)

@@ -63,8 +63,8 @@ def test_a_sweep_of_a_method_without_training_validates_each_trial_once(tmp_path
     settings = {"evaluate.num_episodes": 5, "train.validate_episodes": 20, "workers.count": 0,
                 "data.cache": str(tmp_path / "cache"), "task.queries": 4}  # fmt: skip
     found = mr.sweep(
-        mr.LogisticRegression(), mr.datasets.Features(tmp_path / "vectors.npz"), num_trials=3, parallel=2,
-        ways=4, settings=settings, out=tmp_path / "sweep", progress=False,
+        mr.LogisticRegression(), mr.datasets.Features(tmp_path / "vectors.npz"), num_trials=3,
+        parallel=2, ways=4, settings=settings, out=tmp_path / "sweep", progress=False,
     )  # fmt: skip
     trials = found.trials
     assert list(trials["state"]) == ["complete"] * 3

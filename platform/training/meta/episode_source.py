@@ -36,8 +36,8 @@ def open_source(config: RunConfig, *preparing: Any) -> EpisodeSource:
         ("evaluate.rotations", config.evaluate.rotations is not None),
         ("task.within_group", config.task.within_group),
         ("task.train_within_group", config.task.train_within_group and not given),
-        ("task.sampler", config.task.sampler == "varying"),
-        ("task.train_sampler", config.task.train_sampler == "varying" and not given),
+        ("task.sampler", config.task.sampler != "fixed"),
+        ("task.train_sampler", config.task.train_sampler != "fixed" and not given),
     ):
         if is_set:
             raise InputError(

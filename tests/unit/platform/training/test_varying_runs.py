@@ -190,9 +190,11 @@ def test_what_cannot_take_effect_is_refused(
 
 
 def test_tasks_that_are_not_drawn_from_classes_have_no_sampler() -> None:
-    config = META.load(None, ["data.name=sinusoid", "task.sampler=varying", "workers.count=0"])
-    with pytest.raises(InputError, match=r"task\.sampler has no effect on sinusoid"):
-        open_data(config)
+    for sampler, method in (("varying", "maml"), ("sequence", "snail")):
+        chosen = [f"task.sampler={sampler}", f"method.name={method}", "workers.count=0"]
+        config = META.load(None, ["data.name=sinusoid", *chosen])
+        with pytest.raises(InputError, match=r"task\.sampler has no effect on sinusoid"):
+            open_data(config)
 
 
 def test_defaults_are_those_of_meta_dataset_and_are_lowered_to_the_data(vectors: Path) -> None:
@@ -257,10 +259,11 @@ def test_a_run_on_sequences(vectors: Path, tmp_path: Path) -> None:
 
     fixed = config_of(vectors, "method.name=mann", "task.sampler=fixed", "task.ways=3")
     runner.new(fixed, tmp_path / "fixed", "local", QUIET)
-    changes = ["task.sampler=sequence", "task.sequence_shots=4"]
+    changes = ["task.sampler=sequence", "task.sequence_shots=2"]
     runner.evaluate(tmp_path / "fixed", changes, "local", QUIET)
     tested = json.loads((tmp_path / "fixed" / "summary.json").read_text())
-    assert len(tested["by_shots"]) == 5
+    assert len(tested["by_shots"]) == 3
+    assert tested["queries"] == 10  # the default of such a test, and not that of the training
 
 
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.labels_are_inputs])
