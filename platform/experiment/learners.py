@@ -53,7 +53,7 @@ def meta_learner(run: RunDirectory, config: RunConfig, title: str) -> Learner:
         else config.test_shape.ways,
         preprocessing=preprocessing,
         calibration=_calibration(run, checkpoint),
-        origin=_origin(run, checkpoint, method.name, config),
+        origin=_origin(run, record, checkpoint, method.name, config),
     )
     return Learner(spec, state, _compute(config))
 
@@ -75,7 +75,7 @@ def transfer_learner(run: RunDirectory, config: TransferConfig, title: str) -> L
         preprocessing=preprocessing,
         calibration=_calibration(run, network.checkpoint),
         classes=network.classes if head else (),
-        origin=_origin(run, network.checkpoint, network.trained_by, config),
+        origin=_origin(run, record, network.checkpoint, network.trained_by, config),
     )
     return Learner(spec, State(state.params | head, state.buffers), _compute(config))
 
@@ -114,7 +114,11 @@ def _preprocessing(
 
 
 def _origin(
-    run: RunDirectory, checkpoint: Checkpoint, trained_by: str, config: RunConfig | TransferConfig
+    run: RunDirectory,
+    record: DataRecord,
+    checkpoint: Checkpoint,
+    trained_by: str,
+    config: RunConfig | TransferConfig,
 ) -> dict[str, Any]:
     summary = read_summary(run) or {}
     return {
@@ -123,6 +127,7 @@ def _origin(
         "data": config.data.name,
         "step": checkpoint.step,
         "params_sha256": params_sha256(checkpoint),
+        **({"attribution": list(record.attribution)} if record.attribution else {}),
         **{key: summary[key] for key in _FROM_SUMMARY if key in summary},
     }
 

@@ -45,8 +45,7 @@ def model_card(learner: Learner, exported: Sequence[Exported], compared_on: str)
         "## Limits",
         _limits(learner),
         "## Licences",
-        "The licence of the weights is not known to metaray: it is up to who trained them. The "
-        f"licence of the data ({origin.get('data', 'unknown')}) is up to its publisher.",
+        _licences(origin),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -162,6 +161,15 @@ def _files(exported: Sequence[Exported], compared_on: str) -> str:
             "classes]`."
         )
     return "\n".join(lines)
+
+
+def _licences(origin: dict[str, Any]) -> str:
+    text = "The licence of the weights is not known to metaray: it is up to who trained them. "
+    data, works = origin.get("data", "unknown"), origin.get("attribution")
+    if not works:
+        return f"{text}The licence of the data ({data}) is up to its publisher."
+    lines = "\n".join(f"* {work}" for work in works)
+    return f"{text}The pictures of the training ({data}) were made of these works:\n\n{lines}"
 
 
 def _limits(learner: Learner) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import onnxruntime
@@ -14,8 +16,10 @@ from test_learners import random_learner
 
 import metaray as mr
 from metaray.algorithms.errors import InputError
+from metaray.platform.api.loading import load_learner
 from metaray.platform.inference import export
 from metaray.platform.inference.adapted_model import AdaptedModel
+from metaray.platform.inference.card import model_card
 from metaray.platform.inference.learner import Learner
 
 METRIC = {"protonet", "siamese", "relation", "nearest_mean", None}
@@ -78,6 +82,19 @@ def test_an_exported_run(trained: Path, drawings: Path, tmp_path: Path) -> None:
         assert words in text, words
     with pytest.raises(InputError, match="already holds a saved model"):
         mr.export(trained, tmp_path / "model")
+
+
+def test_the_card_names_what_the_pictures_were_made_of(trained: Path, tmp_path: Path) -> None:
+    """Such as icons, whose licences ask for it; a saved model keeps it."""
+    work = "openmoji 15.0.0, CC-BY-SA-4.0, by the designers of OpenMoji"
+    copytree(trained, tmp_path / "run")
+    record = tmp_path / "run" / "data.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"attribution": [work]}))
+    load_learner(str(tmp_path / "run")).save(tmp_path / "model")
+    again = mr.load(tmp_path / "model")
+    assert isinstance(again, Learner)
+    assert f"(glyphs) were made of these works:\n\n* {work}\n" in model_card(again, [], "nothing")
+    assert "is up to its publisher" in model_card(load_learner(str(trained)), [], "nothing")
 
 
 def test_a_file_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
