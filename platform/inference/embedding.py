@@ -128,7 +128,8 @@ def embed(
     computed = _compute(parts, config.label, workers)
     record.write(out)
     classes = embedded_classes(parts, source.store)
-    write_store(features_file(out), classes, name="features", parameters={})
+    header = source.store.header  # whose works the vectors are of, too
+    write_store(features_file(out), classes, name="features", parameters={}, made_of=header.made_of)
     shutil.rmtree(folder, ignore_errors=True)
     return _result(out, computed)
 

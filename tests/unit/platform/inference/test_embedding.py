@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from made_icons import body, write_icons
 from typer.testing import CliRunner, Result
 
 from metaray.algorithms.configs import DataConfig
 from metaray.algorithms.errors import InputError
 from metaray.algorithms.tasks.catalog import build_source
 from metaray.algorithms.tasks.embedding_record import EmbeddingRecord, features_file
+from metaray.algorithms.tasks.emoji import DESIGNERS
 from metaray.algorithms.tasks.image_episodes import unit_range
 from metaray.algorithms.tasks.vector_episodes import VectorEpisodes
 from metaray.platform.api.embedding import embed
 from metaray.platform.cli.main import app
+from metaray.platform.experiment.meta_data import attribution_of
 from metaray.platform.inference import embedding, embedding_parts
 from metaray.platform.inference.learner import Learner
 
@@ -55,6 +58,21 @@ def test_features_are_those_of_the_encoder_in_its_image_size(
         state = learner.state
         wanted, _ = learner.algorithm.backbone.apply(state.params, x, state.buffers)
         torch.testing.assert_close(torch.tensor(ours.images(class_id)), wanted)
+
+
+def test_features_keep_the_works_that_their_images_were_made_of(
+    trained: Path, tmp_path: Path
+) -> None:
+    for number, designer in enumerate(DESIGNERS):
+        colour = f"#{30 * number + 20:02x}4080"
+        icons = {f"thing-{n}": body(3 * n, colour) for n in range(6)}
+        write_icons(tmp_path / "node_modules", designer, icons)
+    settings = {"root": str(tmp_path / "node_modules"), "cache": str(tmp_path)}
+    embed(trained, "emoji", tmp_path / "features", workers=0, **settings)
+    source = build_source(DataConfig(name="features", root=str(tmp_path / "features")))
+    works = attribution_of(source)
+    assert len(works) == len(DESIGNERS)
+    assert all("CC-BY-4.0" in work for work in works)
 
 
 def test_the_record_says_what_was_computed_of_what(embedded: Path) -> None:
