@@ -27,20 +27,21 @@ def shape_results(test: MetaTest, in_sequence: bool = False) -> dict[str, Any]:
     classes. Each is a list of bins ``from`` .. ``to``, both included, with the number of
     ``episodes`` and ``ci95``, None of one episode. ``chance`` is the accuracy of guessing.
 
-    In a sequence each number of shots has a bin, and each query counts the same: the bin of k - 1
-    shots has the accuracy on the k-th instance of a class (``tasks/varying.py``).
+    In a sequence all have the same number of classes, which is left out. Each number of shots has a
+    bin, and each query counts the same: the bin of k - 1 shots has the accuracy on the k-th
+    instance of a class (``tasks/varying.py``).
     """
     if test.shots is None or test.labels is None or test.predicted is None:
         return {}
     pairs = zip(test.predicted, test.labels, strict=True)
     hits = [predicted == labels for predicted, labels in pairs]
-    each = list(zip(hits, test.shots, strict=True))
     by_query = [shots[labels] for shots, labels in zip(test.shots, test.labels, strict=True)]
     most = max(int(shots.max()) for shots in by_query)
     starts = range(most + 1) if in_sequence else SHOTS
+    by_ways = [np.full(len(hit), len(shots)) for hit, shots in zip(hits, test.shots, strict=True)]
     return {
         "chance": float(np.mean([1 / len(shots) for shots in test.shots])),
-        "by_ways": _binned(WAYS, [np.full(len(y), len(n)) for y, n in each], hits),
+        "by_ways": [] if in_sequence else _binned(WAYS, by_ways, hits),
         "by_shots": _binned(starts, by_query, hits, pooled=in_sequence),
     }
 
