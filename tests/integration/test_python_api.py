@@ -80,7 +80,9 @@ def test_the_ten_lines_are_a_script(
 def test_a_ray_of_the_program_is_used_and_left_running(
     images: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    start = "import ray\nray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
+    start = (
+        "import ray\nray.init('local', num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
+    )
     code = _code(images, cache, tmp_path / "run", workers=1)
     end = "print(ray.is_initialized(), ray.get(ray.put(1)), run.summary['workers'])\n"
     own_home = environment | {"HOME": str(tmp_path)}  # where Ray keeps the token that it makes

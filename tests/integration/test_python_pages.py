@@ -41,7 +41,7 @@ ONE_RAY = """
 import ray
 from metaray.cluster.embedded_ray import without_helpers
 with without_helpers():
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 """
 """Comparisons and sweeps use the Ray of the program; each would start one of its own.
 
