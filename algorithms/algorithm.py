@@ -173,6 +173,10 @@ class Algorithm(ABC):
         """
         return adapted
 
+    def unadapted(self, state: State) -> State:
+        """The network alone, as it is before it learns a task."""
+        return state
+
     def features(self, adapted: Any, x: Tensor) -> Tensor:
         """Features ``[B, F]`` of the adapted backbone, by which images are compared on pages.
 

@@ -254,6 +254,12 @@ class MAMLPlusPlus(GradientBased):
             if not is_norm(name) and not name.startswith(RATE)
         }
 
+    @override
+    def unadapted(self, state: State) -> State:
+        """The network of the first step."""
+        buffers = {name: value[0] for name, value in state.buffers.items()}
+        return State(self._network(state.params, 0), buffers)
+
     def _network(self, params: Tensors, step: int, axis: int = 0) -> Tensors:
         """The network of one step: its scales and shifts among the shared weights.
 

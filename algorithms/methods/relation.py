@@ -108,7 +108,7 @@ class RelationNetwork(EmbeddingBased):
         x, also_used = _norm_and_pool(params, _BLOCKS[1], x, stats)
         hidden = F.linear(x.flatten(1), params[f"{_HIDDEN}.weight"], params[f"{_HIDDEN}.bias"])
         score = F.linear(F.relu(hidden), params[f"{_SCORE}.weight"], params[f"{_SCORE}.bias"])
-        return score.reshape(len(queries), len(classes)), used | also_used
+        return score.reshape(queries.shape[0], classes.shape[0]), used | also_used
 
 
 def _norm_and_pool(

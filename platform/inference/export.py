@@ -110,7 +110,7 @@ class Embedding(_Network):
     @override
     def forward(self, x: Tensor) -> Tensor:
         """Pictures ``[B, C, H, W]``."""
-        state = self.state()
+        state = self.algorithm.unadapted(self.state())
         features, _ = self.algorithm.backbone.apply(state.params, self.inputs(x), state.buffers)
         return features
 
@@ -122,7 +122,7 @@ class EmbeddingBySupport(_Network):
     @override
     def forward(self, support_x: Tensor, x: Tensor) -> Tensor:
         """Support ``[S, C, H, W]`` and pictures ``[B, C, H, W]``."""
-        params = self.state().params
+        params = self.algorithm.unadapted(self.state()).params
         _, stats = self.algorithm.backbone.apply(params, self.inputs(support_x), None)
         features, _ = self.algorithm.backbone.apply(params, self.inputs(x), stats)
         return features

@@ -22,8 +22,11 @@ from metaray.platform.inference.adapted_model import AdaptedModel
 from metaray.platform.inference.card import model_card
 from metaray.platform.inference.learner import Learner
 
+BY_SUPPORT = {
+    "maml", "fomaml", "anil", "reptile", "metasgd", "protomaml", "imaml",
+}  # fmt: skip
 METRIC = {"protonet", "siamese", "relation", "nearest_mean", None}
-IN_DEFAULT = ("maml",)  # the others by hand; a metric method is exported below
+IN_DEFAULT = ("maml", "mamlpp", "relation")  # the others by hand; ProtoNet is exported below
 
 
 def tasks() -> list[export.Task]:
@@ -52,7 +55,7 @@ def test_each_file_is_compared_with_the_model(name: str | None, tmp_path: Path) 
     assert set(files) == {f"{kind}.{ending}" for kind in kinds for ending in ("pt2", "onnx")}
     assert all(0 <= one.difference < 1e-4 for one in written)
     by_support = files["embedding.onnx"].inputs == ("support_x", "x")
-    assert by_support == (name in {"maml", "fomaml", "anil", "reptile", "metasgd", "protomaml"})
+    assert by_support == (name in BY_SUPPORT)
 
 
 def test_an_exported_run(trained: Path, drawings: Path, tmp_path: Path) -> None:
