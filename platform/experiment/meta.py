@@ -15,6 +15,7 @@ from metaray.platform.experiment.base import Bar, Experiment
 from metaray.platform.experiment.other_data import other_data
 from metaray.platform.report.words import method_title, result_lines
 from metaray.platform.run.directory import RunDirectory
+from metaray.platform.run.summary import is_as_it_began
 from metaray.platform.training.schedule import meta_schedule
 from metaray.tune_spaces.registry import space_of
 from metaray.tune_spaces.space import Space
@@ -198,10 +199,9 @@ class MetaTraining(Experiment[RunConfig]):
         untrained: Bar = (
             "untrained", test["baseline_accuracy"], test["baseline_ci95"], "other",
         )  # fmt: skip
-        is_as_it_began = test.get("outer_steps") == 0 and test.get("init") is None
         return [
             ("meta-test", test["accuracy"], test["ci95"], "main"),
-            *([] if is_as_it_began else [untrained]),
+            *([] if is_as_it_began(test) else [untrained]),
             ("guessing", 1 / test["ways"] if test["ways"] else test["chance"], None, "chance"),
         ]
 

@@ -88,8 +88,9 @@ class Session(ABC):
         return {}
 
     def validation(self) -> MetricsRow:
-        """Validation of the newest parameters, as a row of the log of a training has it."""
-        raise NotImplementedError
+        """Validation of the newest parameters, as a row of the log of a training has it; empty
+        where every run trains, so that its log has one."""
+        return {}
 
     def adaptation_time(self) -> float | None:
         """Median seconds to adapt to one validation task; None where nothing is adapted."""

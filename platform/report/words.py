@@ -21,6 +21,7 @@ from metaray.platform.common.formatting import (
     score_with_margin,
     span,
 )
+from metaray.platform.run.summary import is_as_it_began
 
 if TYPE_CHECKING:
     from metaray.platform.report.record import RunRecord
@@ -74,7 +75,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[Text]:
     mode = f"{summary['batch_norm']} batch norm"
     if summary.get("transductive"):
         mode = "transductive"
-    if summary.get("outer_steps") == 0 and summary.get("init") is None:
+    if is_as_it_began(summary):
         untrained = "not trained"
     return [
         Text.assemble(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,11 @@ def read_summary(run: RunDirectory) -> Summary | None:
         InputError: it is damaged.
     """
     return checked_summary(run.summary, whole=True) if run.summary.is_file() else None
+
+
+def is_as_it_began(summary: Mapping[str, Any]) -> bool:
+    """Whether nothing was trained: what a meta-test had is the baseline itself."""
+    return summary.get("outer_steps") == 0 and summary.get("init") is None
 
 
 def checked_summary(path: Path, *, whole: bool = False) -> Summary:
